@@ -1,0 +1,1 @@
+//! A milter library, and the daemon built with it.

@@ -1,0 +1,2 @@
+//! The gatepost daemon.
+fn main() {}
