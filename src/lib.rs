@@ -1,1 +1,5 @@
 //! A milter library, and the daemon built with it.
+
+pub mod limits;
+pub mod smtp;
+pub mod verdict;
