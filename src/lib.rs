@@ -2,5 +2,7 @@
 
 pub mod limits;
 pub mod milter;
+pub mod server;
 pub mod smtp;
+pub mod telemetry;
 pub mod verdict;
