@@ -1,7 +1,9 @@
 //! A milter library, and the daemon built with it.
 
 pub mod limits;
+pub mod list;
 pub mod milter;
+pub mod policy;
 pub mod server;
 pub mod smtp;
 pub mod telemetry;
