@@ -1,5 +1,6 @@
 //! A milter library, and the daemon built with it.
 
+pub mod dns;
 pub mod limits;
 pub mod list;
 pub mod milter;
