@@ -4,9 +4,17 @@
 //! Nothing here opens a socket, asks DNS or knows accounts; the key is read, and never shown.
 
 mod choice;
+mod env;
+mod file;
 mod key;
+mod load;
+mod near;
 mod problem;
+mod read;
+mod report;
+mod settings;
 mod template;
+mod value;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,8 +28,11 @@ use crate::verdict::Codes;
 
 pub use choice::{LogLevel, OnFailure, OnTrouble, ReplyStyle, WithoutKey, ZrdAction};
 pub use key::{BadKey, KeyText};
+pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
 pub use problem::{Place, Problem, Problems};
+pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
 pub use template::{BadTemplate, Template, Variable};
+pub use value::Shape;
 
 /// A complete, validated configuration.
 ///
@@ -122,12 +133,14 @@ pub struct Config {
     pub auth_domain_checks: bool,
     /// Names of MTA daemons (`{daemon_name}`) that serve submission.
     pub submission_daemons: Vec<String>,
+    /// Whether bad values were warnings only.
+    pub compat_parse: bool,
 
     /// The files that were read, in the order in which they were; what a reload reads again.
     pub files: Vec<PathBuf>,
     /// What the administrator should know although it stops nothing.
     pub notices: Vec<Problem>,
-    pub(crate) origins: Vec<Origin>,
+    origins: Vec<Origin>,
 }
 
 /// Which source a setting has its value from.
@@ -172,10 +185,10 @@ impl Default for Config {
             dns_per_try: Duration::from_millis(700),
             milter_timeout: Duration::from_secs(2),
             cache_max: 20_000,
-            cache_ttl_listed: Duration::from_secs(600),
-            cache_ttl_unlisted: Duration::from_secs(300),
+            cache_ttl_listed: Duration::from_mins(10),
+            cache_ttl_unlisted: Duration::from_mins(5),
             cache_honor_ttl: true,
-            probe_interval: Some(Duration::from_secs(900)),
+            probe_interval: Some(Duration::from_mins(15)),
             skip_special: true,
             enforce_stage: Stage::Connect,
             zen_enable: true,
@@ -200,6 +213,7 @@ impl Default for Config {
             auth_skip: true,
             auth_domain_checks: false,
             submission_daemons: Vec::new(),
+            compat_parse: false,
             files: Vec::new(),
             notices: Vec::new(),
             origins: Vec::new(),
