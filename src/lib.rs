@@ -1,5 +1,6 @@
 //! A milter library, and the daemon built with it.
 
+pub mod config;
 pub mod dns;
 pub mod limits;
 pub mod list;
