@@ -224,11 +224,10 @@ impl<F: Filter> Connection<F> {
         loop {
             if let Ok(decision) = tokio::time::timeout(self.shared.limits.progress, &mut judging).await {
                 return Ok(decision);
-            } else {
-                let mut progress = Vec::new();
-                self.session.progress(&mut progress);
-                send(&self.stream, &mut progress, &self.shared.limits).await?;
             }
+            let mut progress = Vec::new();
+            self.session.progress(&mut progress);
+            send(&self.stream, &mut progress, &self.shared.limits).await?;
         }
     }
 
