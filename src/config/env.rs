@@ -62,7 +62,8 @@ pub(super) fn from_file(path: &Path, text: &str, report: &mut Report) -> (Values
                 continue;
             }
         };
-        if name.contains("KEY") {
+        // A path is the name of a key file: no secret, and needed in the remedy.
+        if name.contains("KEY") && !value.starts_with('/') {
             report.hide(&value);
         }
         if !name.to_ascii_uppercase().starts_with("SPAMHAUS") {

@@ -3,19 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::choice::{WithoutKey, ZrdAction};
 use super::env::{self, ENV_FILE, Values};
 use super::key::KeyText;
 use super::report::{Naming, Report};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
+use super::text::{WORLD, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
 
@@ -27,12 +23,6 @@ pub const DEFAULT_ENV_FILE: &str = "/etc/spamhaus-dqs-milter.env";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The credential that holds the key.
 pub(super) const CREDENTIAL: &str = "dqs-key";
-/// Largest file that is read; a larger one is the wrong file.
-const LARGEST: u64 = 1 << 20;
-/// The modes that a file with a key in it may have: 0640 and less.
-const FORBIDDEN: u32 = 0o137;
-/// The read permission of everybody.
-const WORLD: u32 = 0o004;
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -380,10 +370,12 @@ fn is_compat(layers: &[Layer]) -> bool {
 }
 
 fn from_options(overrides: &Overrides) -> Values {
-    let listen = (!overrides.listen.is_empty()).then(|| overrides.listen.join(","));
-    [("LISTEN", listen), ("USER", overrides.user.clone()), ("LOG_LEVEL", overrides.log_level.clone())]
+    let place = Place::CommandLine;
+    let text = |text: &Option<String>| text.as_ref().map(|text| Value::text(text, place.clone()));
+    let listen = (!overrides.listen.is_empty()).then(|| Value::texts(&overrides.listen, &place));
+    [("LISTEN", listen), ("USER", text(&overrides.user)), ("LOG_LEVEL", text(&overrides.log_level))]
         .into_iter()
-        .filter_map(|(env, text)| Some((by_env(env)?, Value::text(&text?, Place::CommandLine))))
+        .filter_map(|(env, value)| Some((by_env(env)?, value?)))
         .collect()
 }
 
@@ -404,62 +396,5 @@ fn name_at(env: &str, place: &Place) -> String {
         Place::File { .. } | Place::Environment => Naming::Environment.of(setting),
         Place::CommandLine => Naming::Options.of(setting),
         Place::Default | Place::Credential(_) | Place::Nowhere => Naming::Toml.of(setting),
-    }
-}
-
-/// What is wrong with the mode of a file that holds the key.
-fn open_mode(path: &Path, mode: u32) -> Option<Fault> {
-    let mode = mode & 0o777;
-    let who = if mode & WORLD != 0 { "everybody can read it" } else { "more people than needed can use it" };
-    let remedy = || format!("chown root:gatepost {0} && chmod 0640 {0}", path.display());
-    (mode & FORBIDDEN != 0)
-        .then(|| Fault::new(format!("the file holds the key and has mode {mode:04o}: {who}"), remedy()))
-}
-
-struct Text {
-    text: Zeroizing<String>,
-    mode: u32,
-}
-
-/// Reads a file. A file that is not there is no problem unless somebody named it.
-fn read(path: &Path, named: bool, setting: &str, report: &mut Report) -> Option<Text> {
-    let mut octets = Zeroizing::new(Vec::new());
-    let opened = File::open(path).and_then(|file| {
-        let mode = file.metadata()?.permissions().mode();
-        file.take(LARGEST + 1).read_to_end(&mut octets)?;
-        Ok(mode)
-    });
-    let fault = match opened {
-        Ok(_) if octets.len() as u64 > LARGEST => {
-            Fault::new(format!("the file is larger than {LARGEST} octets"), "name the right file")
-        }
-        Ok(mode) => match std::str::from_utf8(&octets) {
-            Ok(text) => return Some(Text { text: Zeroizing::new(text.to_owned()), mode }),
-            Err(error) => {
-                let line = octets[..error.valid_up_to()].split(|octet| *octet == b'\n').count();
-                let fault = Fault::new("the line is not UTF-8", "save the file as UTF-8");
-                report.error(Place::line(path, line), setting, fault);
-                return None;
-            }
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return None,
-        Err(error) => Fault::new(format!("the file cannot be read: {}", plain(&error)), remedy(&error, path)),
-    };
-    report.error(Place::file(path), setting, fault);
-    None
-}
-
-/// An error of the operating system in its own words, without its number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
-}
-
-fn remedy(error: &io::Error, path: &Path) -> String {
-    let path = path.display();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("chown root:gatepost {path} && chmod 0640 {path}"),
-        io::ErrorKind::NotFound => "create it, or name another one".to_owned(),
-        _ => "name a regular file".to_owned(),
     }
 }

@@ -13,7 +13,9 @@ mod problem;
 mod read;
 mod report;
 mod settings;
+mod show;
 mod template;
+mod text;
 mod value;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -3,7 +3,8 @@
 //! The environment, TOML, `check-config` and the manual are all fed from it.
 
 use super::Config;
-use super::read::{self, Show};
+use super::read;
+use super::show::Show;
 use super::value::{Fault, Reading, Shape, Value};
 
 /// What every name in the environment begins with.

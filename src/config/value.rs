@@ -84,6 +84,12 @@ impl Value {
         Self { items: vec![item], array: false, place }
     }
 
+    /// Several texts of the command line.
+    pub(super) fn texts(texts: &[String], place: &Place) -> Self {
+        let items = texts.iter().flat_map(|text| Self::text(text, place.clone()).items).collect();
+        Self { items, array: true, place: place.clone() }
+    }
+
     /// Whether there is nothing at all.
     pub(super) fn is_empty(&self) -> bool {
         self.items.iter().all(|item| item.text.is_empty())
