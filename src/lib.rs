@@ -1,7 +1,9 @@
 //! A milter library, and the daemon built with it.
 
 pub mod check;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod dns;
 pub mod gate;
 pub mod limits;

@@ -9,6 +9,7 @@ const SUBMISSION: [&[u8]; 2] = [b"587", b"465"];
 
 /// The rules that spare a session, an identity or a domain.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a switch of the administrator")]
 pub struct Exempt {
     /// Clients of whose sessions nothing is checked.
     pub trusted: Networks,

@@ -42,7 +42,7 @@ macro_rules! checks {
 
             /// Begins to ask about a target.
             pub fn begin(self, identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
-                match self { $(Self::$name(check) => check.begin(identity, target, dns),)+ }
+                match self { $(Self::$name(_) => $name::begin(identity, target, dns),)+ }
             }
         }
     };

@@ -19,7 +19,7 @@ impl Zen {
         Needs::default().event(Event::Connect).macros(Stage::Connect, &["{daemon_name}", "{daemon_port}"])
     }
 
-    pub(super) fn begin(self, identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
+    pub(super) fn begin(identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
         match target {
             Target::Ip(ip) => {
                 let ticket = dns.ask(List::Zen, Subject::Ip(*ip));

@@ -18,7 +18,7 @@ impl Zrd {
         name::needs()
     }
 
-    pub(super) fn begin(self, identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
+    pub(super) fn begin(identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
         name::begin(List::Zrd, identity, target, dns)
     }
 }

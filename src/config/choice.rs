@@ -1,25 +1,33 @@
 //! Settings that are one word out of a few.
 
+use crate::policy::{Act, OnTrouble, ReplyStyle};
+use crate::smtp::Stage;
+use crate::telemetry::Level;
 use crate::verdict::List;
 
-/// Declares an enum whose variants are words of the configuration.
-macro_rules! choice {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal $(| $alias:literal)*,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
+/// A setting that is one word out of a few.
+pub trait Word: Sized + Copy + 'static {
+    /// The words that a configuration may use, in the order of the values.
+    const WORDS: &'static [&'static str];
 
-        impl $name {
-            /// The words that a configuration may use, in the order of the variants.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
+    /// The word in the configuration.
+    fn word(self) -> &'static str;
 
-            /// The word in the configuration.
-            pub fn name(self) -> &'static str {
+    /// Reads the word, in any case.
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+/// Gives the values of a type their words, and other words that are understood too.
+macro_rules! words {
+    ($name:ident { $($variant:ident = $word:literal $(| $alias:literal)*,)+ }) => {
+        impl Word for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+
+            fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
-            /// Reads the word, in any case.
-            pub fn from_word(word: &str) -> Option<Self> {
+            fn from_word(word: &str) -> Option<Self> {
                 match word.to_ascii_lowercase().as_str() {
                     $($word $(| $alias)* => Some(Self::$variant),)+
                     _ => None,
@@ -29,59 +37,40 @@ macro_rules! choice {
     };
 }
 
-choice! {
-    /// How much is logged.
-    LogLevel {
-        /// Only what needs somebody.
-        Error = "error" | "critical",
-        /// Also what may need somebody.
+/// What a start without a DQS key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutKey {
+    /// It fails, and says what is missing.
+    Refuse,
+    /// The daemon runs, asks nothing and lets everything in.
+    Accept,
+}
+
+words! { WithoutKey { Refuse = "refuse", Accept = "accept", } }
+// The other words are those of Python's logging, which the Python milter takes.
+words! {
+    Level {
+        Error = "error" | "critical" | "fatal",
         Warn = "warning" | "warn",
-        /// Also one line for each decision.
-        Info = "info",
-        /// Also what was skipped, and why.
+        Info = "info" | "notice",
         Debug = "debug",
-        /// Everything.
         Trace = "trace",
     }
 }
+words! { Act { Refuse = "reject", Defer = "tempfail", } }
+words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
+words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
 
-choice! {
-    /// What a start without a DQS key does.
-    WithoutKey {
-        /// It fails, and says what is missing.
-        Refuse = "refuse",
-        /// The daemon runs, asks nothing and lets everything in.
-        Accept = "accept",
+impl Word for Stage {
+    /// Verdicts can be given at the stages of the envelope.
+    const WORDS: &'static [&'static str] = &["connect", "helo", "mail", "rcpt"];
+
+    fn word(self) -> &'static str {
+        self.name()
     }
-}
 
-choice! {
-    /// What becomes of mail from a domain that ZRD lists.
-    ZrdAction {
-        /// A permanent refusal.
-        Reject = "reject",
-        /// A temporary one: the domain may be older when the client comes again.
-        Tempfail = "tempfail",
-    }
-}
-
-choice! {
-    /// What becomes of mail while a list cannot be reached.
-    OnTrouble {
-        /// It comes in unchecked.
-        LetIn = "accept",
-        /// The client is told to come again.
-        Defer = "tempfail",
-    }
-}
-
-choice! {
-    /// Whose words the SMTP replies use.
-    ReplyStyle {
-        /// Replies that name the list and where to ask.
-        New = "new",
-        /// The texts of the Python milter, word for word.
-        Seed = "seed",
+    fn from_word(word: &str) -> Option<Self> {
+        word.parse().ok().filter(|stage| *stage <= Self::Rcpt)
     }
 }
 

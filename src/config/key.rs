@@ -11,7 +11,7 @@ const LABEL: usize = 63;
 ///
 /// It has no `Display`, its `Debug` shows nothing of it, and its memory is wiped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeyText(Zeroizing<String>);
+pub struct Key(Zeroizing<String>);
 
 /// Why a text is no key. Says nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum BadKey {
     Placeholder,
 }
 
-impl KeyText {
+impl Key {
     /// Reads a key.
     ///
     /// # Errors
@@ -58,9 +58,9 @@ impl KeyText {
     }
 }
 
-impl fmt::Debug for KeyText {
+impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyText(set)")
+        f.write_str("Key(set)")
     }
 }
 
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn a_key_may_fill_a_label_and_no_more() {
         for length in [1, 26, 27, 63] {
-            assert!(KeyText::new(&"k".repeat(length)).is_ok(), "{length}");
+            assert!(Key::new(&"k".repeat(length)).is_ok(), "{length}");
         }
-        assert_eq!(KeyText::new(&"k".repeat(64)), Err(BadKey::Length));
+        assert_eq!(Key::new(&"k".repeat(64)), Err(BadKey::Length));
     }
 
     // case: Q12
@@ -103,14 +103,14 @@ mod tests {
             ("edge-", BadKey::Character),
             ("caf\u{e9}", BadKey::Character),
         ] {
-            assert_eq!(KeyText::new(text), Err(why), "{text}");
+            assert_eq!(Key::new(text), Err(why), "{text}");
         }
     }
 
     #[test]
     fn a_key_cannot_be_printed() {
-        let key = KeyText::new("abcdefghij0123456789klmnop").expect("a key");
-        assert_eq!(format!("{key:?}"), "KeyText(set)");
+        let key = Key::new("abcdefghij0123456789klmnop").expect("a key");
+        assert_eq!(format!("{key:?}"), "Key(set)");
         assert_eq!(key.expose(), "abcdefghij0123456789klmnop");
     }
 }

@@ -6,14 +6,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::choice::{WithoutKey, ZrdAction};
+use super::choice::{WithoutKey, Word as _};
 use super::env::{self, ENV_FILE, Values};
-use super::key::KeyText;
 use super::report::{Naming, Report};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{WORLD, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
+use crate::dns::Key;
+use crate::policy::Act;
 
 /// Where the configuration is looked for if nobody says otherwise.
 pub const CONFIG_FILE: &str = "/etc/gatepost/gatepost.toml";
@@ -254,7 +255,7 @@ impl Draft {
     fn take_key(&mut self, text: &str, name: String, place: Place) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
         self.report.hide(text);
-        match KeyText::new(text) {
+        match Key::new(text) {
             Ok(key) => {
                 let before = std::mem::replace(&mut self.places[index_of("API_KEY")], place.clone());
                 if before != Place::Default {
@@ -315,10 +316,10 @@ impl Draft {
     }
 
     fn check_replies(&mut self) {
-        let defer = self.config.zrd_action == ZrdAction::Tempfail;
+        let defer = self.config.zrd_action == Act::Defer;
         if self.config.reply_zrd.as_ref().is_some_and(|template| template.is_temporary() != defer) {
             let place = self.places[index_of("REPLY_ZRD")].clone();
-            let action = self.config.zrd_action.name();
+            let action = self.config.zrd_action.word();
             let codes = if defer { "450 4.7.1" } else { "550 5.7.1" };
             let fault = Fault::new(
                 format!("the reply does not fit zrd.action, which is {action}"),

@@ -6,7 +6,6 @@
 mod choice;
 mod env;
 mod file;
-mod key;
 mod load;
 mod near;
 mod problem;
@@ -14,7 +13,6 @@ mod read;
 mod report;
 mod settings;
 mod show;
-mod template;
 mod text;
 mod value;
 
@@ -24,16 +22,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::dns::Key;
 use crate::limits::Limits;
+use crate::policy::{Act, OnTrouble, ReplyStyle, Template};
+use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
+use crate::telemetry::Level;
 use crate::verdict::Codes;
 
-pub use choice::{LogLevel, OnFailure, OnTrouble, ReplyStyle, WithoutKey, ZrdAction};
-pub use key::{BadKey, KeyText};
+pub use choice::{OnFailure, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
-pub use template::{BadTemplate, Template, Variable};
 pub use value::Shape;
 
 /// A complete, validated configuration.
@@ -43,13 +43,13 @@ pub use value::Shape;
 #[expect(clippy::struct_excessive_bools, reason = "each one is an independent switch of the administrator")]
 pub struct Config {
     /// Sockets to listen on, in libmilter's notation; at least one.
-    pub listen: Vec<String>,
+    pub listen: Vec<Listen>,
     /// The account to run as when started as root.
     pub user: String,
     /// Single-thread runtimes that share the listeners.
     pub threads: usize,
     /// How much is logged.
-    pub log_level: LogLevel,
+    pub log_level: Level,
     /// Connections served at once.
     pub connections: usize,
     /// Longest silence of an MTA between packets.
@@ -58,7 +58,7 @@ pub struct Config {
     pub drain_timeout: Duration,
 
     /// The DQS key; `None` only with [`WithoutKey::Accept`].
-    pub key: Option<KeyText>,
+    pub key: Option<Key>,
     /// The file that the key is to be read from, if one is named.
     pub key_file: Option<PathBuf>,
     /// What a start without a key does.
@@ -100,7 +100,7 @@ pub struct Config {
     /// Whether ZRD is asked about domains.
     pub zrd_enable: bool,
     /// What a listing in ZRD does.
-    pub zrd_action: ZrdAction,
+    pub zrd_action: Act,
     /// The age in hours up to which a domain is too young, 2 to 24; codes 2 to this one act.
     pub zrd_max_age: u8,
     /// What happens while a list cannot be reached.
@@ -169,10 +169,10 @@ impl Default for Config {
     fn default() -> Self {
         let limits = Limits::default();
         Self {
-            listen: vec!["inet:11332@localhost".to_owned()],
+            listen: vec!["inet:11332@localhost".parse().expect("a legal endpoint")],
             user: "gatepost".to_owned(),
             threads: 1,
-            log_level: LogLevel::Info,
+            log_level: Level::Info,
             connections: limits.connections,
             idle_timeout: limits.idle,
             drain_timeout: limits.drain,
@@ -198,10 +198,10 @@ impl Default for Config {
             dbl_enable: true,
             dbl_reject_codes: Codes::of(1, 2..=99),
             zrd_enable: true,
-            zrd_action: ZrdAction::Reject,
+            zrd_action: Act::Refuse,
             zrd_max_age: 24,
             on_failure: OnFailure::all(OnTrouble::LetIn),
-            reply_style: ReplyStyle::New,
+            reply_style: ReplyStyle::Own,
             reply_zen: None,
             reply_helo: None,
             reply_sender: None,

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::choice::{LogLevel, OnFailure, OnTrouble, ReplyStyle, WithoutKey, ZrdAction};
-use super::key::KeyText;
-use super::template::{Template, Variable};
+use super::choice::{OnFailure, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
+use crate::dns::Key;
+use crate::policy::{Act, OnTrouble, ReplyStyle, Template, Variable};
+use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
+use crate::telemetry::Level;
 use crate::verdict::{Codes, List};
 
 /// The DNS port.
@@ -89,34 +91,33 @@ pub(super) fn hours(value: &Value) -> Reading<u8> {
 }
 
 /// One word out of a few.
-fn word<T>(value: &Value, words: &[&str], read: impl Fn(&str) -> Option<T>) -> Reading<T> {
+fn word<T: Word>(value: &Value) -> Reading<T> {
     let text = value.one();
     let unknown = || {
-        let known = words.join(", ");
+        let known = T::WORDS.join(", ");
         Fault::new(format!("{} is none of its words", shown(text)), format!("choose from {known}"))
     };
-    read(text).ok_or_else(unknown).into()
+    T::from_word(text).ok_or_else(unknown).into()
 }
 
-pub(super) fn log_level(value: &Value) -> Reading<LogLevel> {
-    word(value, LogLevel::WORDS, LogLevel::from_word)
+pub(super) fn log_level(value: &Value) -> Reading<Level> {
+    word(value)
 }
 
 pub(super) fn without_key(value: &Value) -> Reading<WithoutKey> {
-    word(value, WithoutKey::WORDS, WithoutKey::from_word)
+    word(value)
 }
 
-pub(super) fn zrd_action(value: &Value) -> Reading<ZrdAction> {
-    word(value, ZrdAction::WORDS, ZrdAction::from_word)
+pub(super) fn zrd_action(value: &Value) -> Reading<Act> {
+    word(value)
 }
 
 pub(super) fn reply_style(value: &Value) -> Reading<ReplyStyle> {
-    word(value, ReplyStyle::WORDS, ReplyStyle::from_word)
+    word(value)
 }
 
 pub(super) fn enforce_stage(value: &Value) -> Reading<Stage> {
-    let known = |text: &str| text.parse().ok().filter(|stage| *stage <= Stage::Rcpt);
-    word(value, &["connect", "helo", "mail", "rcpt"], known)
+    word(value)
 }
 
 /// `accept`, `tempfail`, or one of them for each list: `zen=tempfail,dbl=accept`.
@@ -182,23 +183,14 @@ fn needed<T>(mut reading: Reading<Vec<T>>, remedy: &str) -> Reading<Vec<T>> {
     reading
 }
 
-/// Sockets in libmilter's notation. What the notation means is the server's business; this is a look
-/// at its form.
-pub(super) fn listen(value: &Value) -> Reading<Vec<String>> {
-    let read = |text: &str| {
-        let legal = match text.split_once(':') {
-            Some(("inet" | "inet6", address)) => {
-                let (port, host) = address.split_once('@').map_or((address, None), |(p, h)| (p, Some(h)));
-                port.parse::<u16>().is_ok() && host.is_none_or(|host| !host.is_empty())
-            }
-            Some(("unix" | "local", path)) => path.starts_with('/'),
-            _ => text.starts_with('/'),
-        };
-        if legal && !text.contains(|c: char| c.is_ascii_control()) {
-            return Ok((text.to_owned(), None));
+/// Sockets in libmilter's notation.
+pub(super) fn listen(value: &Value) -> Reading<Vec<Listen>> {
+    let read = |text: &str| match text.parse::<Listen>() {
+        Ok(listen) if !text.contains(|c: char| c.is_ascii_control()) => Ok((listen, None)),
+        _ => {
+            let cause = format!("{} is no socket", shown(text));
+            Err(Fault::new(cause, "write inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH"))
         }
-        let cause = format!("{} is no socket", shown(text));
-        Err(Fault::new(cause, "write inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH"))
     };
     needed(each(value, read), "name at least one socket, such as inet:11332@localhost")
 }
@@ -216,9 +208,9 @@ pub(super) fn user(value: &Value) -> Reading<String> {
 }
 
 /// The key. Its faults say nothing of the text.
-pub(super) fn key(value: &Value) -> Reading<Option<KeyText>> {
+pub(super) fn key(value: &Value) -> Reading<Option<Key>> {
     let remedy = "copy it from the Spamhaus portal, without anything around it";
-    KeyText::new(value.one()).map(Some).map_err(|bad| Fault::new(bad.to_string(), remedy)).into()
+    Key::new(value.one()).map(Some).map_err(|bad| Fault::new(bad.to_string(), remedy)).into()
 }
 
 /// An absolute path. A fault does not repeat it: people put the key itself there.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{LogLevel, OnFailure, ReplyStyle, WithoutKey, ZrdAction};
-use super::key::KeyText;
+use super::choice::{OnFailure, WithoutKey, Word};
 use super::read::DOMAIN;
-use super::template::Template;
+use crate::dns::Key;
+use crate::policy::{Act, ReplyStyle, Template};
+use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
+use crate::telemetry::Level;
 use crate::verdict::{Codes, List};
 
 /// A value as text, in the form in which it could be set.
@@ -35,18 +37,19 @@ show! {
     u8 => |count| count.to_string();
     String => |text| text.clone();
     Duration => |time| time.as_secs_f64().to_string();
+    Listen => |listen| listen.to_string();
     Domain => |domain| domain.to_string();
     IpNet => |net| net.to_string();
     SocketAddr => |server| if server.port() == DOMAIN { server.ip().to_string() } else { server.to_string() };
     Stage => |stage| stage.name().to_owned();
-    LogLevel => |level| level.name().to_owned();
-    WithoutKey => |act| act.name().to_owned();
-    ZrdAction => |act| act.name().to_owned();
-    ReplyStyle => |style| style.name().to_owned();
+    Level => |level| level.word().to_owned();
+    WithoutKey => |act| act.word().to_owned();
+    Act => |act| act.word().to_owned();
+    ReplyStyle => |style| style.word().to_owned();
     OnFailure => |on| show_on_failure(*on);
     Codes => |codes| show_codes(*codes);
     Option<Duration> => |time| time.unwrap_or_default().show();
-    Option<KeyText> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
+    Option<Key> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
     Option<PathBuf> => |path| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     Option<Template> => |template| template.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default();
 }
@@ -59,9 +62,9 @@ impl<T: Show> Show for Vec<T> {
 
 fn show_on_failure(on: OnFailure) -> String {
     if List::ALL.iter().all(|list| on.of(*list) == on.zen) {
-        return on.zen.name().to_owned();
+        return on.zen.word().to_owned();
     }
-    let pairs = List::ALL.map(|list| format!("{}={}", list.name(), on.of(list).name()));
+    let pairs = List::ALL.map(|list| format!("{}={}", list.name(), on.of(list).word()));
     pairs.join(",")
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{Gate, Rules};
 use crate::check::{Check, Dbl, Exempt, Zen, Zrd};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
-use crate::policy::{Act, OnTrouble, Policy, Replies, ReplyStyle, Rule, Template};
+use crate::policy::{Act, Policy, Replies, Rule, Template};
 use crate::verdict::{Codes, List};
 
 /// How much longer than one stage a session may wait for answers that never come: a dead name server must
@@ -83,31 +83,17 @@ fn exempt(config: &Config) -> Exempt {
 }
 
 fn policy(config: &Config) -> Policy {
-    let rule = |list, codes, act| Rule {
-        codes,
-        act,
-        on_trouble: match config.on_failure.of(list) {
-            config::OnTrouble::LetIn => OnTrouble::LetIn,
-            config::OnTrouble::Defer => OnTrouble::Defer,
-        },
-    };
-    let young = match config.zrd_action {
-        config::ZrdAction::Reject => Act::Refuse,
-        config::ZrdAction::Tempfail => Act::Defer,
-    };
+    let rule = |list, codes, act| Rule { codes, act, on_trouble: config.on_failure.of(list) };
     Policy {
         zen: rule(List::Zen, config.zen_reject_codes, Act::Refuse),
         dbl: rule(List::Dbl, config.dbl_reject_codes, Act::Refuse),
-        zrd: rule(List::Zrd, Codes::of(2, 2..=config.zrd_max_age), young),
+        zrd: rule(List::Zrd, Codes::of(2, 2..=config.zrd_max_age), config.zrd_action),
         replies: replies(config),
     }
 }
 
 fn replies(config: &Config) -> Replies {
-    let mut replies = Replies::new(match config.reply_style {
-        config::ReplyStyle::New => ReplyStyle::Own,
-        config::ReplyStyle::Seed => ReplyStyle::Python,
-    });
+    let mut replies = Replies::new(config.reply_style);
     let own = |template: &Option<Template>, places: &mut [&mut Template]| {
         for place in places {
             if let Some(template) = template {

@@ -1,7 +1,6 @@
 //! Where log lines go.
 
 use std::io::Write as _;
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use tracing::level_filters::LevelFilter;
@@ -27,22 +26,6 @@ pub enum Level {
     Debug,
     /// And every packet.
     Trace,
-}
-
-impl FromStr for Level {
-    type Err = ();
-
-    /// Reads the name in any case; Python's names too, since the Python milter takes them.
-    fn from_str(name: &str) -> Result<Self, ()> {
-        match name.to_ascii_uppercase().as_str() {
-            "ERROR" | "CRITICAL" | "FATAL" => Ok(Self::Error),
-            "WARN" | "WARNING" => Ok(Self::Warn),
-            "INFO" | "NOTICE" => Ok(Self::Info),
-            "DEBUG" => Ok(Self::Debug),
-            "TRACE" => Ok(Self::Trace),
-            _ => Err(()),
-        }
-    }
 }
 
 impl Level {

@@ -11,15 +11,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gatepost::config::{
-    Config, KeyText, LogLevel, OnTrouble, Overrides, Place, Problems, ReplyStyle, SETTINGS, Sources,
-    WithoutKey, ZrdAction,
-};
+use gatepost::config::{Config, Overrides, Place, Problems, SETTINGS, Sources, WithoutKey};
+use gatepost::dns::Key;
+use gatepost::policy::{Act, OnTrouble, ReplyStyle};
 use gatepost::smtp::Stage;
+use gatepost::telemetry::Level;
 use gatepost::verdict::{Codes, List};
 
 /// As long as a real key, and none.
 const KEY: &str = "abcdefghij0123456789klmnop";
+
+/// The sockets in libmilter's notation.
+fn listens(config: &Config) -> Vec<String> {
+    config.listen.iter().map(ToString::to_string).collect()
+}
 
 /// A machine with nothing but a directory of its own.
 struct Machine {

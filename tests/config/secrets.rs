@@ -25,7 +25,7 @@ fn the_newline_at_the_end_of_a_key_file_is_no_part_of_the_key() {
         let path = machine.path("dqs.key");
         let machine = machine.env("API_KEY_FILE", &path.display().to_string());
         let config = machine.config();
-        assert_eq!(config.key.as_ref().map(KeyText::expose), Some(KEY));
+        assert_eq!(config.key, Key::new(KEY).ok());
         assert_eq!(origin(&config, "key.value"), ("(set)".to_owned(), Place::file(&path)));
         assert!(config.files.contains(&path));
     }
@@ -67,14 +67,15 @@ fn without_a_key_a_start_can_be_wished_for() {
 fn the_key_comes_from_credential_file_environment_env_file_in_that_order() {
     let key = |n: u8| format!("{KEY}{n}");
     let mut machine = Machine::new().env_file(&format!("SPAMHAUS_DQS_API_KEY={}\n", key(4)));
-    let of = |machine: &Machine| machine.config().key.map(|key| key.expose().to_owned());
-    assert_eq!(of(&machine), Some(key(4)));
+    let of = |machine: &Machine| machine.config().key;
+    let known = |n: u8| Key::new(&key(n)).ok();
+    assert_eq!(of(&machine), known(4));
     machine = machine.env("API_KEY", &key(3));
-    assert_eq!(of(&machine), Some(key(3)));
+    assert_eq!(of(&machine), known(3));
     machine = machine.file("dqs.key", &key(2));
     let path = machine.path("dqs.key").display().to_string();
     machine = machine.env("API_KEY_FILE", &path);
-    assert_eq!(of(&machine), Some(key(2)));
+    assert_eq!(of(&machine), known(2));
     assert_eq!(
         machine.notices(),
         ["environment: SPAMHAUS_DQS_API_KEY: the key in dqs.key comes first; remove one of them"]
@@ -82,9 +83,9 @@ fn the_key_comes_from_credential_file_environment_env_file_in_that_order() {
     fs::create_dir(machine.path("credentials")).expect("a directory");
     let directory = machine.path("credentials").display().to_string();
     machine.environment.insert("CREDENTIALS_DIRECTORY".to_owned(), directory);
-    assert_eq!(of(&machine), Some(key(2)), "a directory of other credentials");
+    assert_eq!(of(&machine), known(2), "a directory of other credentials");
     machine = machine.file_with_mode("credentials/dqs-key", key(1), 0o400);
-    assert_eq!(of(&machine), Some(key(1)));
+    assert_eq!(of(&machine), known(1));
     let credential = Place::Credential(machine.path("credentials/dqs-key"));
     assert_eq!(origin(&machine.config(), "key.value"), ("(set)".to_owned(), credential));
 }

@@ -6,8 +6,8 @@ use super::*;
 #[test]
 fn the_key_alone_gives_what_the_python_milter_does() {
     let config = Machine::keyed().config();
-    assert_eq!(config.key.as_ref().map(KeyText::expose), Some(KEY));
-    assert_eq!(config.listen, ["inet:11332@localhost"]);
+    assert_eq!(config.key, Key::new(KEY).ok());
+    assert_eq!(listens(&config), ["inet:11332@localhost"]);
     let servers: Vec<String> = config.nameservers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["127.0.0.1:53", "[::1]:53"]);
     assert_eq!(config.dns_lifetime, Duration::from_millis(1_800));
@@ -19,7 +19,7 @@ fn the_key_alone_gives_what_the_python_milter_does() {
     assert!(config.zen_enable && !config.whitelist_skip_all);
     assert_eq!(config.zen_reject_codes, Codes::of(0, [2, 3, 4, 9, 10, 11]));
     assert_eq!(config.enforce_stage, Stage::Connect);
-    assert_eq!(config.log_level, LogLevel::Info);
+    assert_eq!(config.log_level, Level::Info);
     assert_eq!(config.notices, []);
     assert_eq!(origin(&config, "key.value"), ("(set)".to_owned(), Place::Environment));
     assert_eq!(origin(&config, "cache.max"), ("20000".to_owned(), Place::Default));
@@ -39,7 +39,7 @@ fn the_sources_come_in_their_order() {
     assert_eq!(config.cache_max, 1);
     assert_eq!(config.cache_ttl_listed, Duration::from_secs(2));
     assert_eq!(config.cache_ttl_unlisted, Duration::from_secs(3));
-    assert_eq!(config.listen, ["inet:4", "unix:/run/4"]);
+    assert_eq!(listens(&config), ["inet:4", "unix:/run/4"]);
     let at = |line, column| Place::File { path: machine.path("gatepost.toml"), line, column };
     assert_eq!(origin(&config, "cache.max"), ("1".to_owned(), at(3, 7)));
     let env = Place::File { path: machine.path("milter.env"), line: 1, column: 0 };
@@ -70,8 +70,8 @@ fn an_env_file_is_read_whole_or_refused_with_the_line() {
                 SPAMHAUS_DQS_LISTEN = \"inet:1@localhost\"\r\n  # another\r\nTZ=UTC\r\n";
     let machine = Machine::new().env_file(text);
     let config = machine.config();
-    assert_eq!(config.key.as_ref().map(KeyText::expose), Some(KEY));
-    assert_eq!(config.listen, ["inet:1@localhost"]);
+    assert_eq!(config.key, Key::new(KEY).ok());
+    assert_eq!(listens(&config), ["inet:1@localhost"]);
     assert_eq!(
         machine.notices(),
         ["milter.env:6: the line sets a variable that is not ours; it has no effect here"]
@@ -181,13 +181,13 @@ fn toml_reads_the_same_settings() {
     assert_eq!(config.on_failure.of(List::Zen), OnTrouble::Defer);
     assert_eq!(config.on_failure.of(List::Dbl), OnTrouble::LetIn);
     assert_eq!(config.on_failure.of(List::Zrd), OnTrouble::LetIn);
-    assert_eq!(config.listen, ["inet:1", "unix:/x"]);
+    assert_eq!(listens(&config), ["inet:1", "unix:/x"]);
     assert_eq!(config.dns_lifetime, Duration::from_secs(1));
     assert_eq!(config.probe_interval, None);
     assert!(!config.zen_enable && !config.auth_skip);
     assert_eq!(config.zen_reject_codes, Codes::of(0, [2, 9, 10, 11]));
-    assert_eq!((config.zrd_action, config.zrd_max_age), (ZrdAction::Tempfail, 3));
-    assert_eq!(config.reply_style, ReplyStyle::Seed);
+    assert_eq!((config.zrd_action, config.zrd_max_age), (Act::Defer, 3));
+    assert_eq!(config.reply_style, ReplyStyle::Python);
     assert_eq!(config.submission_daemons, ["submission", "MSA"]);
     assert_eq!(origin(&config, "zen.reject_codes").0, "2,9,10,11");
     assert_eq!(origin(&config, "on_failure").0, "zen=tempfail,dbl=accept,zrd=accept");
