@@ -2,5 +2,6 @@
 
 pub mod limits;
 pub mod milter;
+pub mod server;
 pub mod smtp;
 pub mod verdict;

@@ -1,0 +1,5 @@
+//! Where the protocol meets sockets.
+
+mod call;
+
+pub use call::{Call, CallError};
