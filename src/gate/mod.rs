@@ -15,7 +15,7 @@ use crate::check::{Check, Exempt, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
 use crate::policy::{Opinion, Policy};
-use crate::smtp::{Dialog, Event, Needs, Stage};
+use crate::smtp::{Dialog, Event, Needs, Reply, Stage};
 use crate::telemetry::{Action, Report};
 use crate::verdict::{Decision, Finding, Identity, Outcome, Trouble, Verdict};
 
@@ -135,8 +135,7 @@ impl Gate {
                 }
                 inquiry.logged = true;
                 let finding = inquiry.finding();
-                let action =
-                    self.action(finding, reply.filter(|_| decided).map(|reply| reply.is_temporary()));
+                let action = self.action(finding, reply.filter(|_| decided).map(Reply::is_temporary));
                 let list = self.rules.policy.part(finding);
                 let reply = reply.filter(|_| decided);
                 Report { dialog, stage, action, finding, list, reply, waited }.log();

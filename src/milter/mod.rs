@@ -1,6 +1,6 @@
 //! The milter protocol, versions 2 to 6, without I/O.
 //!
-//! Octets in, octets out: [`Session`] is the filter's side, `mta` the MTA's. Sockets, deadlines and
+//! Octets in, octets out: [`Session`] is the filter's side, [`mta`] the MTA's. Sockets, deadlines and
 //! tasks are the business of [`server`](crate::server); what to answer is decided by a [`Filter`].
 //!
 //! There is no standard for this protocol. Sendmail's libmilter and Postfix define it; where they
@@ -10,6 +10,7 @@ mod command;
 mod error;
 mod filter;
 mod frame;
+pub mod mta;
 mod negotiation;
 mod response;
 mod session;

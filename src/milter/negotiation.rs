@@ -59,6 +59,18 @@ impl Protocol {
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
+
+    /// Whether the bit says that `event` is not to be sent.
+    pub fn declines(self, event: Event) -> bool {
+        let (_, bit, _) = step(event);
+        self.0 & bit != 0
+    }
+
+    /// Whether the bit says that `event` gets no reply.
+    pub fn silences(self, event: Event) -> bool {
+        let (_, _, bit) = step(event);
+        self.0 & bit != 0
+    }
 }
 
 /// Events in the order of their bits, with "do not send" and "no reply".
@@ -151,14 +163,12 @@ impl Agreement {
 
     /// Whether the MTA was told not to send `event`.
     pub fn declined(&self, event: Event) -> bool {
-        let (_, bit, _) = step(event);
-        self.answer.protocol.0 & bit != 0
+        self.answer.protocol.declines(event)
     }
 
     /// Whether no reply to `event` was agreed.
     pub fn silent(&self, event: Event) -> bool {
-        let (_, _, bit) = step(event);
-        self.answer.protocol.0 & bit != 0
+        self.answer.protocol.silences(event)
     }
 
     /// What the filter would like to change but may not with this MTA.
