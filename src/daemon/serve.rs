@@ -43,6 +43,21 @@ impl Daemon {
         Ok(())
     }
 
+    /// Serves while `work` goes on, without signals and reload: for a demonstration.
+    ///
+    /// # Errors
+    /// As [`Daemon::run`].
+    pub fn run_during<T>(self, work: impl Future<Output = T>) -> Result<T, StartError> {
+        privileges::harden()?;
+        let done = runtime()?.block_on(async {
+            tokio::select! {
+                served = self.server.serve(&self.sockets) => served.and(Err(io::ErrorKind::Interrupted.into())),
+                done = work => Ok(done),
+            }
+        });
+        done.map_err(StartError::Runtime)
+    }
+
     async fn live(&self, mut reload: Reload) -> io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let (mut terminate, mut interrupt) =

@@ -224,7 +224,7 @@ impl<F: Filter> Shared<F> {
             let shared = Arc::clone(&self);
             let run = AssertUnwindSafe(Connection::new(stream, id, shared).run());
             if let Ok(end) = run.catch_unwind().await {
-                self.ended(id, &end)
+                self.ended(id, &end);
             } else {
                 self.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(
