@@ -1,7 +1,6 @@
 #!/bin/bash
 # The library's example filter `every_action` does each thing a milter can do, told by the sender's local
 # part: first against OpenDKIM's miltertest, then behind Postfix, where the changes must show in the mail.
-# shellcheck disable=SC1091
 source "$(dirname "$0")/lib.sh"
 source "$here/postfix-server.sh"
 

@@ -1,6 +1,7 @@
 # What the system suites share: the private world a suite runs in, the daemon under test, verdicts.
 # Sourced by the suites, which tests/run starts as process 1 of new namespaces: when a suite ends,
-# the kernel ends everything it started.  shellcheck shell=bash
+# the kernel ends everything it started.
+# shellcheck shell=bash
 set -uo pipefail
 : "${target:?is set by tests/run}" "${results:?is set by tests/run}"
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

@@ -1,6 +1,5 @@
 #!/bin/bash
 # gatepost against OpenDKIM's miltertest, an MTA side that nobody here wrote, over TCP and a Unix socket.
-# shellcheck disable=SC1091
 source "$(dirname "$0")/lib.sh"
 source "$here/dns.sh"
 

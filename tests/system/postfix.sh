@@ -1,6 +1,5 @@
 #!/bin/bash
 # gatepost behind a real Postfix.
-# shellcheck disable=SC1091
 source "$(dirname "$0")/lib.sh"
 source "$here/dns.sh"
 source "$here/postfix-server.sh"

@@ -1,7 +1,6 @@
 #!/bin/bash
 # gatepost behind a real Sendmail, unpacked and private, with a smtp-sink behind it.  It knows no XCLIENT,
 # so each client address of the dialogues becomes an address of this (private) machine.
-# shellcheck disable=SC1091
 source "$(dirname "$0")/lib.sh"
 source "$here/dns.sh"
 
