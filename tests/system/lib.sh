@@ -71,7 +71,8 @@ start_gatepost() {
     gatepost_log=$work/log/gatepost-$name.log
     printf 'SPAMHAUS_DQS_API_KEY=%s\n' "$key" >"$work/gatepost.env"
     chgrp nogroup "$work/gatepost.env"; chmod 640 "$work/gatepost.env"
-    mkdir -p "$work/run"; chown nobody "$work/run"
+    # The socket is for its owner and group alone; the group comes from the directory.
+    mkdir -p "$work/run"; chown nobody:postfix "$work/run"; chmod 2755 "$work/run"
     env -i PATH="$PATH" \
         SPAMHAUS_DQS_ENV_FILE="$work/gatepost.env" \
         SPAMHAUS_DQS_LISTEN="inet:11332@127.0.0.1, unix:$work/run/milter.sock" \

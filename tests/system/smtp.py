@@ -121,7 +121,7 @@ class Case:
             self.note(b"< ", line)
             line = line.decode("utf-8", "replace").rstrip("\r\n")
             if self.options.mta == "sendmail":
-                line = re.sub(r"^([45]\d\d[ -]\d\.\d+\.\d+) \S*@\S*\.\.\. ", r"\1 ", line)
+                line = re.sub(r"^([45]\d\d[ -]\d\.\d+\.\d+) .*?@.*?\.\.\. ", r"\1 ", line)
             lines.append(line)
             if line[3:4] != "-":
                 return lines
