@@ -82,9 +82,12 @@ start_gatepost() {
         "${settings[@]}" \
         "$gatepost" run >>"$gatepost_log" 2>&1 &
     gatepost_pid=$!
-    await 10 grep -q 'event=ready' "$gatepost_log" ||
+    await 10 started
+    grep -q 'event=ready' "$gatepost_log" ||
         die "gatepost is ready ($name)" "$(tail -5 "$gatepost_log")"
 }
+
+started() { grep -q 'event=ready' "$gatepost_log" || gone "$gatepost_pid"; }
 
 # stop_gatepost: a clean end is a case of its own.
 stop_gatepost() {
