@@ -28,11 +28,12 @@ function good(problem)
     if problem ~= nil then error(problem, 2) end
 end
 
--- A new connection with version 6 negotiated, unless others are given.
+-- A new connection with version 6 negotiated, unless others are given.  miltertest 1.6 puts the last two
+-- arguments of mt.negotiate on the wire the other way round than its manual says.
 function session(version, actions, steps)
     local conn = mt.connect(socket)
     if conn == nil then error("cannot connect to " .. socket, 2) end
-    good(mt.negotiate(conn, version, actions, steps))
+    good(mt.negotiate(conn, version, steps, actions))
     return conn
 end
 
@@ -49,9 +50,16 @@ function mail(conn, sender)
     good(mt.mailfrom(conn, "<" .. sender .. ">", "SIZE=100"))
 end
 
-function rcpt(conn, recipient)
+-- RCPT is declined when the verdict is given before it; then there is nothing to send or to answer.
+function rcpt(conn, recipient, wanted)
+    wanted = wanted or SMFIR_CONTINUE
+    if mt.test_option(conn, SMFIP_NORCPT) then
+        if wanted ~= SMFIR_CONTINUE then error("RCPT is declined", 2) end
+        return
+    end
     mt.macro(conn, SMFIC_RCPT, "i", "QUEUEID", "{rcpt_addr}", recipient)
     good(mt.rcptto(conn, "<" .. recipient .. ">"))
+    says(conn, wanted, "RCPT " .. recipient)
 end
 
 -- The rest of a mail that is let in, as far as the filter wants to see it.

@@ -39,10 +39,7 @@ for _, offer in ipairs(offers) do
         greet(conn, "8.8.3.1")
         mail(conn, "u@clean.example")
         says(conn, SMFIR_CONTINUE, "MAIL")
-        if not mt.test_option(conn, SMFIP_NORCPT) then
-            rcpt(conn, "u@example.org")
-            says(conn, SMFIR_CONTINUE, "RCPT")
-        end
+        rcpt(conn, "u@example.org")
         finish(conn)
         mt.disconnect(conn)
     end)
