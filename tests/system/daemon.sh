@@ -8,7 +8,7 @@ source "$here/dns.sh"
 stops_with() {
     local wanted=$1 pattern=$2 settings=() setting out status; shift 2
     for setting in "$@"; do settings+=("SPAMHAUS_DQS_$setting"); done
-    out=$(timeout 10 env -i PATH="$PATH" SPAMHAUS_DQS_ENV_FILE=/nonexistent SPAMHAUS_DQS_USER=nobody \
+    out=$(timeout 10 env -i PATH="$PATH" SPAMHAUS_DQS_ENV_FILE="$work/empty.env" SPAMHAUS_DQS_USER=nobody \
         SPAMHAUS_DQS_API_KEY="$key" SPAMHAUS_DQS_LISTEN=inet:11999@127.0.0.1 \
         SPAMHAUS_DQS_NAMESERVERS=127.0.0.1:5353 "${settings[@]}" "$gatepost" run 2>&1)
     status=$?
@@ -24,6 +24,7 @@ holds() { grep -E "^$1:" "/proc/$gatepost_pid/status" | grep -qE "$2" || { grep 
 no_key_in() { ! tr '\0' '\n' <"/proc/$gatepost_pid/$1" | grep -qi -- "$key"; }
 
 start_dns
+: >"$work/empty.env"
 
 start_gatepost root
 uid=$(id -u nobody) gid=$(id -g nobody)
