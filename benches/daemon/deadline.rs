@@ -53,7 +53,9 @@ fn gatepost(run: &mut Run, peer: Peer, behaviour: Behaviour, words: &str) -> Res
     let number = run.strangers(first + further);
     // Sixteen at once and each with five questions: every zone sees more failures than its breaker bears.
     let struck = play(&Job::stream(&filter.door, Crowd::Strangers(number), first))?.outcome;
-    let alone = Job { at_once: 1, ..Job::stream(&filter.door, Crowd::Strangers(number + first), further) };
+    let budget = Duration::from_secs(5);
+    let alone =
+        Job { at_once: 1, budget, ..Job::stream(&filter.door, Crowd::Strangers(number + first), further) };
     let warned = play(&alone)?.outcome;
     let what = format!("{}, name server {words}", peer.title());
     run.report.sound(&what, &struck);

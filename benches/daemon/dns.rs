@@ -149,7 +149,8 @@ fn answer(query: &[u8], behaviour: Behaviour, counts: &Counts) -> Option<Vec<u8>
     match behaviour {
         Behaviour::Drop => None,
         Behaviour::Refuse => Some(question.reply(query, REFUSED, &[])),
-        Behaviour::Garbage => Some(b"\xff\x00 this is no DNS message \xc0\xff\xc0".to_vec()),
+        // The right number in front, so that it is not thrown away as somebody else's answer.
+        Behaviour::Garbage => Some([&query[..2], b"\x84\x80 this is no DNS message \xc0\xff\xc0"].concat()),
         Behaviour::Answer(_) => Some(question.resolve(query)),
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) manner: Manner,
     /// For one session; longer counts as failed.
     pub(crate) patience: Duration,
+    /// For the job: no session begins later, so a slow filter plays fewer of them.
+    pub(crate) budget: Duration,
 }
 
 /// How the sessions are strung together.
@@ -71,6 +73,7 @@ impl Job {
             pause: Duration::ZERO,
             manner: Manner::Stream,
             patience: Duration::from_secs(20),
+            budget: Duration::from_secs(20),
         }
     }
 }
@@ -91,15 +94,21 @@ pub(crate) struct Outcome {
     pub(crate) wait_max: u64,
     /// The longest wait for one reply in any session.
     pub(crate) reply_max: u64,
-    pub(crate) elapsed: u64,
 }
 
 /// The whole of a job, and of sitting idle.
 const LONGEST: Duration = Duration::from_mins(1);
 
+impl Outcome {
+    pub(crate) fn sessions(&self) -> u32 {
+        self.good + self.failed + self.wrong
+    }
+}
+
 /// What the workers share.
 struct Play {
     job: Job,
+    begun: Instant,
     next: AtomicU32,
     start: Barrier,
     ledger: Mutex<Ledger>,
@@ -127,6 +136,7 @@ pub(crate) fn play(job: &str) -> Result<(), Failure> {
         next: AtomicU32::new(0),
         start: Barrier::new(workers as usize),
         ledger: Mutex::default(),
+        begun,
         job,
     });
     let kept = runtime.block_on(async {
@@ -146,7 +156,6 @@ pub(crate) fn play(job: &str) -> Result<(), Failure> {
         wait_p50: below(50).copied().unwrap_or_default(),
         wait_p99: below(99).copied().unwrap_or_default(),
         wait_max: below(100).copied().unwrap_or_default(),
-        elapsed: micros(begun.elapsed()),
         ..ledger.outcome
     };
     let mut out = std::io::stdout().lock();
@@ -169,7 +178,7 @@ async fn work(play: Arc<Play>) -> Vec<Open> {
     let mut kept = Vec::new();
     loop {
         let session = play.next.fetch_add(1, Ordering::Relaxed);
-        if session >= play.job.sessions {
+        if session >= play.job.sessions || play.begun.elapsed() > play.job.budget {
             return kept;
         }
         let who = play.job.crowd.identity(session);

@@ -31,6 +31,12 @@ impl Report {
         }
     }
 
+    /// A measurement that could not be made.
+    pub(crate) fn complain(&mut self, complaint: String) {
+        eprintln!("bench: {complaint}");
+        self.missed.push(complaint);
+    }
+
     /// The last lines; true if nothing was missed.
     pub(crate) fn conclude(&self) -> bool {
         println!("\n{} targets, {} complaints.", self.judged, self.missed.len());
