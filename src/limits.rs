@@ -1,0 +1,68 @@
+//! Every limit of the program, each with its reason.
+//!
+//! Nothing here is policy: these figures keep a hostile or broken peer from taking
+//! memory, descriptors or time that others need.
+
+use std::time::Duration;
+
+/// The limits of one server and of each of its connections.
+///
+/// Sizes are octets, counts are whole numbers. [`Limits::default`] holds the figures of the
+/// daemon; a library user changes single fields with struct update syntax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest packet that is not a header, code octet included. Sendmail never sends more than
+    /// 65,536; body chunks are 65,535 data octets plus the code.
+    pub frame: usize,
+    /// Longest header packet. Postfix sends a header of up to `header_size_limit` (102,400 by
+    /// default, and an administrator may raise it) in one packet.
+    pub header_frame: usize,
+    /// Longest OPTNEG packet; 12 data octets today, the rest is room for what MTAs may add.
+    pub negotiation_frame: usize,
+    /// Octets of macros kept per stage. All macros of both MTAs together stay below 4 KiB.
+    pub macros: usize,
+    /// Recipients kept per message. Postfix allows 1,000 by default (`smtpd_recipient_limit`);
+    /// further ones are answered, but not remembered.
+    pub recipients: usize,
+    /// Octets kept of any single string that a client typed (HELO name, address, parameter).
+    pub text: usize,
+    /// Connections served at once. Above it a session is told at once to go on without us: the MTA
+    /// cannot tell a busy filter from a dead one and would wait its whole timeout.
+    pub connections: usize,
+    /// Longest silence between packets. SMTP clients may take an hour for a command; libmilter's
+    /// figure is 7,210 s for that reason.
+    pub idle: Duration,
+    /// Longest time from the first to the last octet of one packet.
+    pub frame_time: Duration,
+    /// Longest time for one answer to leave. An MTA always reads.
+    pub write_time: Duration,
+    /// How often an MTA is told that the end of a message takes longer. Postfix starts its timer anew.
+    pub progress: Duration,
+    /// How long a stopping server waits for open messages before it closes what is left.
+    pub drain: Duration,
+    /// DNS questions on the wire at once, each one a socket and some 40 µs of CPU.
+    pub queries: usize,
+    /// DNS questions that may wait for one of those places; beyond it a question fails at once.
+    pub waiting_queries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame: 65_536,
+            header_frame: 1 << 20,
+            negotiation_frame: 4_096,
+            macros: 16_384,
+            recipients: 1_000,
+            text: 4_096,
+            connections: 2_048,
+            idle: Duration::from_secs(7_210),
+            frame_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(10),
+            progress: Duration::from_secs(5),
+            drain: Duration::from_secs(5),
+            queries: 512,
+            waiting_queries: 1_024,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The conversation so far.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use super::{Client, Macros};
+
+/// Identifies one session in log lines: unique within the life of the host's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct SessionId {
+    /// Which process: its start time in seconds.
+    pub process: u32,
+    /// Which session of that process, counted from 1.
+    pub number: u64,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}", self.process, self.number)
+    }
+}
+
+/// What is known of an SMTP session, as far as it has gone.
+///
+/// Texts are the raw octets that the client typed: of any encoding, any length up to the limit, and
+/// never to be shown without [`printable`](super::printable).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialog {
+    /// The session's id in the log.
+    pub id: SessionId,
+    /// The client's address.
+    pub client: Client,
+    /// The client's host name as the MTA verified it; `[address]` or `unknown` if it could not.
+    pub client_name: Vec<u8>,
+    /// The argument of the latest HELO or EHLO.
+    pub helo: Option<Vec<u8>>,
+    /// The open message.
+    pub transaction: Option<Transaction>,
+    /// Messages that were begun in this session.
+    pub messages: u32,
+    /// Macros, by stage.
+    pub macros: Macros,
+}
+
+/// One message: from MAIL to its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// The argument of MAIL, brackets and all.
+    pub sender: Vec<u8>,
+    /// The ESMTP parameters of MAIL, one each, as typed.
+    pub parameters: Vec<Vec<u8>>,
+    /// The recipients so far, the one in question last.
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The argument of RCPT, brackets and all.
+    pub address: Vec<u8>,
+    /// The ESMTP parameters of RCPT, one each, as typed.
+    pub parameters: Vec<Vec<u8>>,
+}
+
+impl Dialog {
+    /// Whether the client has authenticated: a login is present for the open message.
+    pub fn is_authenticated(&self) -> bool {
+        self.macros.find("{auth_authen}").is_some_and(|login| !login.is_empty())
+    }
+
+    /// The MTA's queue id, as soon as it has one: Postfix after the first recipient, Sendmail at MAIL.
+    pub fn queue_id(&self) -> Option<&[u8]> {
+        self.macros.find("i").filter(|id| !id.is_empty())
+    }
+
+    /// Ends the open message, if there is one; CONNECT and HELO stay.
+    pub fn end_message(&mut self) {
+        self.transaction = None;
+        self.macros.forget_message();
+    }
+}

@@ -1,0 +1,147 @@
+//! The macros that an MTA sends beside each command.
+
+use serde::{Deserialize, Serialize};
+
+/// The commands that macros can belong to, in the order of the session, by their protocol letter.
+const ORDER: [u8; 9] = *b"CHMRTLNBE";
+
+/// Macros by the command they came with.
+///
+/// Names keep their braces (`{auth_authen}`), single letters have none (`i`). Values are raw
+/// octets: they can hold anything that a client typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Macros {
+    stages: [Vec<u8>; ORDER.len()],
+    /// Whether macros for MAIL have come since the last MAIL.
+    fresh: bool,
+}
+
+/// The place of MAIL in [`ORDER`].
+const MAIL: usize = 2;
+
+impl Macros {
+    /// Stores the `name NUL value NUL …` list of one command, in place of an earlier one.
+    ///
+    /// A last name without value or without its NUL is dropped (Sendmail can send an odd number of
+    /// strings), and so is every pair that does not fit into `limit` octets. Letters of commands
+    /// that carry no macros are ignored.
+    pub fn store(&mut self, command: u8, pairs: &[u8], limit: usize) {
+        let Some(slot) = ORDER.iter().position(|&letter| letter == command) else { return };
+        let mut end = 0;
+        let mut strings = 0;
+        for nul in memchr::memchr_iter(0, pairs).take_while(|&nul| nul < limit) {
+            strings += 1;
+            if strings % 2 == 0 {
+                end = nul + 1;
+            }
+        }
+        let stage = &mut self.stages[slot];
+        stage.clear();
+        stage.extend_from_slice(&pairs[..end]);
+        self.fresh |= slot == MAIL;
+    }
+
+    /// Begins a message at MAIL: what came for this MAIL stays, everything older from MAIL on goes.
+    ///
+    /// A login of an earlier message must never be taken for that of the next one.
+    pub fn begin_message(&mut self) {
+        let first = if self.fresh { MAIL + 1 } else { MAIL };
+        for stage in &mut self.stages[first..] {
+            stage.clear();
+        }
+        self.fresh = false;
+    }
+
+    /// The value of a macro: the latest stage that has it wins.
+    ///
+    /// A single letter is found in either spelling (`i`, `{i}`).
+    pub fn find(&self, name: &str) -> Option<&[u8]> {
+        let wanted = bare(name.as_bytes());
+        self.stages.iter().rev().find_map(|stage| lookup(stage, wanted))
+    }
+
+    /// Forgets what belongs to the message: everything from MAIL on.
+    pub fn forget_message(&mut self) {
+        self.fresh = false;
+        self.begin_message();
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        for stage in &mut self.stages {
+            stage.clear();
+        }
+    }
+}
+
+/// A one-letter name without its braces; any other name as it is.
+fn bare(name: &[u8]) -> &[u8] {
+    match name {
+        [b'{', letter, b'}'] => std::slice::from_ref(letter),
+        _ => name,
+    }
+}
+
+fn lookup<'a>(pairs: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut strings = pairs.split(|&octet| octet == 0);
+    loop {
+        let name = strings.next()?;
+        let value = strings.next()?;
+        if bare(name) == wanted {
+            return Some(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1_024;
+
+    #[test]
+    fn the_latest_stage_wins_and_one_letter_has_two_spellings() {
+        let mut macros = Macros::default();
+        macros.store(b'C', b"j\0mx.example\0{daemon_name}\0mx\0", LIMIT);
+        macros.store(b'M', b"i\0QID\0{auth_authen}\0alice\0", LIMIT);
+        assert_eq!(macros.find("{i}"), Some(&b"QID"[..]));
+        assert_eq!(macros.find("i"), Some(&b"QID"[..]));
+        assert_eq!(macros.find("{auth_authen}"), Some(&b"alice"[..]));
+        assert_eq!(macros.find("{daemon_name}"), Some(&b"mx"[..]));
+        assert_eq!(macros.find("{nothing}"), None);
+        macros.store(b'R', b"i\0OTHER\0", LIMIT);
+        assert_eq!(macros.find("i"), Some(&b"OTHER"[..]));
+    }
+
+    #[test]
+    fn a_login_does_not_outlive_its_message() {
+        let mut macros = Macros::default();
+        macros.store(b'C', b"j\0mx.example\0", LIMIT);
+        macros.store(b'M', b"{auth_authen}\0alice\0", LIMIT);
+        macros.begin_message();
+        assert_eq!(macros.find("{auth_authen}"), Some(&b"alice"[..]));
+        macros.begin_message();
+        assert_eq!(macros.find("{auth_authen}"), None, "a MAIL without macros of its own");
+        macros.store(b'M', b"{auth_authen}\0alice\0", LIMIT);
+        macros.forget_message();
+        assert_eq!(macros.find("{auth_authen}"), None);
+        assert_eq!(macros.find("j"), Some(&b"mx.example"[..]));
+    }
+
+    #[test]
+    fn odd_unterminated_empty_and_oversized_lists_are_survived() {
+        let mut macros = Macros::default();
+        macros.store(b'M', b"i\0QID\0{odd}\0", LIMIT);
+        assert_eq!(macros.find("i"), Some(&b"QID"[..]));
+        assert_eq!(macros.find("{odd}"), None);
+        macros.store(b'M', b"i\0QID\0{mail_addr}\0open", LIMIT);
+        assert_eq!(macros.find("{mail_addr}"), None);
+        macros.store(b'M', b"", LIMIT);
+        assert_eq!(macros.find("i"), None);
+        macros.store(b'Z', b"i\0QID\0", LIMIT);
+        assert_eq!(macros.find("i"), None);
+        macros.store(b'M', &b"{name}\0value\0".repeat(1_000), LIMIT);
+        assert!(macros.stages[2].len() <= LIMIT);
+        assert_eq!(macros.find("{name}"), Some(&b"value"[..]));
+    }
+}

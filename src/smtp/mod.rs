@@ -1,0 +1,23 @@
+//! What SMTP says: addresses, names, replies and the conversation so far.
+//!
+//! Plain data and pure functions. Nothing here does I/O, knows a list, or judges.
+
+mod client;
+mod dialog;
+mod domain;
+mod macros;
+mod needs;
+mod path;
+mod reply;
+mod stage;
+mod text;
+
+pub use client::{Client, is_special};
+pub use dialog::{Dialog, Recipient, SessionId, Transaction};
+pub use domain::{Domain, NoDomain};
+pub use macros::Macros;
+pub use needs::{Event, Events, Needs, Permit, Permits};
+pub use path::ReversePath;
+pub use reply::{BadReply, Reply};
+pub use stage::Stage;
+pub use text::printable;

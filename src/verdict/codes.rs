@@ -1,0 +1,95 @@
+//! The return codes of one answer of a list.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// A set of return codes `127.0.<group>.<code>`, all of one group.
+///
+/// A list answers with one or several A records; the group is the list's own third octet (0 for ZEN,
+/// 1 for DBL, 2 for ZRD), the code is the last octet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Codes {
+    group: u8,
+    bits: [u64; 4],
+}
+
+impl Codes {
+    /// The empty set of a group.
+    pub const fn none(group: u8) -> Self {
+        Self { group, bits: [0; 4] }
+    }
+
+    /// A set of a group.
+    pub fn of(group: u8, codes: impl IntoIterator<Item = u8>) -> Self {
+        let mut set = Self::none(group);
+        for code in codes {
+            set.insert(code);
+        }
+        set
+    }
+
+    /// The third octet that all codes of the set share.
+    pub fn group(self) -> u8 {
+        self.group
+    }
+
+    /// Adds a code.
+    pub fn insert(&mut self, code: u8) {
+        self.bits[usize::from(code >> 6)] |= 1 << (code & 63);
+    }
+
+    /// Whether the set holds `code`.
+    pub fn contains(self, code: u8) -> bool {
+        self.bits[usize::from(code >> 6)] & (1 << (code & 63)) != 0
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(self) -> bool {
+        self.bits == [0; 4]
+    }
+
+    /// The codes of this set that are in `other` too.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let mut both = self;
+        for (mine, theirs) in both.bits.iter_mut().zip(other.bits) {
+            *mine &= theirs;
+        }
+        both
+    }
+
+    /// The codes in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=255).filter(move |&code| self.contains(code))
+    }
+}
+
+impl fmt::Display for Codes {
+    /// The addresses, comma separated: `127.0.0.2,127.0.0.4`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, code) in self.iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            write!(f, "{comma}{}", Ipv4Addr::new(127, 0, self.group, code))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codes({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Codes;
+
+    #[test]
+    fn a_set_is_shown_as_the_addresses_of_its_codes() {
+        let codes = Codes::of(0, [10, 255, 2, 63, 64, 0]);
+        assert_eq!(codes.to_string(), "127.0.0.0,127.0.0.2,127.0.0.10,127.0.0.63,127.0.0.64,127.0.0.255");
+        assert_eq!(codes.and(Codes::of(0, [2, 3])).iter().collect::<Vec<_>>(), [2]);
+        assert!(Codes::none(1).is_empty() && !codes.is_empty());
+    }
+}

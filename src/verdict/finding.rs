@@ -1,0 +1,255 @@
+//! What a check reports.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Codes;
+use crate::smtp::{NoDomain, Stage};
+
+/// A list of Spamhaus DQS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum List {
+    /// ZEN: addresses.
+    Zen,
+    /// DBL: domains of bad reputation.
+    Dbl,
+    /// ZRD: domains that have just appeared.
+    Zrd,
+}
+
+impl List {
+    /// All lists, in the order in which they give the reason for a refusal.
+    pub const ALL: [Self; 3] = [Self::Zen, Self::Dbl, Self::Zrd];
+
+    /// The name in settings, log fields and zone names: lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zen => "zen",
+            Self::Dbl => "dbl",
+            Self::Zrd => "zrd",
+        }
+    }
+
+    /// The name as people write it; this one, never the queried zone, may appear in replies.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Zen => "ZEN",
+            Self::Dbl => "DBL",
+            Self::Zrd => "ZRD",
+        }
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which part of the dialog a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identity {
+    /// The client's address.
+    Client,
+    /// The HELO name.
+    Helo,
+    /// The domain of the reverse-path.
+    Sender,
+}
+
+impl Identity {
+    /// The stage at which it becomes known.
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::Client => Stage::Connect,
+            Self::Helo => Stage::Helo,
+            Self::Sender => Stage::Mail,
+        }
+    }
+
+    /// One word for log lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Helo => "helo",
+            Self::Sender => "sender",
+        }
+    }
+}
+
+/// One observation of one check about one identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The list that was, or would have been, asked.
+    pub list: List,
+    /// What it is about.
+    pub identity: Identity,
+    /// The canonical address or domain; empty if there is none. Safe to show.
+    pub subject: Box<str>,
+    /// Whether an illegal or over-long left part of a domain was left out.
+    pub trimmed: bool,
+    /// What was found.
+    pub outcome: Outcome,
+    /// Where the answer came from.
+    pub origin: Origin,
+    /// How long the session waited for it.
+    pub waited: Duration,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The list does not have the subject.
+    Clear,
+    /// The list has it, with these codes.
+    Hit(Codes),
+    /// An allow rule spares it.
+    Trusted(Trust),
+    /// There is nothing to ask.
+    Skipped(Skip),
+    /// The list could not be asked, or its answer means nothing.
+    Unknown(Trouble),
+}
+
+/// Which allow rule spared a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The client's address is on the allow list.
+    Address,
+    /// The client is in a trusted network: nothing of its session is checked.
+    Network,
+    /// The client is on the allow list and the allow list covers the whole session.
+    Session,
+    /// Mail from this very host.
+    Local,
+    /// The domain is on the allow list.
+    Domain,
+    /// The domain lies below a suffix on the allow list.
+    Suffix,
+    /// The client has logged in.
+    Login,
+    /// The session came in over a submission service.
+    Submission,
+}
+
+impl Trust {
+    /// One word for log lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Network => "network",
+            Self::Session => "session",
+            Self::Local => "local",
+            Self::Domain => "domain",
+            Self::Suffix => "suffix",
+            Self::Login => "login",
+            Self::Submission => "submission",
+        }
+    }
+}
+
+/// Why there is nothing to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// The client's address is not known.
+    NoAddress,
+    /// The address is special-purpose.
+    Special,
+    /// The name is no domain that could be listed.
+    Domain(NoDomain),
+    /// The null reverse-path.
+    NullSender,
+    /// A sender without a domain.
+    NoDomain,
+}
+
+impl Skip {
+    /// One word for log lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoAddress => "no-address",
+            Self::Special => "special",
+            Self::Domain(why) => why.name(),
+            Self::NullSender => "null-sender",
+            Self::NoDomain => "no-domain",
+        }
+    }
+}
+
+/// Why a list could not say anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No answer in time.
+    Timeout,
+    /// The name server answered SERVFAIL; for DQS also: the service is not part of the plan.
+    ServFail,
+    /// The name server refused.
+    Refused,
+    /// The answer could not be read, or the name server could not be reached.
+    Network,
+    /// The list answered with an operator code 127.255.255.x.
+    Service(u8),
+    /// The answer is none that a list can give: a resolver rewrites answers.
+    Bogus,
+    /// The list says that it was asked the wrong kind of question.
+    Misuse,
+    /// Too many questions are waiting.
+    Busy,
+    /// The list is not asked for a while, after trouble with it.
+    Resting,
+    /// There is no key to ask with.
+    NoKey,
+}
+
+impl Trouble {
+    /// One word for log lines and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::ServFail => "servfail",
+            Self::Refused => "refused",
+            Self::Network => "network",
+            Self::Service(_) => "service-error",
+            Self::Bogus => "bogus",
+            Self::Misuse => "misuse",
+            Self::Busy => "busy",
+            Self::Resting => "resting",
+            Self::NoKey => "no-key",
+        }
+    }
+
+    /// Whether this is trouble with reaching the list, for which mail may be deferred if the
+    /// administrator wants that. Operator errors never defer mail.
+    pub fn is_transport(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::ServFail | Self::Refused | Self::Network | Self::Busy | Self::Resting
+        )
+    }
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// No question was needed.
+    #[default]
+    None,
+    /// The cache.
+    Hit,
+    /// A question that this session started.
+    Miss,
+    /// A question that another session had started.
+    Coalesced,
+}
+
+impl Origin {
+    /// One word for log lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+        }
+    }
+}
