@@ -16,6 +16,7 @@ const PLACEHOLDERS: [&str; 6] = ["replaceme", "changeme", "yourkey", "dqskey", "
 /// The label that names the account at Spamhaus DQS: 1 to 63 letters, digits and inner hyphens.
 ///
 /// Keys are 26 characters long today; the length is not checked, since nothing promises it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Key(Zeroizing<Box<[u8]>>);
 
 /// Why a text cannot be a key. Never tells the text.

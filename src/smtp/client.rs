@@ -60,7 +60,7 @@ fn parse(address: &[u8]) -> Option<IpAddr> {
 /// Whether no public list can know the address: special-purpose, private or documentation space
 /// (IANA special-purpose registries, RFC 6890), or multicast.
 ///
-/// Such an address is never asked about. 6to4 (2002::/16) and Teredo (2001::/32) are asked as IPv6.
+/// Such an address is never asked about. 6to4 and Teredo addresses are asked as IPv6.
 pub fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => special4(ip),

@@ -65,7 +65,7 @@ impl Domain {
     /// # Errors
     /// [`NoDomain`] says why there is nothing to ask about.
     pub fn from_octets(octets: &[u8]) -> Result<(Self, bool), NoDomain> {
-        let printable = octets.iter().position(|octet| octet.is_ascii_control()).unwrap_or(octets.len());
+        let printable = octets.iter().position(u8::is_ascii_control).unwrap_or(octets.len());
         let cut = printable < octets.len();
         let text = std::str::from_utf8(&octets[..printable]).map_err(|_| NoDomain::Encoding)?;
         let text = text.trim().trim_end_matches(is_dot);
@@ -181,41 +181,36 @@ fn label(label: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<(String, bool), NoDomain> {
+    fn read(text: &str) -> Read {
         Domain::from_octets(text.as_bytes()).map(|(domain, trimmed)| (domain.to_string(), trimmed))
     }
 
-    fn whole(name: &str) -> Result<(String, bool), NoDomain> {
-        Ok((name.to_owned(), false))
-    }
-
-    fn rest(name: &str) -> Result<(String, bool), NoDomain> {
-        Ok((name.to_owned(), true))
-    }
+    /// What `name` is read as, and whether something was left out on the way.
+    type Read = Result<(String, bool), NoDomain>;
 
     #[test]
     fn names_become_lower_case_a_labels_without_trailing_dot() {
-        assert_eq!(read("MAIL.Spam.Example."), whole("mail.spam.example"));
-        assert_eq!(read("  spam.example...  "), whole("spam.example"));
-        assert_eq!(read("b\u{fc}cher.example"), whole("xn--bcher-kva.example"));
-        assert_eq!(read("B\u{dc}CHER.EXAMPLE"), whole("xn--bcher-kva.example"));
-        assert_eq!(read("xn--bcher-kva.example"), whole("xn--bcher-kva.example"));
-        assert_eq!(read("b\u{fc}cher\u{3002}example"), whole("xn--bcher-kva.example"));
-        assert_eq!(read("fa\u{df}.example"), whole("xn--fa-hia.example"));
-        assert_eq!(read("my_host.spam.example"), whole("my_host.spam.example"));
-        assert_eq!(read("-a-.spam.example"), whole("-a-.spam.example"));
+        assert_eq!(read("MAIL.Spam.Example."), Ok(("mail.spam.example".into(), false)));
+        assert_eq!(read("  spam.example...  "), Ok(("spam.example".into(), false)));
+        assert_eq!(read("b\u{fc}cher.example"), Ok(("xn--bcher-kva.example".into(), false)));
+        assert_eq!(read("B\u{dc}CHER.EXAMPLE"), Ok(("xn--bcher-kva.example".into(), false)));
+        assert_eq!(read("xn--bcher-kva.example"), Ok(("xn--bcher-kva.example".into(), false)));
+        assert_eq!(read("b\u{fc}cher\u{3002}example"), Ok(("xn--bcher-kva.example".into(), false)));
+        assert_eq!(read("fa\u{df}.example"), Ok(("xn--fa-hia.example".into(), false)));
+        assert_eq!(read("my_host.spam.example"), Ok(("my_host.spam.example".into(), false)));
+        assert_eq!(read("-a-.spam.example"), Ok(("-a-.spam.example".into(), false)));
     }
 
     #[test]
     fn an_ugly_left_part_does_not_hide_the_right_one() {
         let long = "x".repeat(64);
-        assert_eq!(read(&format!("{long}.spam.example")), rest("spam.example"));
-        assert_eq!(read("a..spam.example"), rest("spam.example"));
-        assert_eq!(read("a b.spam.example"), rest("spam.example"));
-        assert_eq!(read("a@b.spam.example"), rest("spam.example"));
-        assert_eq!(read(".spam.example"), rest("spam.example"));
-        assert_eq!(read("spam.example\0x"), rest("spam.example"));
-        assert_eq!(read("\u{200d}\u{378}.spam.example"), rest("spam.example"));
+        assert_eq!(read(&format!("{long}.spam.example")), Ok(("spam.example".into(), true)));
+        assert_eq!(read("a..spam.example"), Ok(("spam.example".into(), true)));
+        assert_eq!(read("a b.spam.example"), Ok(("spam.example".into(), true)));
+        assert_eq!(read("a@b.spam.example"), Ok(("spam.example".into(), true)));
+        assert_eq!(read(".spam.example"), Ok(("spam.example".into(), true)));
+        assert_eq!(read("spam.example\0x"), Ok(("spam.example".into(), true)));
+        assert_eq!(read("\u{200d}\u{378}.spam.example"), Ok(("spam.example".into(), true)));
         let deep = format!("{}spam.example", "a.".repeat(5_000));
         let (name, trimmed) = read(&deep).expect("a domain");
         assert!(trimmed && name.len() <= 253 && name.ends_with(".a.spam.example"));

@@ -12,7 +12,12 @@ const ORDER: [u8; 9] = *b"CHMRTLNBE";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Macros {
     stages: [Vec<u8>; ORDER.len()],
+    /// Whether macros for MAIL have come since the last MAIL.
+    fresh: bool,
 }
+
+/// The place of MAIL in [`ORDER`].
+const MAIL: usize = 2;
 
 impl Macros {
     /// Stores the `name NUL value NUL …` list of one command, in place of an earlier one.
@@ -33,6 +38,18 @@ impl Macros {
         let stage = &mut self.stages[slot];
         stage.clear();
         stage.extend_from_slice(&pairs[..end]);
+        self.fresh |= slot == MAIL;
+    }
+
+    /// Begins a message at MAIL: what came for this MAIL stays, everything older from MAIL on goes.
+    ///
+    /// A login of an earlier message must never be taken for that of the next one.
+    pub fn begin_message(&mut self) {
+        let first = if self.fresh { MAIL + 1 } else { MAIL };
+        for stage in &mut self.stages[first..] {
+            stage.clear();
+        }
+        self.fresh = false;
     }
 
     /// The value of a macro: the latest stage that has it wins.
@@ -44,12 +61,9 @@ impl Macros {
     }
 
     /// Forgets what belongs to the message: everything from MAIL on.
-    ///
-    /// A login of an earlier message must never be taken for that of the next one.
     pub fn forget_message(&mut self) {
-        for stage in &mut self.stages[2..] {
-            stage.clear();
-        }
+        self.fresh = false;
+        self.begin_message();
     }
 
     /// Forgets everything.
@@ -103,6 +117,11 @@ mod tests {
     fn a_login_does_not_outlive_its_message() {
         let mut macros = Macros::default();
         macros.store(b'C', b"j\0mx.example\0", LIMIT);
+        macros.store(b'M', b"{auth_authen}\0alice\0", LIMIT);
+        macros.begin_message();
+        assert_eq!(macros.find("{auth_authen}"), Some(&b"alice"[..]));
+        macros.begin_message();
+        assert_eq!(macros.find("{auth_authen}"), None, "a MAIL without macros of its own");
         macros.store(b'M', b"{auth_authen}\0alice\0", LIMIT);
         macros.forget_message();
         assert_eq!(macros.find("{auth_authen}"), None);

@@ -95,6 +95,8 @@ impl FromIterator<Permit> for Permits {
 pub struct Needs {
     /// What the filter wants to be told.
     pub events: Events,
+    /// Of these, what it only watches and never answers.
+    pub silent: Events,
     /// What the filter may want to change.
     pub permits: Permits,
     /// Macro names by stage, single letters without and longer names with braces.
@@ -110,6 +112,13 @@ impl Needs {
     #[must_use]
     pub fn event(mut self, event: Event) -> Self {
         self.events.0 |= event as u16;
+        self
+    }
+
+    /// Declares that an event is only watched: the filter's answer to it is always "continue".
+    #[must_use]
+    pub fn silent(mut self, event: Event) -> Self {
+        self.silent.0 |= event as u16;
         self
     }
 
@@ -134,7 +143,9 @@ impl Needs {
     /// The union of two needs.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
+        let answered = (self.events.0 & !self.silent.0) | (other.events.0 & !other.silent.0);
         self.events.0 |= other.events.0;
+        self.silent.0 = (self.silent.0 | other.silent.0) & !answered;
         self.permits.0 |= other.permits.0;
         for (stage, name) in &other.macros {
             self = self.macros(*stage, &[name]);

@@ -142,7 +142,7 @@ mod tests {
             assert_eq!(domain(argument.as_bytes()).as_deref(), Some("spam.example"), "{argument}");
         }
         assert_eq!(domain("<u@b\u{fc}cher.example>".as_bytes()).as_deref(), Some("xn--bcher-kva.example"));
-        let padded = [&b"<"[..], &[b'a'; 40_000], b"@spam.example>"].concat();
+        let padded = [&b"<"[..], &vec![b'a'; 40_000], b"@spam.example>"].concat();
         assert_eq!(domain(&padded).as_deref(), Some("spam.example"));
     }
 

@@ -1,0 +1,367 @@
+//! What the MTA's side sends and what it refuses to hear.
+
+use super::*;
+use crate::milter::Actions;
+use crate::verdict::{Edit, HeaderName, HeaderValue};
+
+/// An answer to OPTNEG.
+fn answer(version: u32, actions: u32, protocol: u32, lists: &[u8]) -> Vec<u8> {
+    let fields = [version, actions, protocol].map(u32::to_be_bytes);
+    [&fields[0][..], &fields[1], &fields[2], lists].concat()
+}
+
+fn hear(mta: &mut Mta, code: u8, data: &[u8]) -> Result<Option<Answer>, Violation> {
+    mta.receive(Frame { code, data })
+}
+
+/// A conversation after negotiation and CONNECT, with all actions and these protocol bits agreed.
+fn connected(protocol: u32) -> Mta {
+    let mut mta = Mta::new(Offer::V6);
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    hear(&mut mta, b'O', &answer(6, 0x1ff, protocol, b"")).expect("an agreement");
+    let client = Client::Ip("192.0.2.1".parse().expect("an address"));
+    if mta.connect(b"mx.example", client, 25, &mut Vec::new()) == Ok(Sent::Due) {
+        hear(&mut mta, b'c', b"").expect("continue");
+    }
+    mta
+}
+
+/// Plays events by their letters, each answered with "continue" if a reply is due; tells what was sent.
+fn play(mta: &mut Mta, events: &str) -> Result<String, Misuse> {
+    let mut sent = String::new();
+    for letter in events.bytes() {
+        let mut out = Vec::new();
+        let outcome = event(mta, letter, &mut out)?;
+        if let Ok(Some((frame, _))) = Mta::take(&out) {
+            sent.push(char::from(frame.code));
+        }
+        if outcome == Sent::Due {
+            hear(mta, b'c', b"").expect("continue");
+        }
+    }
+    Ok(sent)
+}
+
+fn event(mta: &mut Mta, letter: u8, out: &mut Vec<u8>) -> Result<Sent, Misuse> {
+    match letter {
+        b'H' => mta.helo(b"mx.example", out),
+        b'M' => mta.mail(b"<a@example.org>", &[b"SIZE=1"], out),
+        b'R' => mta.rcpt(b"<b@example.com>", &[], out),
+        b'T' => mta.data(out),
+        b'L' => mta.header(b"Subject", b" hello", out),
+        b'N' => mta.end_of_headers(out),
+        b'B' => mta.body(b"text\r\n", out),
+        b'E' => mta.end_of_message(out),
+        b'U' => mta.unknown(b"WIBBLE", out),
+        b'A' => mta.abort(out),
+        b'K' => mta.quit_new_connection(out),
+        _ => mta.quit(out),
+    }
+}
+
+/// Plays events, and gets the last one answered with these octets.
+fn answered(events: &str, code: u8, data: &[u8]) -> (Mta, Result<Option<Answer>, Violation>) {
+    let mut mta = connected(0x400);
+    let (before, last) = events.split_at(events.len() - 1);
+    play(&mut mta, before).expect("a session");
+    assert_eq!(event(&mut mta, last.as_bytes()[0], &mut Vec::new()), Ok(Sent::Due), "{events}");
+    let heard = hear(&mut mta, code, data);
+    (mta, heard)
+}
+
+#[test]
+fn a_session_is_sent_as_postfix_does() {
+    let mut mta = connected(0);
+    assert_eq!(play(&mut mta, "HUMRRTLLNBBEAAMRAHMRTNEQ").as_deref(), Ok("HUMRRTLLNBBEAAMRAHMRTNEQ"));
+    assert_eq!(play(&mut mta, "A"), Err(Misuse::Turn("ABORT")));
+}
+
+#[test]
+fn declined_events_are_withheld_and_silent_ones_await_nothing() {
+    let mut mta = connected(0x37f);
+    assert_eq!(play(&mut mta, "HUMRTLNBEQ").as_deref(), Ok("EQ"));
+    let mut mta = connected(0x000f_f080);
+    let mut out = Vec::new();
+    for letter in *b"HMRTLNBU" {
+        if letter != b'U' {
+            assert_eq!(event(&mut mta, letter, &mut out), Ok(Sent::Silent), "{}", char::from(letter));
+        }
+    }
+    assert_eq!(hear(&mut mta, b'c', b""), Err(Violation::Unsolicited(b'c')));
+}
+
+#[test]
+fn what_is_refused_or_let_go_is_not_shown_any_further() {
+    for (events, code, data, then, sent) in [
+        ("H", b'a', &b""[..], "MRTLNBEMQ", "Q"),
+        ("H", b'r', b"", "MRTLNBEHUQ", "Q"),
+        ("M", b'a', b"", "RTLNBEAMR", "AMR"),
+        ("M", b't', b"", "RTLNBEMR", "MR"),
+        ("M", b'd', b"", "HURTLNBEM", "HUM"),
+        ("MR", b'r', b"", "RTN", "RTN"),
+        ("MR", b'r', b"", "TLNBEM", "M"),
+        ("MR", b'd', b"", "RTLNBEA", "A"),
+        ("MR", b'y', b"421 4.7.1 go away\0", "RTLNBEAQ", "AQ"),
+        ("MRT", b't', b"", "LNBEMR", "MR"),
+        ("MRT", b't', b"", "RTN", "RTN"),
+        ("MRT", b'a', b"", "LNBEAMR", "AMR"),
+        ("MRTL", b'r', b"", "LNBEA", "A"),
+        ("MRTN", b'a', b"", "BBEM", "M"),
+        ("MRTNB", b's', b"", "BBEMRTNB", "EMRTNB"),
+        ("MRTNB", b'd', b"", "BBEM", "M"),
+        ("MRTNE", b'r', b"", "M", "M"),
+        ("U", b'r', b"", "UMR", "UMR"),
+    ] {
+        let (mut mta, heard) = answered(events, code, data);
+        assert!(heard.is_ok(), "{events}/{}: {heard:?}", char::from(code));
+        assert_eq!(play(&mut mta, then).as_deref(), Ok(sent), "{events}/{}", char::from(code));
+    }
+}
+
+#[test]
+fn events_out_of_order_are_the_callers_mistake() {
+    for events in ["R", "T", "L", "N", "B", "E", "MM", "ML", "MRN", "MRTR", "MRTB", "MRTNL", "MRTNH", "MRTE"]
+    {
+        assert!(matches!(play(&mut connected(0), events), Err(Misuse::Turn(_))), "{events}");
+    }
+    let mut mta = connected(0);
+    mta.helo(b"x", &mut Vec::new()).expect("HELO");
+    assert_eq!(mta.mail(b"<>", &[], &mut Vec::new()), Err(Misuse::ReplyDue));
+    let mut mta = connected(0);
+    play(&mut mta, "MRTN").expect("a message");
+    assert_eq!(mta.body(&vec![0; 65_536], &mut Vec::new()), Err(Misuse::Chunk(65_536)));
+    assert_eq!(mta.body(&vec![0; 65_535], &mut Vec::new()), Ok(Sent::Due));
+}
+
+#[test]
+fn replies_are_possible_only_where_both_mtas_take_them() {
+    let events = ["H", "M", "MR", "MRT", "MRTL", "MRTN", "MRTNB", "U", "MRTNE"];
+    for (code, legal) in [
+        (b'c', "HMRTLNBUE"),
+        (b'a', "HMRTLNBE"),
+        (b'r', "HMRTLNBUE"),
+        (b't', "HMRTLNBUE"),
+        (b'd', "MRTLNBE"),
+        (b's', "B"),
+        (b'p', "E"),
+        (b'f', ""),
+        (b'4', ""),
+        (b'l', ""),
+        (b'Z', ""),
+        (b'O', ""),
+    ] {
+        for events in events {
+            let (_, heard) = answered(events, code, b"");
+            let last = &events[events.len() - 1..];
+            assert_eq!(heard.is_ok(), legal.contains(last), "{} to {events}", char::from(code));
+            let (_, heard) = answered(events, code, b"\0");
+            assert!(heard.is_err(), "{} with data to {events}", char::from(code));
+        }
+    }
+    for event in events {
+        let (_, heard) = answered(event, b'h', b"X\0y\0");
+        assert_eq!(heard.is_ok(), event == "MRTNE", "{event}");
+    }
+    let mut mta = connected(0);
+    play(&mut mta, "MRTN").expect("a message");
+    mta.body(b"x", &mut Vec::new()).expect("BODY");
+    assert!(matches!(hear(&mut mta, b's', b""), Err(Violation::NotAgreed(_))), "skip was not agreed");
+}
+
+#[test]
+fn a_second_reply_is_a_violation() {
+    let (mut mta, _) = answered("M", b'c', b"");
+    assert_eq!(hear(&mut mta, b'c', b""), Err(Violation::Unsolicited(b'c')));
+    assert_eq!(hear(&mut connected(0), b'r', b""), Err(Violation::Unsolicited(b'r')));
+}
+
+#[test]
+fn negotiation_is_judged_by_both_mtas() {
+    let judge = |offer: Offer, code, data: &[u8]| {
+        let mut mta = Mta::new(offer);
+        mta.negotiate(&mut Vec::new()).expect("the first event");
+        hear(&mut mta, code, data)
+    };
+    let old = Offer { version: 2, actions: Actions(0x3f), protocol: Protocol(0x7f) };
+    let future = Offer { version: 7, actions: Actions(u32::MAX), protocol: Protocol(u32::MAX) };
+    for (offer, data) in [
+        (old, answer(2, 0x3f, 0x7f, b"")),
+        (Offer::V6, answer(2, 0, 0, b"")),
+        (Offer::V6, answer(6, 0x1ff, 0x1f_ffff, b"\0\0\0\0j\0")),
+        (future, answer(6, 0x1ff, 0x1f_ffff, b"")),
+        (Offer { version: 2, actions: Actions(0), protocol: Protocol(0) }, answer(2, 0x0f, 0x3f, b"")),
+    ] {
+        assert!(judge(offer, b'O', &data).is_ok(), "{offer:?}");
+    }
+    for (offer, data) in [
+        (old, answer(6, 0, 0, b"")),
+        (old, answer(2, 0x100, 0, b"")),
+        (old, answer(2, 0, 0x80, b"")),
+        (old, answer(2, 0, 0, b"\0\0\0\0j\0")),
+        (Offer::V6, answer(1, 0, 0, b"")),
+        (Offer::V6, answer(7, 0, 0, b"")),
+        (future, answer(7, 0, 0, b"")),
+        (future, answer(6, 0x200, 0, b"")),
+        (future, answer(6, 0, 0x20_0000, b"")),
+        (Offer::V6, answer(6, 0x1ff, 0, b"\0\0\0\x05i\0")),
+        (Offer::V6, answer(6, 0, 0, b"")[..11].to_vec()),
+    ] {
+        assert!(judge(offer, b'O', &data).is_err(), "{offer:?} {data:?}");
+    }
+    for mds in [0x1000_0000, 0x2000_0000] {
+        assert_eq!(judge(future, b'O', &answer(6, 0, mds, b"")), Err(Violation::ChunkSize));
+    }
+    assert_eq!(judge(Offer::V6, b'c', b""), Err(Violation::NotNegotiated(b'c')));
+}
+
+#[test]
+fn symbol_lists_select_the_macros() {
+    let mut mta = Mta::new(Offer::V6);
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    let lists = b"\0\0\0\x02{auth_authen} i\0";
+    hear(&mut mta, b'O', &answer(6, 0x100, 0, lists)).expect("an agreement");
+    let macros: [(&str, &[u8]); 3] = [("i", b"QID"), ("{mail_addr}", b"a\0b"), ("{auth_authen}", b"alice")];
+    let mut out = Vec::new();
+    mta.macros(b'M', &macros, &mut out).expect("macros");
+    assert_eq!(&out[4..], b"DM{auth_authen}\0alice\0i\0QID\0");
+    out.clear();
+    mta.macros(b'R', &macros, &mut out).expect("macros");
+    assert_eq!(&out[4..], b"DRi\0QID\0{mail_addr}\0a\0{auth_authen}\0alice\0");
+    out.clear();
+    mta.macros(b'H', &[], &mut out).expect("macros");
+    assert_eq!(out, b"\0\0\0\x02DH");
+}
+
+#[test]
+fn versions_2_and_3_know_no_data_and_no_unknown() {
+    for (version, sent) in [(2, "HMRN"), (3, "HUMRN"), (4, "HUMRTN")] {
+        let mut mta = Mta::new(Offer::V6);
+        mta.negotiate(&mut Vec::new()).expect("the first event");
+        hear(&mut mta, b'O', &answer(version, 0, 0, b"")).expect("an agreement");
+        mta.connect(b"x", Client::Unknown, 0, &mut Vec::new()).expect("CONNECT");
+        hear(&mut mta, b'c', b"").expect("continue");
+        assert_eq!(play(&mut mta, "HUMRTN").as_deref(), Ok(sent));
+    }
+}
+
+#[test]
+fn a_leading_blank_is_kept_only_for_a_filter_that_wants_it() {
+    for (protocol, wire) in [(0, &b"\0\0\0\x0aLX\0two\n x\0"[..]), (0x10_0000, b"\0\0\0\x0bLX\0 two\n x\0")] {
+        let mut mta = connected(protocol);
+        play(&mut mta, "MRT").expect("a message");
+        let mut out = Vec::new();
+        mta.header(b"X", b" two\n x", &mut out).expect("HEADER");
+        assert_eq!(out, wire);
+    }
+}
+
+#[test]
+fn changes_are_collected_and_pieces_of_a_body_joined() {
+    let mut mta = connected(0);
+    play(&mut mta, "MRTN").expect("a message");
+    mta.end_of_message(&mut Vec::new()).expect("BODYEOB");
+    for (code, data) in [
+        (b'h', &b"X-Check\0clean\0"[..]),
+        (b'p', b""),
+        (b'm', b"\0\0\0\x02X-Old\0\0"),
+        (b'b', b"one"),
+        (b'p', b""),
+        (b'b', b"two"),
+        (b'q', b"held\0"),
+        (b'e', b"<>\0RET=HDRS\0"),
+    ] {
+        assert_eq!(hear(&mut mta, code, data), Ok(None));
+    }
+    assert_eq!(hear(&mut mta, b'c', b""), Ok(Some(Answer::Continue)));
+    let name = |name| HeaderName::new(name).expect("a name");
+    let edits = [
+        Edit::AddHeader(name("X-Check"), HeaderValue::new("clean").expect("a value")),
+        Edit::DeleteHeader(2, name("X-Old")),
+        Edit::ReplaceBody("onetwo".into()),
+    ];
+    let mut expected: Vec<_> = edits.map(Modification::Edit).into();
+    expected.push(Modification::Quarantine("held".into()));
+    let sender = Edit::ChangeSender { address: "<>".into(), parameters: Some("RET=HDRS".into()) };
+    expected.push(Modification::Edit(sender));
+    assert_eq!(mta.modifications(), expected);
+    assert_eq!(mta.progress(), 2);
+}
+
+#[test]
+fn changes_that_break_mail_are_violations() {
+    for (code, data) in [
+        (b'h', &b"X\0y"[..]),
+        (b'h', b"X\0"),
+        (b'h', b"X\0y\0z"),
+        (b'h', b"\0y\0"),
+        (b'h', b"X Y\0y\0"),
+        (b'h', b"X:\0y\0"),
+        (b'h', b"X\0\0"),
+        (b'h', b"X\0a\r\n b\0"),
+        (b'h', b"X\0a\nb\0"),
+        (b'i', b"\0\0\0"),
+        (b'i', b"\xff\xff\xff\xffX\0y\0"),
+        (b'm', b"\0\0\0\0X\0y\0"),
+        (b'+', b"\0"),
+        (b'+', b"<a@b.example>"),
+        (b'+', b"<a@b.example>\0NOTIFY=NEVER\0"),
+        (b'+', b"a\r\nb\0"),
+        (b'2', b"<a@b.example>\0a\0b\0"),
+        (b'-', b"\0"),
+        (b'e', b"<a@b.example>\0RET=\xff\0"),
+        (b'q', b"\0"),
+        (b'q', b"a\nb\0"),
+    ] {
+        let (_, heard) = answered("MRTNE", code, data);
+        assert!(heard.is_err(), "{} {data:?}", char::from(code));
+    }
+    let (mut mta, _) = answered("MRTNE", b'b', b"one");
+    hear(&mut mta, b'h', b"X\0y\0").expect("a change");
+    assert_eq!(hear(&mut mta, b'b', b"two"), Err(Violation::SplitBody));
+    let mut mta = Mta::new(Offer { actions: Actions(0x01), ..Offer::V6 });
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    hear(&mut mta, b'O', &answer(6, 0x01, 0, b"")).expect("an agreement");
+    mta.connect(b"x", Client::Local, 0, &mut Vec::new()).expect("CONNECT");
+    hear(&mut mta, b'c', b"").expect("continue");
+    play(&mut mta, "MRTN").expect("a message");
+    mta.end_of_message(&mut Vec::new()).expect("BODYEOB");
+    assert_eq!(hear(&mut mta, b'h', b"X\0y\0"), Ok(None));
+    for (code, data) in [
+        (b'b', &b""[..]),
+        (b'q', b"x\0"),
+        (b'm', b"\0\0\0\x01X\0y\0"),
+        (b'+', b"a\0"),
+        (b'-', b"a\0"),
+        (b'2', b"a\0"),
+        (b'e', b"a\0"),
+    ] {
+        assert!(matches!(hear(&mut mta, code, data), Err(Violation::NotAgreed(_))), "{}", char::from(code));
+    }
+}
+
+#[test]
+fn packets_above_the_buffer_of_sendmail_are_violations() {
+    assert_eq!(Mta::take(&[0, 1, 0, 1]), Err(Violation::Oversized(65_537)));
+    assert_eq!(Mta::take(&[0; 4]), Err(Violation::Frame(ProtocolError::EmptyFrame)));
+    assert_eq!(Mta::take(&[0, 1, 0, 0, b'b']), Ok(None));
+}
+
+#[test]
+fn recipients_that_the_mta_refused_are_shown_on_request_and_stay_refused() {
+    let mut mta = connected(0x800);
+    play(&mut mta, "M").expect("MAIL");
+    assert_eq!(mta.refused_rcpt(b"<nobody@example.com>", &[], &mut Vec::new()), Ok(Sent::Due));
+    hear(&mut mta, b'c', b"").expect("continue");
+    assert_eq!(play(&mut mta, "TN").as_deref(), Ok(""));
+    let mut mta = connected(0);
+    play(&mut mta, "M").expect("MAIL");
+    assert_eq!(mta.refused_rcpt(b"<nobody@example.com>", &[], &mut Vec::new()), Ok(Sent::Withheld));
+}
+
+#[test]
+fn a_new_session_can_follow_on_the_same_connection() {
+    let mut mta = connected(0);
+    assert_eq!(play(&mut mta, "MRTNEK").as_deref(), Ok("MRTNEK"));
+    assert_eq!(play(&mut mta, "M"), Err(Misuse::Turn("MAIL")));
+    assert_eq!(mta.connect(b"x", Client::Unknown, 0, &mut Vec::new()), Ok(Sent::Due));
+}

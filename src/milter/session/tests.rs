@@ -1,0 +1,306 @@
+//! What a session does with every packet, seen from outside.
+
+use super::*;
+use crate::verdict::{HeaderName, HeaderValue};
+
+/// Plays packets of `code` and data; each answer is judged with `verdict`. Tells what was judged and
+/// the codes of all responses.
+struct Play {
+    session: Session,
+    judged: Vec<Stage>,
+}
+
+impl Play {
+    fn new(needs: &Needs, offer: Offer) -> Self {
+        let mut play =
+            Self { session: Session::new(SessionId::default(), &Limits::default()), judged: Vec::new() };
+        let mut out = Vec::new();
+        Command::Negotiate(offer).put(&mut out);
+        let (frame, _) = Frame::take(&out, &Limits::default()).expect("frame").expect("whole");
+        let step = play.session.receive(frame, &mut Vec::new());
+        assert_eq!(step, Ok(Step::Negotiate(offer)));
+        play.session.negotiate(offer, needs, &mut Vec::new()).expect("agreement");
+        play
+    }
+
+    fn send(&mut self, code: u8, data: &[u8]) -> Result<String, ProtocolError> {
+        self.send_and(code, data, &Decision::default()).map(|(codes, _)| codes)
+    }
+
+    fn send_and(
+        &mut self,
+        code: u8,
+        data: &[u8],
+        decision: &Decision,
+    ) -> Result<(String, Result<(), Unspoken>), ProtocolError> {
+        let mut out = Vec::new();
+        let said = match self.session.receive(Frame { code, data }, &mut out)? {
+            Step::Judge { stage, .. } => {
+                self.judged.push(stage);
+                self.session.resolve(decision, &mut out)
+            }
+            Step::Header { .. } | Step::EndOfHeaders | Step::Body(_) | Step::Unknown(_) => {
+                self.session.answer(&Flow::Answer(decision.verdict.clone()), &mut out)
+            }
+            _ => Ok(()),
+        };
+        let mut codes = String::new();
+        let mut rest = &out[..];
+        while let Some((frame, used)) = Frame::take(rest, &Limits::default()).expect("frames") {
+            codes.push(char::from(frame.code));
+            rest = &rest[used..];
+        }
+        assert!(rest.is_empty());
+        Ok((codes, said))
+    }
+}
+
+fn everything() -> Needs {
+    use Event::*;
+    use Permit::*;
+    let events = [Connect, Helo, Mail, Rcpt, Data, Header, EndOfHeaders, Body, Unknown];
+    let permits = [
+        AddHeader,
+        ChangeHeader,
+        AddRecipient,
+        AddRecipientWithParameters,
+        DeleteRecipient,
+        ChangeSender,
+        ReplaceBody,
+        Quarantine,
+    ];
+    let needs = events.into_iter().fold(Needs::default(), Needs::event);
+    permits.into_iter().fold(needs, Needs::permit)
+}
+
+use crate::smtp::Permit;
+
+fn opened(needs: &Needs) -> Play {
+    let mut play = Play::new(needs, Offer::V6);
+    play.send(b'C', b"client.example\x004\x20\x01192.0.2.2\0").expect("CONNECT");
+    play
+}
+
+fn refuse() -> Decision {
+    Verdict::Refuse(Reply::new(550, "5.7.1", "no").expect("a reply")).into()
+}
+
+#[test]
+fn the_conversation_begins_with_negotiation() {
+    for code in *b"CHMRDTLNBEUAK" {
+        let mut session = Session::new(SessionId::default(), &Limits::default());
+        let step = session.receive(Frame { code, data: b"x\0U" }, &mut Vec::new());
+        assert_eq!(step, Err(ProtocolError::NotNegotiated), "{}", char::from(code));
+    }
+    let mut session = Session::new(SessionId::default(), &Limits::default());
+    assert_eq!(session.receive(Frame { code: b'Q', data: b"" }, &mut Vec::new()), Ok(Step::Hangup));
+    let mut play = opened(&everything());
+    assert_eq!(play.send(b'O', &[0; 12]), Err(ProtocolError::OutOfOrder("OPTNEG")));
+    assert_eq!(play.send(b'C', b"x\0U"), Err(ProtocolError::OutOfOrder("CONNECT")));
+}
+
+#[test]
+fn each_event_has_one_response_and_the_rest_has_none() {
+    let mut play = opened(&everything());
+    for (code, data, responses) in [
+        (b'D', &b"Hi\0x\0"[..], ""),
+        (b'H', b"client.example\0", "c"),
+        (b'A', b"", ""),
+        (b'A', b"", ""),
+        (b'M', b"<a@example.com>\0", "c"),
+        (b'R', b"<b@example.net>\0", "c"),
+        (b'T', b"", "c"),
+        (b'R', b"<c@example.net>\0", "c"),
+        (b'T', b"", "c"),
+        (b'U', b"WIBBLE\0", "c"),
+        (b'L', b"Subject\0x\0", "c"),
+        (b'N', b"", "c"),
+        (b'B', b"text", "c"),
+        (b'B', b"", "c"),
+        (b'E', b"", "c"),
+        (b'M', b"<>\0", "c"),
+        (b'H', b"again.example\0", "c"),
+        (b'A', b"", ""),
+        (b'K', b"", ""),
+        (b'C', b"other.example\0U", "c"),
+        (b'Q', b"", ""),
+    ] {
+        assert_eq!(play.send(code, data).as_deref(), Ok(responses), "{}", char::from(code));
+    }
+    assert_eq!(play.session.dialog().client_name, b"other.example");
+    assert_eq!(play.session.dialog().helo, None);
+}
+
+#[test]
+fn what_no_mta_can_mean_ends_the_conversation() {
+    for before in [&b""[..], b"MA", b"ME"] {
+        for code in *b"RTLNBE" {
+            let mut play = opened(&everything());
+            for &command in before {
+                play.send(command, b"<a@example.com>\0").expect("a message");
+            }
+            let data = if code == b'L' { &b"X\0y\0"[..] } else { b"<a@example.com>\0" };
+            assert!(matches!(play.send(code, data), Err(ProtocolError::OutOfOrder(_))));
+        }
+    }
+    let mut play = opened(&everything());
+    play.send(b'M', b"<a@example.com>\0").expect("MAIL");
+    play.send(b'N', b"").expect("EOH");
+    assert_eq!(play.send(b'R', b"<b@example.com>\0"), Err(ProtocolError::OutOfOrder("RCPT")));
+}
+
+#[test]
+fn a_message_that_was_never_announced_is_possible_if_mail_was_declined() {
+    let mut play = opened(&Needs::default().event(Event::Rcpt));
+    assert_eq!(play.send(b'R', b"<b@example.com>\0").as_deref(), Ok("c"));
+    assert_eq!(play.send(b'E', b"").as_deref(), Ok("c"));
+    assert_eq!(play.judged, [Stage::Rcpt, Stage::Message]);
+    let mut play = Play::new(&Needs::default(), Offer::V6);
+    assert_eq!(play.send(b'E', b"").as_deref(), Ok("c"), "all of a session with everything declined");
+}
+
+#[test]
+fn a_message_after_a_refused_one_is_possible_if_mail_was_declined() {
+    for last in *b"LNB" {
+        let needs = [Event::Header, Event::EndOfHeaders, Event::Body];
+        let mut play = opened(&needs.into_iter().fold(Needs::default(), Needs::event));
+        for code in *b"TLNB" {
+            let data = if code == b'L' { &b"X\0y\0"[..] } else { b"z" };
+            let (codes, _) = play.send_and(code, data, &refuse()).expect("a response");
+            assert_eq!(codes == "y", code != b'T');
+            if code == last {
+                break;
+            }
+            play.send(b'T', b"").expect("the next message of a Sendmail session");
+        }
+    }
+}
+
+#[test]
+fn a_message_after_an_accepted_one_is_judged_if_mail_was_declined() {
+    let mut play = opened(&Needs::default().event(Event::Rcpt));
+    for _ in 0..2 {
+        play.send(b'D', b"Mi\0QID\0").expect("macros of the declined MAIL");
+        let (codes, _) =
+            play.send_and(b'R', b"<b@example.com>\0", &Verdict::Accept.into()).expect("a response");
+        assert_eq!(codes, "a");
+    }
+    assert_eq!(play.judged, [Stage::Rcpt, Stage::Rcpt]);
+    assert_eq!(play.session.dialog().queue_id(), Some(&b"QID"[..]));
+}
+
+#[test]
+fn events_that_were_declined_but_come_all_the_same_are_let_go() {
+    let mut play = opened(&Needs::default().event(Event::Mail));
+    for (code, data) in [(b'H', &b"x\0"[..]), (b'M', b"<>\0"), (b'R', b"<b@example.com>\0"), (b'T', b"")] {
+        assert_eq!(play.send(code, data).as_deref(), Ok("c"));
+    }
+    assert_eq!(play.judged, [Stage::Mail]);
+}
+
+#[test]
+fn accepted_sessions_and_messages_are_not_judged_again() {
+    let mut play = opened(&everything());
+    let accept = Decision::from(Verdict::Accept);
+    assert_eq!(play.send_and(b'M', b"<>\0", &accept).map(|(codes, _)| codes).as_deref(), Ok("a"));
+    assert_eq!(play.send(b'R', b"<b@example.com>\0").as_deref(), Ok("c"));
+    assert_eq!(play.send(b'E', b"").as_deref(), Ok("c"));
+    assert_eq!(play.send(b'M', b"<>\0").as_deref(), Ok("c"));
+    assert_eq!(play.judged, [Stage::Connect, Stage::Mail, Stage::Mail]);
+    let _ = play.send_and(b'H', b"x\0", &accept);
+    assert_eq!(play.send(b'M', b"<>\0").as_deref(), Ok("c"));
+    assert_eq!(play.judged.len(), 4);
+}
+
+#[test]
+fn no_decision_makes_a_packet_that_is_illegal_at_its_stage() {
+    let packets: [(u8, &[u8]); 9] = [
+        (b'H', b"x\0"),
+        (b'M', b"<>\0"),
+        (b'R', b"<b@example.com>\0"),
+        (b'T', b""),
+        (b'L', b"X\0y\0"),
+        (b'N', b""),
+        (b'B', b"z"),
+        (b'U', b"W\0"),
+        (b'E', b""),
+    ];
+    let verdicts = [
+        Verdict::Continue,
+        Verdict::Accept,
+        refuse().verdict,
+        Verdict::Discard,
+        Verdict::Quarantine("q".into()),
+    ];
+    let edit = Edit::DeleteHeader(1, HeaderName::new("X").expect("a name"));
+    for verdict in verdicts {
+        let decision = Decision { verdict, edits: vec![edit.clone()] };
+        for at in 0..packets.len() {
+            let mut play = opened(&everything());
+            for (code, data) in &packets[..at] {
+                play.send(*code, data).expect("a response");
+            }
+            let (code, data) = packets[at];
+            let (codes, _) = play.send_and(code, data, &decision).expect("a response");
+            let legal: &[&str] = match code {
+                b'H' | b'U' => &["c", "a", "y"],
+                b'E' => &["mc", "ma", "y", "d", "mqc"],
+                _ => &["c", "a", "y", "d"],
+            };
+            assert!(legal.contains(&codes.as_str()), "{codes} to {}", char::from(code));
+        }
+    }
+}
+
+#[test]
+fn changes_go_out_in_one_run_with_the_bodies_last_and_together() {
+    let mut play = opened(&everything());
+    play.send(b'M', b"<>\0").expect("MAIL");
+    let name = HeaderName::new("X-Check").expect("a name");
+    let decision = Decision {
+        verdict: Verdict::Quarantine("held".into()),
+        edits: vec![
+            Edit::ReplaceBody("one".into()),
+            Edit::AddHeader(name, HeaderValue::new("clean").expect("a value")),
+            Edit::ReplaceBody("two".into()),
+        ],
+    };
+    assert_eq!(play.send_and(b'E', b"", &decision), Ok(("hbbqc".into(), Ok(()))));
+    let mut old =
+        Play::new(&everything(), Offer { version: 2, actions: Actions(0x01), protocol: Protocol(0x7f) });
+    old.send(b'C', b"x\0U").expect("CONNECT");
+    old.send(b'M', b"<>\0").expect("MAIL");
+    let (codes, said) = old.send_and(b'E', b"", &decision).expect("a response");
+    assert_eq!((codes.as_str(), said), ("hc", Err(Unspoken::NotAgreed("replacing the body"))));
+}
+
+#[test]
+fn recipients_are_bounded_and_refused_ones_forgotten() {
+    let mut play = opened(&everything());
+    play.send(b'M', b"<>\0").expect("MAIL");
+    for n in 0..2_000 {
+        let address = format!("<u{n}@example.com>\0");
+        play.send(b'R', address.as_bytes()).expect("RCPT");
+    }
+    let recipients = |play: &Play| play.session.dialog().transaction.as_ref().map(|t| t.recipients.len());
+    assert_eq!(recipients(&play), Some(1_000));
+    let _ = play.send_and(b'R', b"<refused@example.com>\0", &refuse()).expect("RCPT");
+    assert_eq!(recipients(&play), Some(999));
+}
+
+#[test]
+fn a_stored_session_goes_on_where_it_was() {
+    let mut play = opened(&everything());
+    play.send(b'D', b"M{auth_authen}\0alice\0").expect("macros");
+    play.send(b'M', b"<a@example.com>\0SIZE=1\0").expect("MAIL");
+    let mut out = Vec::new();
+    let step = play.session.receive(Frame { code: b'R', data: b"<b@example.com>\0" }, &mut out);
+    assert_eq!(step, Ok(Step::Judge { stage: Stage::Rcpt, last_chunk: b"" }));
+    let json = serde_json::to_string(&play.session).expect("json");
+    let mut session: Session = serde_json::from_str(&json).expect("a session");
+    assert_eq!(session.resume(&Limits::default()), Some(Stage::Rcpt));
+    assert_eq!(session, play.session);
+    session.resolve(&refuse(), &mut out).expect("a response");
+    assert_eq!(out[4], b'y');
+    assert!(session.dialog().is_authenticated());
+}
