@@ -36,6 +36,8 @@ pub struct Limits {
     pub frame_time: Duration,
     /// Longest time for one answer to leave. An MTA always reads.
     pub write_time: Duration,
+    /// How often an MTA is told that the end of a message takes longer. Postfix starts its timer anew.
+    pub progress: Duration,
     /// How long a stopping server waits for open messages before it closes what is left.
     pub drain: Duration,
     /// DNS questions on the wire at once, each one a socket and some 40 µs of CPU.
@@ -57,6 +59,7 @@ impl Default for Limits {
             idle: Duration::from_secs(7_210),
             frame_time: Duration::from_secs(30),
             write_time: Duration::from_secs(10),
+            progress: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             queries: 512,
             waiting_queries: 1_024,

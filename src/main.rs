@@ -1,2 +1,7 @@
 //! The gatepost daemon.
-fn main() {}
+
+use gatepost::daemon::Exit;
+
+fn main() -> Exit {
+    gatepost::cli::main()
+}

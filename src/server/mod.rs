@@ -1,5 +1,13 @@
-//! Where the protocol meets sockets.
+//! Where the protocol meets sockets: listening, accepting, reading, writing, deadlines, draining.
+//!
+//! Knows nothing of what a filter decides; generic over [`Filter`](crate::milter::Filter).
 
 mod call;
+mod connection;
+mod listen;
+mod serve;
+mod stream;
 
 pub use call::{Call, CallError};
+pub use listen::{BadListen, BindError, Listen, Socket};
+pub use serve::{Server, Tally};

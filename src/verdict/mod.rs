@@ -5,6 +5,7 @@
 mod codes;
 mod decision;
 mod finding;
+mod meaning;
 
 pub use codes::Codes;
 pub use decision::{BadHeader, Decision, Edit, HeaderName, HeaderValue, Verdict};

@@ -1,0 +1,151 @@
+//! Many sessions in the same moment: equal ones, and a thousand different ones.
+
+use crate::dns::Behaviour;
+use crate::load::{Job, Manner, Outcome};
+use crate::peer::{NameServer, Peer, Transport, play};
+use crate::report::{figure, millis, no_target, number, table};
+use crate::subject::{Crowd, Identity, KEY, Stage};
+use crate::{Failure, Run};
+use std::collections::HashMap;
+
+/// 128 equal sessions that nobody has seen before; the name server is 20 ms away.
+pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
+    const SESSIONS: u32 = 128;
+    let rounds = if run.quick { 2 } else { 5 };
+    let mut names = NameServer::start(Behaviour::Answer(20))?;
+    let mut rows = Vec::new();
+    for peer in [Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Python] {
+        let judged = matches!(peer, Peer::Gatepost(_));
+        if run.peers_only && judged {
+            continue;
+        }
+        let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
+        let (mut most, mut sum, mut unasked) = (0, 0, 0);
+        for _ in 0..rounds {
+            let crowd = Crowd::Same(run.strangers(1));
+            names.counts()?;
+            let job = Job {
+                at_once: SESSIONS,
+                manner: Manner::Burst,
+                ..Job::stream(&filter.door, crowd, SESSIONS)
+            };
+            run.report.sound(&format!("equal sessions at {}", peer.title()), &play(&job)?.outcome);
+            let asked = tally(&names.counts()?, &crowd.identity(0));
+            most = most.max(asked.into_iter().max().unwrap_or_default());
+            sum += asked.iter().sum::<u64>();
+            unasked += asked.iter().filter(|&&times| times == 0).count();
+        }
+        let sessions = f64::from(rounds * SESSIONS);
+        let mut row =
+            vec![peer.title(), most.to_string(), unasked.to_string(), figure(number(sum) / sessions)];
+        row.extend(if judged {
+            // A name that was never asked would make "at most once" an empty success.
+            let worst = if unasked == 0 { number(most) } else { f64::INFINITY };
+            run.report.at_most(&format!("queries per name of {}", peer.title()), worst, 1.0)
+        } else {
+            no_target()
+        });
+        rows.push(row);
+    }
+    let header = [
+        "filter",
+        "most queries for one name",
+        "names not asked",
+        "queries/session",
+        "target (most)",
+        "result",
+    ];
+    table("128 equal sessions at once, DNS 20 ms away", &header, &rows);
+    Ok(())
+}
+
+/// How often each of the five names of a session was asked.
+fn tally(counts: &HashMap<String, u64>, who: &Identity) -> [u64; 5] {
+    let [a, b, c, d] = who.address.octets();
+    [
+        (format!("{d}.{c}.{b}.{a}"), "zen"),
+        (who.helo.clone(), "dbl"),
+        (who.helo.clone(), "zrd"),
+        (who.domain.clone(), "dbl"),
+        (who.domain.clone(), "zrd"),
+    ]
+    .map(|(subject, zone)| {
+        counts.get(&format!("{subject}.{KEY}.{zone}.dq.spamhaus.net")).copied().unwrap_or_default()
+    })
+}
+
+/// 1,024 sessions at once, three of four with something listed.
+pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
+    const AT_ONCE: u32 = 1024;
+    let names = NameServer::start(Behaviour::Answer(20))?;
+    let mut rows = Vec::new();
+    for peer in [
+        Peer::Gatepost(Stage::Connect),
+        Peer::Gatepost(Stage::Rcpt),
+        Peer::Python,
+        Peer::Libmilter,
+        Peer::Bare,
+    ] {
+        let judged = matches!(peer, Peer::Gatepost(_));
+        if run.peers_only && judged {
+            continue;
+        }
+        let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
+        // The Python milter takes seconds of CPU for a thousand of them: the burst will do.
+        let further = match peer {
+            Peer::Python => 0,
+            _ if run.quick => AT_ONCE,
+            _ => 7 * AT_ONCE,
+        };
+        let mut total = Outcome::default();
+        for (manner, sessions) in [(Manner::Burst, AT_ONCE), (Manner::Stream, further)] {
+            if sessions == 0 {
+                continue;
+            }
+            let crowd = Crowd::Mixed(run.strangers(sessions));
+            let job = Job {
+                at_once: AT_ONCE,
+                manner,
+                enforce: peer.enforce(),
+                ..Job::stream(&filter.door, crowd, sessions)
+            };
+            let outcome = play(&job)?.outcome;
+            total.good += outcome.good;
+            total.failed += outcome.failed;
+            total.wrong += outcome.wrong;
+            total.wait_p50 = total.wait_p50.max(outcome.wait_p50);
+            total.wait_max = total.wait_max.max(outcome.wait_max);
+            for (reason, times) in outcome.reasons {
+                *total.reasons.entry(reason).or_default() += times;
+            }
+        }
+        let mut row = vec![peer.title()];
+        row.extend([total.good, total.failed, total.wrong].map(|number| number.to_string()));
+        row.extend([total.wait_p50, total.wait_max].map(|time| figure(millis(time))));
+        row.extend(if judged {
+            let bad = f64::from(total.failed + total.wrong);
+            run.report.at_most(&format!("failed and wrong sessions of {}", peer.title()), bad, 0.0)
+        } else {
+            no_target()
+        });
+        for (reason, times) in &total.reasons {
+            eprintln!("bench: crowd: {}: {times} × {reason}", peer.title());
+        }
+        if !total.reasons.is_empty() {
+            eprintln!("{}", filter.last_words());
+        }
+        rows.push(row);
+    }
+    let header = [
+        "filter",
+        "good",
+        "failed",
+        "wrong",
+        "wait p50 ms",
+        "wait max ms",
+        "target (failed, wrong)",
+        "result",
+    ];
+    table("1,024 sessions at once, listed and clean, DNS 20 ms away", &header, &rows);
+    Ok(())
+}

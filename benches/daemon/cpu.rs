@@ -1,0 +1,178 @@
+//! CPU per session: with every answer in the cache, and with none.
+
+use crate::dns::Behaviour;
+use crate::load::Job;
+use crate::peer::{Filter, NameServer, Peer, Transport, play};
+use crate::report::{figure, no_target, spread, table};
+use crate::subject::{Crowd, Stage};
+use crate::{Failure, Run};
+use std::thread;
+use std::time::Duration;
+
+/// Sixteen clients come again and again; all is known after the first time.
+pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
+    let sessions = if run.quick { 2_000 } else { 2_500 };
+    // The second bare filter shows how far two equal filters are apart in this run.
+    let peers = [Peer::Bare, Peer::Libmilter, Peer::Gatepost(Stage::Connect), Peer::Python, Peer::Bare];
+    let names = NameServer::start(Behaviour::Answer(0))?;
+    let transports: &[Transport] =
+        if run.quick { &[Transport::Tcp] } else { &[Transport::Tcp, Transport::Unix] };
+    let mut runners = Vec::new();
+    for &transport in transports {
+        for peer in chosen(run, &peers) {
+            let filter = run.workshop.start(peer, transport, &names)?;
+            let sessions = if peer == Peer::Python { sessions / 3 } else { sessions };
+            runners.push(Runner { filter, sessions, costs: Vec::new() });
+        }
+    }
+    for runner in &runners {
+        let greeted = play(&Job::stream(&runner.filter.door, Crowd::Regulars(16), 200))?.outcome;
+        run.report.sound("warm, first acquaintance", &greeted);
+    }
+    rounds(run, &mut runners, |_, _| Crowd::Regulars(16))?;
+
+    let mut rows = Vec::new();
+    for &transport in transports {
+        let of =
+            |peer| runners.iter().find(|one| one.filter.peer == peer && one.filter.transport == transport);
+        let (Some(bare), Some(python)) = (of(Peer::Bare), of(Peer::Python)) else { continue };
+        for runner in runners.iter().filter(|runner| runner.filter.transport == transport) {
+            let (to_bare, to_python) = (runner.ratio(bare), runner.ratio(python));
+            let mut row = runner.cells()?;
+            if runner.filter.peer == Peer::Bare && !std::ptr::eq(runner, bare) {
+                row[0].push_str(", a second one");
+            }
+            row.extend([figure(to_bare), figure(to_python)]);
+            // The target is set for TCP; the Unix socket's share of fixed cost is smaller.
+            let judged = matches!(runner.filter.peer, Peer::Gatepost(_)) && transport == Transport::Tcp;
+            if judged {
+                let [bare_limit, bare_result] =
+                    run.report.at_most("warm CPU beside the bare filter", to_bare, 1.25);
+                let [python_limit, python_result] =
+                    run.report.at_most("warm CPU beside the Python milter", to_python, 0.5);
+                row.push(format!("{bare_limit} × bare, {python_limit} × Python"));
+                row.push(format!("{bare_result}, {python_result}"));
+            } else {
+                row.extend(no_target());
+            }
+            rows.push(row);
+        }
+    }
+    let header = [
+        "filter",
+        "socket",
+        "µs CPU/session",
+        "spread",
+        "in the kernel",
+        "× bare",
+        "× Python",
+        "target",
+        "result",
+    ];
+    table("Warm: every answer is in the cache", &header, &rows);
+    Ok(())
+}
+
+/// Nobody has been here before; the name server answers at once.
+pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
+    let (sessions, slow) = if run.quick { (600, 90) } else { (1_000, 120) };
+    let names = NameServer::start(Behaviour::Answer(0))?;
+    let mut runners = Vec::new();
+    for peer in chosen(run, &[Peer::Bare, Peer::Gatepost(Stage::Connect), Peer::Python]) {
+        let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
+        let sessions = if peer == Peer::Python { slow } else { sessions };
+        let first = run.strangers(200);
+        run.report.sound(
+            "cold, first acquaintance",
+            &play(&Job::stream(&filter.door, Crowd::Strangers(first), 200))?.outcome,
+        );
+        runners.push(Runner { filter, sessions, costs: Vec::new() });
+    }
+    rounds(run, &mut runners, |run, sessions| Crowd::Strangers(run.strangers(sessions)))?;
+
+    let of = |peer| runners.iter().find(|runner| runner.filter.peer == peer);
+    let (Some(bare), Some(python)) = (of(Peer::Bare), of(Peer::Python)) else {
+        return Err("a peer is missing".into());
+    };
+    let mut rows = Vec::new();
+    for runner in &runners {
+        let (to_bare, to_python) = (runner.ratio(bare), runner.ratio(python));
+        let mut row = runner.cells()?;
+        row.extend([figure(to_bare), format!("{to_python:.3}")]);
+        row.extend(match runner.filter.peer {
+            Peer::Gatepost(_) => run.report.at_most("cold CPU beside the Python milter", to_python, 0.125),
+            _ => no_target(),
+        });
+        rows.push(row);
+    }
+    let header = [
+        "filter",
+        "socket",
+        "µs CPU/session",
+        "spread",
+        "in the kernel",
+        "× bare",
+        "× Python",
+        "target (× Python)",
+        "result",
+    ];
+    table("Cold: every client, name and sender is new; DNS answers at once", &header, &rows);
+    Ok(())
+}
+
+fn chosen(run: &Run, peers: &[Peer]) -> Vec<Peer> {
+    peers.iter().copied().filter(|peer| !(run.peers_only && matches!(peer, Peer::Gatepost(_)))).collect()
+}
+
+/// One filter over all rounds.
+struct Runner {
+    filter: Filter,
+    sessions: u32,
+    /// CPU per session in microseconds, round by round.
+    costs: Vec<f64>,
+}
+
+impl Runner {
+    /// The median of the rounds' own ratios: what disturbs the machine in a round disturbs both.
+    fn ratio(&self, other: &Self) -> f64 {
+        let ratios: Vec<_> = self.costs.iter().zip(&other.costs).map(|(mine, other)| mine / other).collect();
+        spread(&ratios).0
+    }
+
+    fn cells(&self) -> Result<Vec<String>, Failure> {
+        let (middle, low, high) = spread(&self.costs);
+        Ok(vec![
+            self.filter.peer.title(),
+            format!("{:?}", self.filter.transport),
+            figure(middle),
+            format!("{} – {}", figure(low), figure(high)),
+            format!("{:.0} %", self.filter.kernel_share()? * 100.0),
+        ])
+    }
+}
+
+fn rounds(
+    run: &mut Run,
+    runners: &mut [Runner],
+    mut crowd: impl FnMut(&mut Run, u32) -> Crowd,
+) -> Result<(), Failure> {
+    for round in 0..if run.quick { 3 } else { 21 } {
+        // To and fro, so that a machine that gets slower favours nobody.
+        let mut order: Vec<_> = (0..runners.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for runner in order {
+            let runner = &mut runners[runner];
+            let job = Job::stream(&runner.filter.door, crowd(run, runner.sessions), runner.sessions);
+            let before = runner.filter.cpu()?;
+            let outcome = play(&job)?.outcome;
+            // The last sessions are closed, but perhaps not yet forgotten.
+            thread::sleep(Duration::from_millis(20));
+            let cost = runner.filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6;
+            run.report.sound(&format!("CPU of {}", runner.filter.peer.title()), &outcome);
+            runner.costs.push(cost / f64::from(outcome.sessions()));
+        }
+    }
+    Ok(())
+}

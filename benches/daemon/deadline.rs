@@ -1,0 +1,93 @@
+//! The longest wait when the name server is no help.
+
+use crate::dns::Behaviour;
+use crate::load::Job;
+use crate::peer::{NameServer, Peer, Transport, play};
+use crate::report::{figure, millis, no_target, table};
+use crate::subject::{Crowd, Stage};
+use crate::{Failure, Run};
+use std::time::Duration;
+
+const CASES: [(Behaviour, &str); 4] = [
+    (Behaviour::Drop, "never answers"),
+    (Behaviour::Answer(3000), "answers after 3 s"),
+    (Behaviour::Refuse, "refuses"),
+    (Behaviour::Garbage, "answers with garbage"),
+];
+
+pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for (behaviour, words) in CASES {
+        for peer in [Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Mail)] {
+            if !run.peers_only {
+                rows.push(gatepost(run, peer, behaviour, words)?);
+            }
+        }
+        // Eleven seconds for one session: once is enough to see it, and too much for a quick look.
+        if !run.quick || behaviour == Behaviour::Refuse {
+            rows.push(python(run, behaviour, words)?);
+        }
+    }
+    let header = [
+        "filter",
+        "name server",
+        "longest reply s",
+        "target",
+        "result",
+        "longest session s",
+        "target",
+        "result",
+        "after that, p50 ms",
+        "p99 ms",
+        "target (p50)",
+        "result",
+    ];
+    table("The name server fails", &header, &rows);
+    Ok(())
+}
+
+fn gatepost(run: &mut Run, peer: Peer, behaviour: Behaviour, words: &str) -> Result<Vec<String>, Failure> {
+    let names = NameServer::start(behaviour)?;
+    let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
+    let (first, further) = (32, if run.quick { 50 } else { 200 });
+    let number = run.strangers(first + further);
+    // Sixteen at once and each with five questions: every zone sees more failures than its breaker bears.
+    let struck = play(&Job::stream(&filter.door, Crowd::Strangers(number), first))?.outcome;
+    let budget = Duration::from_secs(5);
+    let alone =
+        Job { at_once: 1, budget, ..Job::stream(&filter.door, Crowd::Strangers(number + first), further) };
+    let warned = play(&alone)?.outcome;
+    let what = format!("{}, name server {words}", peer.title());
+    run.report.sound(&what, &struck);
+    run.report.sound(&what, &warned);
+
+    let reply = millis(struck.reply_max.max(warned.reply_max)) / 1000.0;
+    let session = millis(struck.wait_max.max(warned.wait_max)) / 1000.0;
+    let after = millis(warned.wait_p50);
+    let mut row = vec![peer.title(), words.to_owned(), figure(reply)];
+    row.extend(run.report.at_most(&format!("{what}: longest reply, s"), reply, 1.9));
+    row.push(figure(session));
+    row.extend(run.report.at_most(&format!("{what}: longest session, s"), session, 2.1));
+    row.extend([figure(after), figure(millis(warned.wait_p99))]);
+    row.extend(run.report.at_most(&format!("{what}: once the breaker is open, ms"), after, 1.0));
+    Ok(row)
+}
+
+fn python(run: &mut Run, behaviour: Behaviour, words: &str) -> Result<Vec<String>, Failure> {
+    let names = NameServer::start(behaviour)?;
+    let filter = run.workshop.start(Peer::Python, Transport::Tcp, &names)?;
+    let number = run.strangers(4);
+    let job = Job {
+        at_once: 4,
+        patience: Duration::from_secs(30),
+        ..Job::stream(&filter.door, Crowd::Strangers(number), 4)
+    };
+    let outcome = play(&job)?.outcome;
+    let mut row = vec![Peer::Python.title(), words.to_owned(), figure(millis(outcome.reply_max) / 1000.0)];
+    row.extend(no_target());
+    row.push(figure(millis(outcome.wait_max) / 1000.0));
+    row.extend(no_target());
+    row.extend([String::new(), String::new()]);
+    row.extend(no_target());
+    Ok(row)
+}

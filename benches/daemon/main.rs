@@ -1,0 +1,118 @@
+//! The whole daemon beside its peers: CPU, waiting time, queries, memory and deadlines.
+//!
+//! One command sets everything up, measures and judges: `cargo bench --bench daemon`. What the figures
+//! mean stands in `docs/benchmarks.md`. This binary is also the name server, the load generator and the
+//! bare filter of the run, each in a process of its own (`dns`, `load`, `bare` as first argument).
+
+mod bare;
+mod burst;
+mod cpu;
+mod deadline;
+mod dns;
+mod latency;
+mod load;
+mod memory;
+mod peer;
+mod report;
+mod subject;
+mod wire;
+
+use peer::Workshop;
+use report::Report;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// What ends a run; it is printed for a person.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the measurements share.
+pub(crate) struct Run {
+    pub(crate) workshop: Workshop,
+    pub(crate) report: Report,
+    /// Fewer rounds and sessions: for a look, not for a figure to quote.
+    pub(crate) quick: bool,
+    /// Without the daemon itself.
+    pub(crate) peers_only: bool,
+    next_stranger: u32,
+}
+
+impl Run {
+    /// So many clients that nobody has seen; the first of their numbers.
+    pub(crate) fn strangers(&mut self, count: u32) -> u32 {
+        let first = self.next_stranger;
+        self.next_stranger += count;
+        first
+    }
+}
+
+type Measurement = fn(&mut Run) -> Result<(), Failure>;
+
+const MEASUREMENTS: [(&str, Measurement); 7] = [
+    ("warm", cpu::warm),
+    ("cold", cpu::cold),
+    ("latency", latency::measure),
+    ("coalesce", burst::coalesce),
+    ("crowd", burst::crowd),
+    ("idle", memory::measure),
+    ("deadline", deadline::measure),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["dns", behaviour] => behaviour.parse().and_then(dns::serve).map(|()| true),
+        ["load", job] => load::play(job).map(|()| true),
+        ["bare", door] => bare::serve(door).map(|()| true),
+        // `cargo test --all-targets` runs benchmarks too, without `--bench`; minutes of load are no test.
+        _ if !words.contains(&"--bench") => {
+            println!("run with: cargo bench --bench daemon");
+            Ok(true)
+        }
+        _ => run(&words),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<bool, Failure> {
+    let known = |word: &&str| MEASUREMENTS.iter().any(|(name, _)| name == word);
+    let mut chosen = Vec::new();
+    for word in words {
+        match word {
+            &"quick" | &"peers" | &"--bench" => {}
+            word if known(word) => chosen.push(*word),
+            _ => return Err(format!("{word}: no such measurement; {}", usage()).into()),
+        }
+    }
+    let begun = Instant::now();
+    let mut run = Run {
+        workshop: Workshop::open()?,
+        report: Report::default(),
+        quick: words.contains(&"quick"),
+        peers_only: words.contains(&"peers"),
+        next_stranger: 1000,
+    };
+    for (name, measure) in MEASUREMENTS {
+        if chosen.is_empty() || chosen.contains(&name) {
+            eprintln!("bench: {name} ({} s)", begun.elapsed().as_secs());
+            // What one of them cannot do must not hide what the others find.
+            if let Err(error) = measure(&mut run) {
+                run.report.complain(format!("{name}: {error}"));
+            }
+        }
+    }
+    println!("\n{} s in all.", begun.elapsed().as_secs());
+    Ok(run.report.conclude())
+}
+
+fn usage() -> String {
+    let names: Vec<_> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
+    format!("choose from {}, and: quick, peers (without gatepost)", names.join(", "))
+}

@@ -1,0 +1,98 @@
+//! Who comes to the door: the clients, names and senders of a run.
+//!
+//! The load generator and the name server agree here on who is listed; neither knows anything about the
+//! crate under test.
+
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// The account label in every query name; as long as a real one.
+pub(crate) const KEY: &str = "benchbenchbenchbenchbenchk";
+
+/// Where in the session something is said or answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    Connect,
+    Helo,
+    Mail,
+    Rcpt,
+}
+
+impl Stage {
+    /// The word of the `SPAMHAUS_DQS_ENFORCE_STAGE` setting.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Helo => "helo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+        }
+    }
+}
+
+/// One client with its HELO name and sender domain.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) helo: String,
+    pub(crate) domain: String,
+    /// The stage at which the listed subject is said; `None` for a clean client.
+    pub(crate) listed: Option<Stage>,
+}
+
+/// Which clients a run is made of, by the number of the session.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Crowd {
+    /// This many clean clients, again and again.
+    Regulars(u32),
+    /// A new clean client each time, counted from here.
+    Strangers(u32),
+    /// One clean client, the same in every session.
+    Same(u32),
+    /// New clients from here: of four one is clean, one listed by address, one by HELO name, one by sender.
+    Mixed(u32),
+}
+
+impl Crowd {
+    pub(crate) fn identity(self, session: u32) -> Identity {
+        match self {
+            Self::Regulars(count) => identity(session % count, None),
+            Self::Strangers(first) => identity(first + session, None),
+            Self::Same(number) => identity(number, None),
+            Self::Mixed(first) => {
+                let listed =
+                    [None, Some(Stage::Connect), Some(Stage::Helo), Some(Stage::Mail)][session as usize % 4];
+                identity(first + session, listed)
+            }
+        }
+    }
+}
+
+/// Client addresses are clean in 8/8 and listed in 9/8: documentation ranges are never asked about.
+fn identity(number: u32, listed: Option<Stage>) -> Identity {
+    let [_, b, c, d] = number.to_be_bytes();
+    let net = if listed == Some(Stage::Connect) { 9 } else { 8 };
+    let helo = if listed == Some(Stage::Helo) { "dbl-" } else { "" };
+    let sender = if listed == Some(Stage::Mail) { "zrd-" } else { "" };
+    Identity {
+        address: Ipv4Addr::new(net, b, c, d),
+        helo: format!("{helo}mx{number}.helo.example"),
+        domain: format!("{sender}d{number}.sender.example"),
+        listed,
+    }
+}
+
+/// The address a zone answers for a subject, if it is listed.
+///
+/// The subject is what stands before the key in the query name, in lower case. The documented test
+/// entries are there too, since a filter may ask for them to learn whether a zone works.
+pub(crate) fn listing(zone: &str, subject: &str) -> Option<Ipv4Addr> {
+    match zone {
+        "zen" if subject == "2.0.0.127" || subject.ends_with(".9") => Some(Ipv4Addr::new(127, 0, 0, 2)),
+        "dbl" if subject.starts_with("dbl-") || subject == "dbltest.com" || subject == "test" => {
+            Some(Ipv4Addr::new(127, 0, 1, 2))
+        }
+        "zrd" if subject.starts_with("zrd-") || subject == "test" => Some(Ipv4Addr::new(127, 0, 2, 2)),
+        _ => None,
+    }
+}

@@ -1,0 +1,24 @@
+//! HELO name and sender domain against DBL, the domains of bad reputation.
+
+use std::sync::Arc;
+
+use super::{Inquiry, Target, name};
+use crate::dns::Dns;
+use crate::smtp::Needs;
+use crate::verdict::{Identity, List};
+
+/// HELO name and sender domain against DBL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dbl;
+
+impl Dbl {
+    pub(super) const IDENTITIES: &[Identity] = name::IDENTITIES;
+
+    pub(super) fn needs() -> Needs {
+        name::needs()
+    }
+
+    pub(super) fn begin(identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
+        name::begin(List::Dbl, identity, target, dns)
+    }
+}

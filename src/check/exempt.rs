@@ -1,0 +1,84 @@
+//! Who and what is spared: allow lists, local mail, logins, submission services.
+
+use crate::list::{Domains, Networks};
+use crate::smtp::{Dialog, Domain};
+use crate::verdict::{Identity, Trust};
+
+/// The ports of message submission (RFC 6409 and RFC 8314).
+const SUBMISSION: [&[u8]; 2] = [b"587", b"465"];
+
+/// The rules that spare a session, an identity or a domain.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a switch of the administrator")]
+pub struct Exempt {
+    /// Clients of whose sessions nothing is checked.
+    pub trusted: Networks,
+    /// Clients whose address is not checked.
+    pub addresses: Networks,
+    /// Whether such a client's session is not checked at all.
+    pub skip_all: bool,
+    /// Domains that are not checked.
+    pub domains: Domains,
+    /// Domains that are not checked, with all below them.
+    pub suffixes: Domains,
+    /// Whether a login spares address and HELO name, and the sender's domain.
+    pub login: bool,
+    /// Whether the sender's domain is checked in spite of a login.
+    pub check_login_sender: bool,
+    /// Names of MTA daemons that serve submission.
+    pub submission_daemons: Vec<String>,
+    /// Whether even special-purpose addresses are asked about; for tests.
+    pub ask_special: bool,
+}
+
+impl Exempt {
+    /// The rule that spares the whole session, if there is one.
+    pub fn session(&self, dialog: &Dialog) -> Option<Trust> {
+        if dialog.client.is_local() {
+            return Some(Trust::Local);
+        }
+        let ip = dialog.client.ip()?;
+        if self.trusted.contains(ip) {
+            Some(Trust::Network)
+        } else {
+            (self.skip_all && self.addresses.contains(ip)).then_some(Trust::Session)
+        }
+    }
+
+    /// The rule that spares one part of the dialog, if there is one. A login is known from MAIL on only.
+    ///
+    /// Address and HELO name of a submission session are the user's own: the lists of dynamic addresses
+    /// hold exactly those (PBL), so they are never asked.
+    pub fn identity(&self, identity: Identity, dialog: &Dialog) -> Option<Trust> {
+        let login = self.login && dialog.is_authenticated();
+        match identity {
+            Identity::Sender => (login && !self.check_login_sender).then_some(Trust::Login),
+            Identity::Client | Identity::Helo if login => Some(Trust::Login),
+            Identity::Client | Identity::Helo if self.is_submission(dialog) => Some(Trust::Submission),
+            Identity::Client => {
+                dialog.client.ip().is_some_and(|ip| self.addresses.contains(ip)).then_some(Trust::Address)
+            }
+            Identity::Helo => None,
+        }
+    }
+
+    /// The rule that spares a domain, if there is one. It never spares an address.
+    pub fn domain(&self, domain: &Domain) -> Option<Trust> {
+        if self.domains.contains(domain) {
+            Some(Trust::Domain)
+        } else {
+            self.suffixes.covers(domain).then_some(Trust::Suffix)
+        }
+    }
+
+    pub(super) fn asks_special(&self) -> bool {
+        self.ask_special
+    }
+
+    fn is_submission(&self, dialog: &Dialog) -> bool {
+        let daemon = dialog.macros.find("{daemon_name}");
+        dialog.macros.find("{daemon_port}").is_some_and(|port| SUBMISSION.contains(&port))
+            || daemon
+                .is_some_and(|daemon| self.submission_daemons.iter().any(|name| name.as_bytes() == daemon))
+    }
+}

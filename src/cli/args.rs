@@ -1,0 +1,115 @@
+//! Commands and options, with their help.
+
+#![expect(clippy::doc_markdown, reason = "the comments are what --help prints")]
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Overrides, Sources};
+
+/// A milter that asks Spamhaus DQS, while the SMTP session is still open, who may bring mail in.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gatepost",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Settings come from the command line, the environment (SPAMHAUS_DQS_*), the env file and\n\
+                  the configuration file, in that order; check-config shows which one won.\n\
+                  Exit status: 0 success, 64 usage, 69 cannot listen, 70 bug, 77 permission, 78 configuration."
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Read this TOML file instead of /etc/gatepost/gatepost.toml
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read this file of SPAMHAUS_DQS_* variables instead of /etc/spamhaus-dqs-milter.env
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Listen here instead, in libmilter's notation: inet:PORT@HOST, inet6:PORT@HOST, unix:/PATH
+    #[arg(long, global = true, value_name = "SOCKET")]
+    listen: Vec<String>,
+    /// Become this account when started as root
+    #[arg(long, global = true, value_name = "ACCOUNT")]
+    user: Option<String>,
+    /// Log this much: error, warning, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve mail servers, in the foreground: SIGHUP reloads, SIGTERM drains and ends
+    Run,
+    /// Read the configuration as `run` would, and show every setting with its source
+    CheckConfig,
+    /// Ask the lists about addresses, domains or mailboxes, and explain every answer
+    #[command(after_help = "Exit status: 0 nothing listed, 1 something listed, 2 could not tell, 64 usage.")]
+    Lookup(Lookup),
+    /// Play an SMTP session and show every finding and the decision; no mail server is needed
+    #[command(after_help = "Exit status: 0 let in, 1 refused or deferred, 2 could not tell.")]
+    Explain(Explain),
+    /// Show the main job: serves a built-in zone and plays sessions; needs no key, DNS or mail server
+    Demo,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Lookup {
+    /// An address, a domain, or a mailbox
+    #[arg(required = true, value_name = "SUBJECT")]
+    pub(super) subjects: Vec<String>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Explain {
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) client: Option<IpAddr>,
+    /// The HELO name
+    #[arg(long, value_name = "NAME")]
+    pub(super) helo: Option<String>,
+    /// The sender, as in MAIL FROM; <> for the null reverse-path
+    #[arg(long, value_name = "MAILBOX")]
+    pub(super) from: Option<String>,
+    /// A recipient
+    #[arg(long, value_name = "MAILBOX")]
+    pub(super) rcpt: Option<String>,
+    /// The login of an authenticated session
+    #[arg(long, value_name = "LOGIN")]
+    pub(super) auth: Option<String>,
+    /// The port that the client connected to, such as 587
+    #[arg(long, value_name = "PORT")]
+    pub(super) port: Option<u16>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Args {
+    /// The sources of the configuration for this command line.
+    pub(super) fn sources(&self) -> Sources {
+        Sources::of_process(Overrides {
+            config: self.config.clone(),
+            env_file: self.env_file.clone(),
+            listen: self.listen.clone(),
+            user: self.user.clone(),
+            log_level: self.log_level.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

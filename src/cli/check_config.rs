@@ -1,0 +1,22 @@
+//! `gatepost check-config`: what `run` would do, without doing it.
+
+use crate::config::Sources;
+use crate::daemon::{Account, Exit};
+
+pub(super) fn run(sources: &Sources) -> Exit {
+    let Some(config) = super::load(sources) else { return Exit::Config };
+    let wide = config.origins().iter().map(|origin| origin.toml.len()).max().unwrap_or_default();
+    for origin in config.origins() {
+        println!("{:wide$} = {}  # {}", origin.toml, origin.value, origin.place);
+    }
+    for notice in &config.notices {
+        eprintln!("{notice}");
+    }
+    if Account::is_needed()
+        && let Err(error) = Account::find(&config.user)
+    {
+        eprintln!("user: {error}");
+        return Exit::Config;
+    }
+    Exit::Ok
+}

@@ -1,0 +1,58 @@
+//! The command line.
+
+mod args;
+mod check_config;
+mod demo;
+mod explain;
+mod lookup;
+mod run;
+
+use clap::Parser as _;
+
+use crate::config::{Config, Sources};
+use crate::daemon::Exit;
+use crate::gate::Rules;
+use crate::policy::Opinion;
+use crate::verdict::Finding;
+use args::{Args, Command};
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> Exit {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            // --help and --version come this way too.
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let sources = args.sources();
+    match args.command {
+        Command::Run => run::run(sources),
+        Command::CheckConfig => check_config::run(&sources),
+        Command::Lookup(what) => lookup::run(&sources, &what),
+        Command::Explain(what) => explain::run(&sources, &what),
+        Command::Demo => demo::run(),
+    }
+}
+
+/// Reads the configuration; what is wrong with it goes to standard error.
+fn load(sources: &Sources) -> Option<Config> {
+    match Config::load(sources) {
+        Ok(config) => Some(config),
+        Err(problems) => {
+            eprintln!("{problems}");
+            None
+        }
+    }
+}
+
+/// What a finding leads to, as the log names it.
+fn action(rules: &Rules, finding: &Finding) -> &'static str {
+    match rules.policy.weigh(finding) {
+        Opinion::Harmless => "accept",
+        Opinion::Noted => "log",
+        Opinion::Defer => "tempfail",
+        Opinion::Refuse => "reject",
+    }
+}

@@ -1,0 +1,48 @@
+//! `gatepost run`: the daemon.
+
+use crate::config::{Config, Sources};
+use crate::daemon::{Account, Daemon, Exit, PrivilegeError, StartError};
+use crate::dns::Source;
+use crate::telemetry::{self, Destination};
+
+pub(super) fn run(sources: Sources) -> Exit {
+    let Some(config) = super::load(&sources) else { return Exit::Config };
+    // Whoever reads a terminal sees these before anything else; the journal gets them too.
+    if telemetry::start(config.log_level, Destination::detect()).is_err() {
+        return Exit::Software;
+    }
+    for notice in &config.notices {
+        tracing::warn!(event = "config", "{notice}");
+    }
+    match serve(config, sources) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            tracing::error!(event = "start", "{error}");
+            match error {
+                StartError::Privileges(PrivilegeError::Unknown(_) | PrivilegeError::Root(_)) => Exit::Config,
+                StartError::Privileges(PrivilegeError::Step { .. }) => Exit::Permission,
+                StartError::Bind(_) | StartError::Runtime(_) => Exit::Unavailable,
+            }
+        }
+    }
+}
+
+fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
+    // The account first: an unknown one must not leave a socket file behind.
+    let account = if Account::is_needed() { Some(Account::find(&config.user)?) } else { None };
+    let files = config.files.clone();
+    let daemon = Daemon::new(config, Source::Resolver)?;
+    if let Some(account) = &account {
+        daemon.become_account(account)?;
+        tracing::info!(event = "privileges", user = account.name(), "root is given up for good");
+    }
+    for file in files {
+        if let Err(error) = std::fs::File::open(&file) {
+            tracing::warn!(
+                event = "config", file = %file.display(), %error,
+                "a reload will not be able to read this file; let the account read it, by its group for example"
+            );
+        }
+    }
+    daemon.run(Box::new(move || Config::load(&sources)))
+}

@@ -1,0 +1,111 @@
+//! Settings that are one word out of a few.
+
+use crate::policy::{Act, OnTrouble, ReplyStyle};
+use crate::smtp::Stage;
+use crate::telemetry::Level;
+use crate::verdict::List;
+
+/// A setting that is one word out of a few.
+pub trait Word: Sized + Copy + 'static {
+    /// The words that a configuration may use, in the order of the values.
+    const WORDS: &'static [&'static str];
+
+    /// The word in the configuration.
+    fn word(self) -> &'static str;
+
+    /// Reads the word, in any case.
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+/// Gives the values of a type their words, and other words that are understood too.
+macro_rules! words {
+    ($name:ident { $($variant:ident = $word:literal $(| $alias:literal)*,)+ }) => {
+        impl Word for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+
+            fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            fn from_word(word: &str) -> Option<Self> {
+                match word.to_ascii_lowercase().as_str() {
+                    $($word $(| $alias)* => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// What a start without a DQS key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutKey {
+    /// It fails, and says what is missing.
+    Refuse,
+    /// The daemon runs, asks nothing and lets everything in.
+    Accept,
+}
+
+words! { WithoutKey { Refuse = "refuse", Accept = "accept", } }
+// The other words are those of Python's logging, which the Python milter takes.
+words! {
+    Level {
+        Error = "error" | "critical" | "fatal",
+        Warn = "warning" | "warn",
+        Info = "info" | "notice",
+        Debug = "debug",
+        Trace = "trace",
+    }
+}
+words! { Act { Refuse = "reject", Defer = "tempfail", } }
+words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
+words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
+
+impl Word for Stage {
+    /// Verdicts can be given at the stages of the envelope.
+    const WORDS: &'static [&'static str] = &["connect", "helo", "mail", "rcpt"];
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        word.parse().ok().filter(|stage| *stage <= Self::Rcpt)
+    }
+}
+
+/// What becomes of mail while a list cannot be reached, list by list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnFailure {
+    /// Trouble with ZEN.
+    pub zen: OnTrouble,
+    /// Trouble with DBL.
+    pub dbl: OnTrouble,
+    /// Trouble with ZRD.
+    pub zrd: OnTrouble,
+}
+
+impl OnFailure {
+    /// The same for all lists.
+    pub const fn all(act: OnTrouble) -> Self {
+        Self { zen: act, dbl: act, zrd: act }
+    }
+
+    /// What holds for one list.
+    pub fn of(self, list: List) -> OnTrouble {
+        match list {
+            List::Zen => self.zen,
+            List::Dbl => self.dbl,
+            List::Zrd => self.zrd,
+        }
+    }
+
+    /// Changes what holds for one list.
+    pub(super) fn set(&mut self, list: List, act: OnTrouble) {
+        match list {
+            List::Zen => self.zen = act,
+            List::Dbl => self.dbl = act,
+            List::Zrd => self.zrd = act,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Settings from the text of a TOML file.
+//!
+//! The table of settings is the schema: what it does not name is an error, with its place and the
+//! name that was probably meant. serde would stop at the first one.
+
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
+
+use super::Place;
+use super::env::Values;
+use super::near::nearest;
+use super::report::Report;
+use super::settings::{SETTINGS, by_toml};
+use super::value::{Fault, Item, Kind, Value, elide};
+use crate::smtp::printable;
+
+/// Most syntax errors that are told of one file; a file of another kind has thousands.
+const ERRORS: usize = 20;
+
+/// The settings in the text of a TOML file.
+pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source { path, text };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut broken = Vec::new();
+    for (n, error) in errors.iter().enumerate() {
+        let place = source.place(error.span().unwrap_or(0..0));
+        if let Place::File { line, .. } = place {
+            // One slip makes several errors; the first one of a line is the one that helps.
+            if broken.contains(&line) {
+                continue;
+            }
+            broken.push(line);
+        }
+        // The message names what was expected; only the whole Display would repeat the line.
+        let cause = elide(&printable(error.message().replace('\n', ", ").as_bytes(), 200));
+        let remedy = if cause.contains("duplicate") {
+            "keep one of them"
+        } else {
+            "mend the line; texts stand in \"quotes\""
+        };
+        report.error(place, "", Fault::new(cause, remedy));
+        if n == ERRORS {
+            break;
+        }
+    }
+    let mut values = Values::new();
+    let mut unknown = Vec::new();
+    source.walk(table.get_ref(), "", &mut values, &mut unknown);
+    let is_broken = |place: &Place| matches!(place, Place::File { line, .. } if broken.contains(line));
+    for (place, name, fault) in unknown {
+        if !is_broken(&place) {
+            report.error(place, name, fault);
+        }
+    }
+    values.retain(|(_, value)| !is_broken(&value.place));
+    values
+}
+
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn walk(
+        &self,
+        table: &DeTable<'_>,
+        above: &str,
+        values: &mut Values,
+        unknown: &mut Vec<(Place, String, Fault)>,
+    ) {
+        for (key, value) in table {
+            let dot = if above.is_empty() { "" } else { "." };
+            let name = format!("{above}{dot}{}", key.get_ref());
+            let inside = format!("{name}.");
+            let is_table = SETTINGS.iter().any(|setting| setting.toml.starts_with(&inside));
+            match (by_toml(&name), value.get_ref()) {
+                (None, DeValue::Table(table)) if is_table => self.walk(table, &name, values, unknown),
+                (Some(setting), _) => match self.value(value) {
+                    Ok(value) => values.push((setting, value)),
+                    Err(fault) => unknown.push((self.place(value.span()), name, fault)),
+                },
+                (None, _) if is_table => {
+                    let fault = Fault::new("it is a table of settings", format!("write [{name}]"));
+                    unknown.push((self.place(key.span()), name, fault));
+                }
+                (None, _) => {
+                    let fault = Fault::new("there is no such setting", meant(&name, above));
+                    unknown.push((self.place(key.span()), elide(&printable(name.as_bytes(), 80)), fault));
+                }
+            }
+        }
+    }
+
+    fn value(&self, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault> {
+        let place = self.place(value.span());
+        let (items, array) = match value.get_ref() {
+            DeValue::Array(items) => {
+                (items.iter().map(|item| self.item(item)).collect::<Result<_, _>>()?, true)
+            }
+            _ => (vec![self.item(value)?], false),
+        };
+        Ok(Value { items, array, place })
+    }
+
+    fn item(&self, value: &Spanned<DeValue<'_>>) -> Result<Item, Fault> {
+        let place = self.place(value.span());
+        let (text, kind) = match value.get_ref() {
+            DeValue::String(text) => (text.to_string(), Kind::Text),
+            DeValue::Integer(number) => {
+                let decimal = i128::from_str_radix(number.as_str(), number.radix()).ok();
+                (decimal.map_or_else(|| number.as_str().to_owned(), |n| n.to_string()), Kind::Number)
+            }
+            DeValue::Float(number) => (number.as_str().to_owned(), Kind::Number),
+            DeValue::Boolean(flag) => (flag.to_string(), Kind::Flag),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                let mut fault = Fault::new("the value has the wrong type", "see gatepost.conf(5)");
+                fault.place = Some(place);
+                return Err(fault);
+            }
+        };
+        Ok(Item { text: Zeroizing::new(text.trim().to_owned()), kind, place })
+    }
+
+    /// Line and column of the beginning of a span.
+    fn place(&self, span: Range<usize>) -> Place {
+        let mut start = span.start.min(self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let before = &self.text[..start];
+        let line = before.bytes().filter(|octet| *octet == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Place::File { path: self.path.to_owned(), line, column }
+    }
+}
+
+/// What somebody probably meant with a name that there is not.
+fn meant(name: &str, above: &str) -> String {
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let all = || SETTINGS.iter().map(|setting| setting.toml);
+    let in_table = || all().filter_map(|path| path.strip_prefix(above)?.strip_prefix('.'));
+    // A good name in the wrong table, such as `servers` at the top.
+    let in_other = || all().find(|path| path.rsplit('.').next() == Some(own) && own.len() > 3);
+    if above.is_empty() {
+        return match nearest(name, all()).or_else(in_other) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "remove it or see gatepost.conf(5)".to_owned(),
+        };
+    }
+    match (nearest(own, in_table()), in_other()) {
+        (Some(near), _) => format!("did you mean {above}.{near}?"),
+        (None, Some(other)) => format!("did you mean {other}?"),
+        (None, None) => format!("[{above}] has {}", in_table().collect::<Vec<_>>().join(", ")),
+    }
+}

@@ -1,0 +1,406 @@
+//! The sources of a configuration, and how they become one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::choice::{WithoutKey, Word as _};
+use super::env::{self, ENV_FILE, Values};
+use super::report::{Naming, Report};
+use super::settings::{PREFIX, SETTINGS, Setting, by_env};
+use super::text::{Missing, WORLD, open_mode, read};
+use super::value::{Fault, Value};
+use super::{Config, Origin, Place, Problems, file};
+use crate::dns::Key;
+use crate::policy::Act;
+
+/// Where the configuration is looked for if nobody says otherwise.
+pub const CONFIG_FILE: &str = "/etc/gatepost/gatepost.toml";
+/// Where the Python milter looks for its env file.
+pub const DEFAULT_ENV_FILE: &str = "/etc/spamhaus-dqs-milter.env";
+/// The variable with which a service manager names the directory of credentials (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// The credential that holds the key.
+pub(super) const CREDENTIAL: &str = "dqs-key";
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`: the TOML file, which must exist then.
+    pub config: Option<PathBuf>,
+    /// `--env-file`: the env file, which must exist then.
+    pub env_file: Option<PathBuf>,
+    /// `--listen`, which may be given several times.
+    pub listen: Vec<String>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+}
+
+/// Everything that a configuration is read from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The process environment; only names of ours and `CREDENTIALS_DIRECTORY` matter.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// The command line.
+    pub overrides: Overrides,
+    /// The TOML file that is read if there is one and nobody names another.
+    pub default_config: PathBuf,
+    /// The env file that is read if there is one and nobody names another.
+    pub default_env_file: PathBuf,
+}
+
+impl Default for Sources {
+    /// An empty environment and the usual files.
+    fn default() -> Self {
+        Self {
+            environment: BTreeMap::new(),
+            overrides: Overrides::default(),
+            default_config: CONFIG_FILE.into(),
+            default_env_file: DEFAULT_ENV_FILE.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("environment", &self.environment.keys())
+            .field("overrides", &self.overrides)
+            .field("default_config", &self.default_config)
+            .field("default_env_file", &self.default_env_file)
+            .finish()
+    }
+}
+
+impl Sources {
+    /// The environment of this process, the usual files, and a command line.
+    pub fn of_process(overrides: Overrides) -> Self {
+        Self { environment: std::env::vars_os().collect(), overrides, ..Self::default() }
+    }
+
+    fn variable(&self, name: &str) -> Option<PathBuf> {
+        self.environment
+            .get(OsString::from(name).as_os_str())
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    }
+}
+
+impl Config {
+    /// Reads all sources: command line before environment before env file before TOML before what is
+    /// built in.
+    ///
+    /// # Errors
+    /// All problems of all sources.
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let mut report = Report::default();
+        let mut layers = Vec::new();
+        let mut files = Vec::new();
+
+        let named = sources.overrides.config.clone();
+        let missing = if named.is_some() { Missing::Wrong } else { Missing::Normal };
+        let path = named.unwrap_or_else(|| sources.default_config.clone());
+        report.begin(path.clone());
+        if let Some(text) = read(&path, missing, "", &mut report) {
+            let values = file::from_toml(&path, &text.text, &mut report);
+            layers.push(Layer { naming: Naming::Toml, values, lapses: Vec::new(), file: Some(text.mode) });
+            files.push(path);
+        }
+
+        let (missing, named) = match (&sources.overrides.env_file, sources.variable(ENV_FILE)) {
+            (Some(path), _) => (Missing::Wrong, Some(path.clone())),
+            (None, Some(path)) => (Missing::Told, Some(path)),
+            (None, None) => (Missing::Normal, None),
+        };
+        let path = named.unwrap_or_else(|| sources.default_env_file.clone());
+        report.begin(path.clone());
+        if let Some(text) = read(&path, missing, "", &mut report) {
+            let (values, lapses) = env::from_file(&path, &text.text, &mut report);
+            layers.push(Layer { naming: Naming::Environment, values, lapses, file: Some(text.mode) });
+            files.push(path);
+        }
+
+        let (values, lapses) = env::from_environment(&sources.environment);
+        layers.push(Layer { naming: Naming::Environment, values, lapses, file: None });
+        layers.push(Layer {
+            naming: Naming::Options,
+            values: from_options(&sources.overrides),
+            lapses: Vec::new(),
+            file: None,
+        });
+
+        let mut draft = Draft::new(report);
+        draft.config.files = files;
+        draft.merge(layers);
+        draft.find_key(sources.variable(CREDENTIALS).as_deref());
+        draft.miss_key();
+        draft.finish()
+    }
+
+    /// Reads an env file and a TOML file from their texts alone: no file is opened, and nothing is
+    /// missing if there is no key. For tests and fuzzing.
+    ///
+    /// # Errors
+    /// All problems of both texts.
+    pub fn from_texts(env_file: &str, toml: &str) -> Result<Self, Problems> {
+        let mut report = Report::default();
+        let (toml_path, env_path) = (Path::new("gatepost.toml"), Path::new("gatepost.env"));
+        report.begin(toml_path.to_owned());
+        report.begin(env_path.to_owned());
+        let values = file::from_toml(toml_path, toml, &mut report);
+        let below = Layer { naming: Naming::Toml, values, lapses: Vec::new(), file: None };
+        let (values, lapses) = env::from_file(env_path, env_file, &mut report);
+        let above = Layer { naming: Naming::Environment, values, lapses, file: None };
+        let mut draft = Draft::new(report);
+        draft.merge(vec![below, above]);
+        draft.finish()
+    }
+}
+
+/// One source with what it says.
+struct Layer {
+    naming: Naming,
+    values: Values,
+    lapses: env::Lapses,
+    /// The mode of the file, if it is one.
+    file: Option<u32>,
+}
+
+/// A configuration in the making.
+struct Draft {
+    config: Config,
+    places: Vec<Place>,
+    report: Report,
+}
+
+impl Draft {
+    fn new(report: Report) -> Self {
+        Self { config: Config::default(), places: vec![Place::Default; SETTINGS.len()], report }
+    }
+
+    /// Takes the values of all layers, the lowest first. Values that a higher layer replaces are
+    /// read all the same: a problem in them would come to light on the worst day otherwise.
+    fn merge(&mut self, layers: Vec<Layer>) {
+        for (setting, value) in layers.iter().flat_map(|layer| &layer.values) {
+            if setting.is_secret() {
+                value.items.iter().for_each(|item| self.report.hide(&item.text));
+            }
+        }
+        let compat = is_compat(&layers);
+        for layer in layers {
+            for (place, name, fault) in layer.lapses {
+                self.report.lapse(compat, place, name, fault);
+            }
+            for (setting, value) in &layer.values {
+                if layer.naming != Naming::Toml && value.is_empty() && setting.is_unset_by_nothing() {
+                    continue;
+                }
+                self.take(compat, layer.naming, setting, value);
+                if let Some(mode) = layer.file.filter(|_| setting.is_secret()) {
+                    self.check_mode(mode, layer.naming, setting, &value.place);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
+        let effect = setting.apply(&mut self.config, value);
+        for mut fault in effect.faults {
+            if naming != Naming::Toml && value.one().contains(" #") && !setting.is_secret() {
+                fault.remedy.push_str("; a comment needs a line of its own");
+            }
+            let forgiven = compat && !setting.is_secret();
+            self.report.lapse(forgiven, value.place.clone(), naming.of(setting), fault);
+        }
+        for remark in effect.remarks {
+            self.report.notice(value.place.clone(), naming.of(setting), remark);
+        }
+        if effect.taken {
+            self.places[index(setting)] = value.place.clone();
+        }
+    }
+
+    fn check_mode(&mut self, mode: u32, naming: Naming, setting: &Setting, place: &Place) {
+        let path = match place {
+            Place::File { path, .. } => path.clone(),
+            _ => return,
+        };
+        if naming == Naming::Toml && mode & WORLD != 0 {
+            let cause = "the key stands in a file that everybody can read";
+            let remedy =
+                format!("chmod 0640 {0}, or move the key to a file of its own (key.file)", path.display());
+            self.report.error(place.clone(), naming.of(setting), Fault::new(cause, remedy));
+        } else if let Some(fault) = open_mode(&path, mode) {
+            self.report.notice(Place::file(&path), naming.of(setting), fault);
+        }
+    }
+
+    /// Reads the key from a credential or a file, which come before all other sources of it.
+    fn find_key(&mut self, credentials: Option<&Path>) {
+        let credential = credentials.map(|directory| directory.join(CREDENTIAL));
+        if let Some(path) = credential.filter(|path| !matches!(path.try_exists(), Ok(false))) {
+            if let Some(text) = read(&path, Missing::Wrong, CREDENTIAL, &mut self.report) {
+                self.take_key(&text.text, CREDENTIAL.to_owned(), Place::Credential(path));
+            }
+        } else if let Some(path) = self.config.key_file.clone() {
+            let name = name_at("API_KEY_FILE", &self.places[index_of("API_KEY_FILE")]);
+            let Some(text) = read(&path, Missing::Wrong, &name, &mut self.report) else { return };
+            if let Some(fault) = open_mode(&path, text.mode) {
+                self.report.notice(Place::file(&path), "", fault);
+            }
+            self.config.files.push(path.clone());
+            self.take_key(&text.text, name, Place::file(&path));
+        }
+    }
+
+    fn take_key(&mut self, text: &str, name: String, place: Place) {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+        self.report.hide(text);
+        match Key::new(text) {
+            Ok(key) => {
+                let before = std::mem::replace(&mut self.places[index_of("API_KEY")], place.clone());
+                if before != Place::Default {
+                    let fault = Fault::new(format!("the key in {place} comes first"), "remove one of them");
+                    self.report.notice(before.clone(), name_at("API_KEY", &before), fault);
+                }
+                self.config.key = Some(key);
+            }
+            Err(bad) => {
+                let remedy = "put the key from the Spamhaus portal there, and nothing else";
+                self.report.error(place, name, Fault::new(bad.to_string(), remedy));
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Config, Problems> {
+        self.fit_times();
+        self.check_replies();
+        self.check_lists();
+        self.config.notices = self.report.close()?;
+        let origin = |(setting, place): (&Setting, Place)| Origin {
+            toml: setting.toml,
+            env: setting.variable(),
+            value: (setting.show)(&self.config),
+            place,
+        };
+        self.config.origins = SETTINGS.iter().zip(self.places).map(origin).collect();
+        Ok(self.config)
+    }
+
+    /// Brings the time limits in line with each other, as the Python milter does.
+    fn fit_times(&mut self) {
+        let config = &mut self.config;
+        let tenth = Duration::from_millis(100);
+        let room = config.milter_timeout.saturating_sub(tenth).max(Duration::from_millis(500));
+        let lifetime = config.dns_lifetime.min(room).max(tenth);
+        let room = lifetime.saturating_sub(tenth).max(Duration::from_millis(200));
+        let per_try = config.dns_per_try.min(room).max(Duration::from_millis(50));
+        let lifetimes = std::mem::replace(&mut config.dns_lifetime, lifetime);
+        let tries = std::mem::replace(&mut config.dns_per_try, per_try);
+        for (env, set, used, above) in [
+            ("DNS_LIFETIME", lifetimes, lifetime, "timeouts.stage"),
+            ("DNS_PER_TRY", tries, per_try, "dns.lifetime"),
+        ] {
+            if set == used {
+                continue;
+            }
+            let (set, used) = (set.as_secs_f64(), used.as_secs_f64());
+            let (change, remedy) = if used < set {
+                ("lowered", format!("raise {above} or lower it yourself"))
+            } else {
+                ("raised", "less leaves no time for an answer".to_owned())
+            };
+            let place = self.places[index_of(env)].clone();
+            let fault = Fault::new(format!("{set} s is {change} to {used} s"), remedy);
+            self.report.notice(place.clone(), name_at(env, &place), fault);
+        }
+    }
+
+    fn check_replies(&mut self) {
+        let defer = self.config.zrd_action == Act::Defer;
+        if self.config.reply_zrd.as_ref().is_some_and(|template| template.is_temporary() != defer) {
+            let place = self.places[index_of("REPLY_ZRD")].clone();
+            let action = self.config.zrd_action.word();
+            let codes = if defer { "450 4.7.1" } else { "550 5.7.1" };
+            let fault = Fault::new(
+                format!("the reply does not fit zrd.action, which is {action}"),
+                format!("begin it with {codes}"),
+            );
+            self.report.error(place.clone(), name_at("REPLY_ZRD", &place), fault);
+        }
+    }
+
+    fn check_lists(&mut self) {
+        let config = &self.config;
+        if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
+            let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
+            self.report.notice(Place::Nowhere, "", fault);
+        }
+    }
+
+    /// Says so if there is no key, unless it is told already why the one that was given is none.
+    fn miss_key(&mut self) {
+        let config = &self.config;
+        let needed = config.zen_enable || config.dbl_enable || config.zrd_enable;
+        if config.key.is_some() || !needed || self.report.blames_key() {
+            return;
+        }
+        let remedy = format!(
+            "set {PREFIX}API_KEY, or key.file in {CONFIG_FILE} to a file that holds it; the key is on the \
+             account page of the Spamhaus portal"
+        );
+        match config.without_key {
+            WithoutKey::Refuse => {
+                self.report.error(Place::Nowhere, "", Fault::new("there is no DQS key", remedy));
+            }
+            WithoutKey::Accept => {
+                let cause = "there is no DQS key: nothing is checked and all mail comes in";
+                self.report.notice(Place::Nowhere, "", Fault::new(cause, remedy));
+            }
+        }
+    }
+}
+
+/// Whether bad values are to be forgiven, according to the highest source that says so.
+fn is_compat(layers: &[Layer]) -> bool {
+    let mut config = Config::default();
+    let all = layers.iter().flat_map(|layer| &layer.values);
+    for (setting, value) in all.filter(|(setting, _)| setting.env == "COMPAT_PARSE") {
+        setting.apply(&mut config, value);
+    }
+    config.compat_parse
+}
+
+fn from_options(overrides: &Overrides) -> Values {
+    let place = Place::CommandLine;
+    let text = |text: &Option<String>| text.as_ref().map(|text| Value::text(text, place.clone()));
+    let listen = (!overrides.listen.is_empty()).then(|| Value::texts(&overrides.listen, &place));
+    [("LISTEN", listen), ("USER", text(&overrides.user)), ("LOG_LEVEL", text(&overrides.log_level))]
+        .into_iter()
+        .filter_map(|(env, value)| Some((by_env(env)?, value?)))
+        .collect()
+}
+
+fn index(setting: &Setting) -> usize {
+    index_of(setting.env)
+}
+
+fn index_of(env: &str) -> usize {
+    SETTINGS.iter().position(|setting| setting.env == env).unwrap_or_default()
+}
+
+/// The name of a setting as the source at `place` would write it.
+fn name_at(env: &str, place: &Place) -> String {
+    let setting = &SETTINGS[index_of(env)];
+    match place {
+        // Only TOML has columns.
+        Place::File { column, .. } if *column > 0 => Naming::Toml.of(setting),
+        Place::File { .. } | Place::Environment => Naming::Environment.of(setting),
+        Place::CommandLine => Naming::Options.of(setting),
+        Place::Default | Place::Credential(_) | Place::Nowhere => Naming::Toml.of(setting),
+    }
+}

@@ -1,0 +1,125 @@
+//! Collects what is wrong while the sources are read.
+
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::load::CREDENTIAL;
+use super::settings::{PREFIX, Setting};
+use super::value::Fault;
+use super::{Place, Problem, Problems};
+
+/// Shorter texts are no keys, and taking them out of messages would only garble these.
+const SHORTEST_SECRET: usize = 6;
+
+/// How a source names settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    Toml,
+    Environment,
+    Options,
+}
+
+impl Naming {
+    /// The name of a setting in such a source.
+    pub(super) fn of(self, setting: &Setting) -> String {
+        match self {
+            Self::Toml => setting.toml.to_owned(),
+            Self::Environment => setting.variable(),
+            Self::Options => format!("--{}", setting.env.to_ascii_lowercase().replace('_', "-")),
+        }
+    }
+}
+
+/// All that was found in all sources so far.
+#[derive(Default)]
+pub(super) struct Report {
+    errors: Vec<Problem>,
+    notices: Vec<Problem>,
+    /// Everything that was given as a key, good or bad: none of it may appear in a message.
+    secrets: Vec<Zeroizing<String>>,
+    /// The files, in the order in which their problems are told.
+    files: Vec<PathBuf>,
+}
+
+impl Report {
+    /// Remembers a text that must not be shown.
+    pub(super) fn hide(&mut self, secret: &str) {
+        let secret = secret.trim();
+        if secret.len() >= SHORTEST_SECRET {
+            self.secrets.push(Zeroizing::new(secret.to_owned()));
+        }
+    }
+
+    /// Fixes the place of a file in the order of problems.
+    pub(super) fn begin(&mut self, path: PathBuf) {
+        self.files.push(path);
+    }
+
+    pub(super) fn error(&mut self, place: Place, setting: impl Into<String>, fault: Fault) {
+        self.errors.push(problem(place, setting.into(), fault));
+    }
+
+    pub(super) fn notice(&mut self, place: Place, setting: impl Into<String>, fault: Fault) {
+        self.notices.push(problem(place, setting.into(), fault));
+    }
+
+    /// An error, or a notice where the Python milter would have gone on.
+    pub(super) fn lapse(&mut self, compat: bool, place: Place, setting: impl Into<String>, fault: Fault) {
+        if compat {
+            self.notice(place, setting, fault);
+        } else {
+            self.error(place, setting, fault);
+        }
+    }
+
+    /// Whether anything that concerns the key is wrong already.
+    pub(super) fn blames_key(&self) -> bool {
+        let is_key = |name: &str| {
+            name == CREDENTIAL || name.starts_with("key.") || name.starts_with(&format!("{PREFIX}API_KEY"))
+        };
+        self.errors.iter().any(|problem| is_key(&problem.setting))
+    }
+
+    /// Notices for a configuration without errors, or all problems.
+    pub(super) fn close(mut self) -> Result<Vec<Problem>, Problems> {
+        let mut errors = std::mem::take(&mut self.errors);
+        let mut notices = std::mem::take(&mut self.notices);
+        for list in [&mut errors, &mut notices] {
+            for problem in list.iter_mut() {
+                self.censor(problem);
+            }
+            list.sort_by_key(|problem| self.rank(&problem.place));
+            list.dedup();
+        }
+        if errors.is_empty() { Ok(notices) } else { Err(Problems { errors, notices }) }
+    }
+
+    fn censor(&self, problem: &mut Problem) {
+        for secret in &self.secrets {
+            for text in [&mut problem.setting, &mut problem.cause, &mut problem.remedy] {
+                if text.contains(secret.as_str()) {
+                    *text = text.replace(secret.as_str(), "(...)");
+                }
+            }
+        }
+    }
+
+    fn rank(&self, place: &Place) -> (usize, usize, usize) {
+        let after = self.files.len();
+        match place {
+            Place::File { path, line, column } => {
+                let file = self.files.iter().position(|file| file == path).unwrap_or(after);
+                (file, *line, *column)
+            }
+            Place::Credential(_) => (after, 0, 0),
+            Place::Environment => (after + 1, 0, 0),
+            Place::CommandLine => (after + 2, 0, 0),
+            Place::Default | Place::Nowhere => (after + 3, 0, 0),
+        }
+    }
+}
+
+fn problem(place: Place, setting: String, fault: Fault) -> Problem {
+    Problem { place: fault.place.unwrap_or(place), setting, cause: fault.cause, remedy: fault.remedy }
+}

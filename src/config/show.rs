@@ -1,0 +1,87 @@
+//! Values as text, in the form in which they could be set.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::choice::{OnFailure, WithoutKey, Word};
+use super::read::DOMAIN;
+use crate::dns::Key;
+use crate::policy::{Act, ReplyStyle, Template};
+use crate::server::Listen;
+use crate::smtp::{Domain, Stage};
+use crate::telemetry::Level;
+use crate::verdict::{Codes, List};
+
+/// A value as text, in the form in which it could be set.
+pub(super) trait Show {
+    fn show(&self) -> String;
+}
+
+macro_rules! show {
+    ($($type:ty => |$value:ident| $text:expr;)+) => {
+        $(impl Show for $type {
+            fn show(&self) -> String {
+                let $value = self;
+                $text
+            }
+        })+
+    };
+}
+
+show! {
+    bool => |flag| if *flag { "1" } else { "0" }.to_owned();
+    usize => |count| count.to_string();
+    u8 => |count| count.to_string();
+    String => |text| text.clone();
+    Duration => |time| time.as_secs_f64().to_string();
+    Listen => |listen| listen.to_string();
+    Domain => |domain| domain.to_string();
+    IpNet => |net| net.to_string();
+    SocketAddr => |server| if server.port() == DOMAIN { server.ip().to_string() } else { server.to_string() };
+    Stage => |stage| stage.name().to_owned();
+    Level => |level| level.word().to_owned();
+    WithoutKey => |act| act.word().to_owned();
+    Act => |act| act.word().to_owned();
+    ReplyStyle => |style| style.word().to_owned();
+    OnFailure => |on| show_on_failure(*on);
+    Codes => |codes| show_codes(*codes);
+    Option<Duration> => |time| time.unwrap_or_default().show();
+    Option<Key> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
+    Option<PathBuf> => |path| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    Option<Template> => |template| template.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default();
+}
+
+impl<T: Show> Show for Vec<T> {
+    fn show(&self) -> String {
+        self.iter().map(Show::show).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn show_on_failure(on: OnFailure) -> String {
+    if List::ALL.iter().all(|list| on.of(*list) == on.zen) {
+        return on.zen.word().to_owned();
+    }
+    let pairs = List::ALL.map(|list| format!("{}={}", list.name(), on.of(list).word()));
+    pairs.join(",")
+}
+
+/// Codes, with four and more in a row as a range.
+fn show_codes(codes: Codes) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut rest = codes.iter().peekable();
+    while let Some(first) = rest.next() {
+        let mut last = first;
+        while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
+            last = next;
+        }
+        if last - first >= 3 {
+            parts.push(format!("{first}-{last}"));
+        } else {
+            parts.extend((first..=last).map(|code| code.to_string()));
+        }
+    }
+    parts.join(",")
+}

@@ -1,0 +1,112 @@
+//! Giving up root for good, in the one order that works.
+//!
+//! Must run while there is one thread only: capabilities and `no_new_privs` are a thread's own.
+
+use std::fmt::Display;
+
+use caps::{CapSet, CapsHashSet};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{self, Gid, Uid, User};
+
+/// The account that the daemon runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    name: String,
+    uid: Uid,
+    gid: Gid,
+}
+
+/// Why privileges could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// There is no such account.
+    #[error(
+        "the account {0} does not exist; make it with: \
+         useradd --system --user-group --home-dir /nonexistent --shell /usr/sbin/nologin {0}"
+    )]
+    Unknown(String),
+    /// Root is no account to run as.
+    #[error("the account {0} is root's; choose another user")]
+    Root(String),
+    /// A step failed.
+    #[error("cannot {step}: {cause}; the daemon does not run with more rights than it needs")]
+    Step {
+        /// What was tried.
+        step: &'static str,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+impl Account {
+    /// Looks an account up by its name.
+    ///
+    /// # Errors
+    /// If there is none, or it is root's.
+    pub fn find(name: &str) -> Result<Self, PrivilegeError> {
+        let user =
+            User::from_name(name).ok().flatten().ok_or_else(|| PrivilegeError::Unknown(name.to_owned()))?;
+        if user.uid.is_root() {
+            return Err(PrivilegeError::Root(name.to_owned()));
+        }
+        Ok(Self { name: user.name, uid: user.uid, gid: user.gid })
+    }
+
+    /// Whether this process has to change its account: it was started as root.
+    pub fn is_needed() -> bool {
+        Uid::effective().is_root()
+    }
+
+    /// The account's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+}
+
+/// What every start does, as root or not: no core dumps, no attaching debugger, no new privileges.
+pub(super) fn harden() -> Result<(), PrivilegeError> {
+    prctl::set_no_new_privs().map_err(|cause| step("set no_new_privs", cause))?;
+    prctl::set_dumpable(false).map_err(|cause| step("forbid core dumps", cause))?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|cause| step("forbid core dumps", cause))
+}
+
+/// Becomes `account`, and makes sure that there is no way back.
+pub(super) fn drop_to(account: &Account) -> Result<(), PrivilegeError> {
+    // First, since it needs CAP_SETPCAP. A container may not have all of them to begin with.
+    let bounding = caps::read(None, CapSet::Bounding).map_err(|cause| step("read capabilities", cause))?;
+    for capability in bounding {
+        caps::drop(None, CapSet::Bounding, capability)
+            .map_err(|cause| step("drop the bounding set", cause))?;
+    }
+    unistd::setgroups(&[account.gid]).map_err(|cause| step("set the groups", cause))?;
+    unistd::setresgid(account.gid, account.gid, account.gid).map_err(|cause| step("set the group", cause))?;
+    unistd::setresuid(account.uid, account.uid, account.uid).map_err(|cause| step("set the user", cause))?;
+    if unistd::setuid(Uid::from_raw(0)).is_ok() || unistd::setgid(Gid::from_raw(0)).is_ok() {
+        return Err(step("give up root", "it can be regained"));
+    }
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::set(None, set, &CapsHashSet::new()).map_err(|cause| step("clear the capabilities", cause))?;
+    }
+    Ok(())
+}
+
+fn step(step: &'static str, cause: impl Display) -> PrivilegeError {
+    PrivilegeError::Step { step, cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_account_is_named_with_the_command_that_makes_it() {
+        let error = Account::find("no-such-account").expect_err("unknown").to_string();
+        assert!(error.contains("no-such-account does not exist; make it with: useradd --system"), "{error}");
+        assert!(matches!(Account::find("root"), Err(PrivilegeError::Root(_))));
+    }
+}

@@ -1,0 +1,244 @@
+//! What comes back: from A records to an answer.
+//!
+//! Pure functions. A listing is a code inside the list's own /24 and nothing else; an operator's code is never
+//! reputation, and a record that no list gives out means that somebody rewrites answers.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{DNSClass, RData};
+
+use crate::verdict::{Codes, List, Origin, Trouble};
+
+/// What a list says about a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The list has it, with these codes of the list's own group; never empty.
+    Listed(Codes),
+    /// The list does not have it.
+    NotListed,
+    /// The list said nothing that could be used.
+    Failed(Trouble),
+}
+
+impl Answer {
+    /// One word for log lines and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Listed(_) => "listed",
+            Self::NotListed => "not-listed",
+            Self::Failed(trouble) => trouble.name(),
+        }
+    }
+}
+
+/// An answer and where it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The third octet of a list's codes, and the first and last code.
+fn range(list: List) -> (u8, std::ops::RangeInclusive<u8>) {
+    match list {
+        List::Zen => (0, 2..=30),
+        List::Dbl => (1, 2..=254),
+        // The age of the domain in hours.
+        List::Zrd => (2, 2..=24),
+    }
+}
+
+/// What all A records of one response say together.
+///
+/// In this order: a record outside 127.0.0.0/8, or 127.0.0.1, makes the whole answer [`Trouble::Bogus`]; a
+/// record in 127.255.255.0/24 is a message of the operator and wins over listings beside it; "you asked about an
+/// address" (127.0.1.255, 127.0.2.255) is [`Trouble::Misuse`]; then codes inside the list's range are a
+/// listing, and what is left says nothing.
+pub fn classify(list: List, records: &[Ipv4Addr]) -> Answer {
+    if records.iter().any(|record| !record.is_loopback() || *record == Ipv4Addr::LOCALHOST) {
+        return Answer::Failed(Trouble::Bogus);
+    }
+    if let Some(octet) =
+        records.iter().copied().filter_map(service).min_by_key(|&octet| (!is_known(octet), octet))
+    {
+        return Answer::Failed(Trouble::Service(octet));
+    }
+    if records.iter().any(|record| is_misuse(list, *record)) {
+        return Answer::Failed(Trouble::Misuse);
+    }
+    let (group, _) = range(list);
+    let codes = Codes::of(group, records.iter().filter_map(|record| code(list, *record)));
+    if codes.is_empty() { Answer::NotListed } else { Answer::Listed(codes) }
+}
+
+/// The records of a [classified](classify) answer that neither list nor operator explains.
+pub(super) fn unknown(list: List, records: &[Ipv4Addr]) -> impl Iterator<Item = Ipv4Addr> {
+    records.iter().copied().filter(move |record| {
+        record.is_loopback()
+            && *record != Ipv4Addr::LOCALHOST
+            && service(*record).is_none()
+            && !is_misuse(list, *record)
+            && code(list, *record).is_none()
+    })
+}
+
+fn service(record: Ipv4Addr) -> Option<u8> {
+    match record.octets() {
+        [127, 255, 255, octet] => Some(octet),
+        _ => None,
+    }
+}
+
+fn is_known(octet: u8) -> bool {
+    matches!(octet, 250..=252 | 254 | 255)
+}
+
+fn is_misuse(list: List, record: Ipv4Addr) -> bool {
+    match record.octets() {
+        [127, 0, 1, 255] => matches!(list, List::Dbl | List::Zrd),
+        [127, 0, 2, 255] => list == List::Zrd,
+        _ => false,
+    }
+}
+
+fn code(list: List, record: Ipv4Addr) -> Option<u8> {
+    let (group, codes) = range(list);
+    match record.octets() {
+        [127, 0, theirs, code] if theirs == group && codes.contains(&code) => Some(code),
+        _ => None,
+    }
+}
+
+/// What a name server said: the A records, and how long they hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Reply {
+    pub(super) records: Vec<Ipv4Addr>,
+    /// The least time to live of the records; of a negative answer what its SOA says (RFC 2308,
+    /// section 5), if it has one. Seconds.
+    pub(super) ttl: Option<u32>,
+}
+
+/// Why a response is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Cut short: to be asked again over TCP.
+    Truncated,
+    /// SERVFAIL.
+    ServFail,
+    /// REFUSED.
+    Refused,
+    /// Cannot be read, or a code that tells nothing about the subject.
+    Garbled,
+    /// The server cannot be reached at all.
+    Unreachable,
+}
+
+/// Reads a response. That it belongs to a question is not looked at here.
+///
+/// Aliases are passed over: the name server has followed them, and their targets' records are taken.
+pub(super) fn decode(response: &[u8]) -> Result<Reply, Fault> {
+    // The error is dropped unseen: it may quote names.
+    let Ok(message) = Message::from_vec(response) else { return Err(Fault::Garbled) };
+    if message.truncation {
+        return Err(Fault::Truncated);
+    }
+    match message.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        ResponseCode::ServFail => return Err(Fault::ServFail),
+        ResponseCode::Refused => return Err(Fault::Refused),
+        _ => return Err(Fault::Garbled),
+    }
+    let mut reply = Reply::default();
+    for record in message.answers.iter().filter(|record| record.dns_class == DNSClass::IN) {
+        if let RData::A(address) = &record.data {
+            reply.records.push(address.0);
+            reply.ttl = Some(reply.ttl.map_or(record.ttl, |least| least.min(record.ttl)));
+        }
+    }
+    if reply.records.is_empty() {
+        reply.ttl = message.authorities.iter().find_map(|record| match &record.data {
+            RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
+            _ => None,
+        });
+    }
+    // A time to live with its top bit set counts as zero (RFC 2181, section 8).
+    reply.ttl = reply.ttl.map(|ttl| if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl });
+    Ok(reply)
+}
+
+/// Reads a whole response of a name server as an answer of `list`, whatever the question was.
+///
+/// For fuzzing and for looking at recorded packets; the daemon checks first that a response belongs to its question.
+pub fn read(list: List, response: &[u8]) -> Answer {
+    match decode(response) {
+        Ok(reply) => classify(list, &reply.records),
+        Err(fault) => Answer::Failed(fault.trouble()),
+    }
+}
+
+impl Fault {
+    pub(super) fn trouble(self) -> Trouble {
+        match self {
+            Self::ServFail => Trouble::ServFail,
+            Self::Refused => Trouble::Refused,
+            Self::Truncated | Self::Garbled | Self::Unreachable => Trouble::Network,
+        }
+    }
+}
+
+/// Trouble in plain words: what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Words(pub(super) Trouble);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Trouble::Service(octet) => write!(f, "service error {octet} ({})", meaning(octet)),
+            Trouble::Timeout => f.write_str("no answer from the name servers"),
+            Trouble::ServFail => f.write_str("SERVFAIL from the name server"),
+            Trouble::Refused => f.write_str("REFUSED by the name server"),
+            Trouble::Network => f.write_str("name servers not reachable, or answers not readable"),
+            Trouble::Bogus => f.write_str("answers that the list never gives"),
+            Trouble::Misuse => f.write_str("the list was asked the wrong kind of question"),
+            Trouble::Busy => f.write_str("too many questions at once"),
+            Trouble::Resting => f.write_str("not asked for a while"),
+            Trouble::NoKey => f.write_str("no key"),
+        }
+    }
+}
+
+/// What the last octet of 127.255.255.x means.
+fn meaning(octet: u8) -> &'static str {
+    match octet {
+        250 => "key disabled",
+        251 => "key used against the terms",
+        252 => "zone name wrong",
+        254 => "asked through a public resolver",
+        255 => "too many queries",
+        _ => "reserved code",
+    }
+}
+
+/// What an administrator can do about it.
+pub(super) fn remedy(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Service(250) => "renew or replace the key in the Spamhaus customer portal, then reload",
+        Trouble::Service(251) => "talk to Spamhaus about this key, or set another one and reload",
+        Trouble::Service(252) => "check the zone base setting and the key",
+        Trouble::Service(254) => "ask through a recursive resolver of your own",
+        Trouble::Service(255) => "the plan's query limit is used up: ask less, or change the plan",
+        Trouble::Service(_) => "see the Spamhaus return code documentation",
+        Trouble::Timeout | Trouble::Network => {
+            "check that the configured name servers run and reach the Internet"
+        }
+        Trouble::ServFail | Trouble::Refused => {
+            "check the key, that the plan includes this list, and that the resolver reaches Spamhaus"
+        }
+        Trouble::Bogus => "use a resolver that does not rewrite answers",
+        Trouble::Misuse | Trouble::Busy | Trouble::Resting | Trouble::NoKey => "see the log",
+    }
+}

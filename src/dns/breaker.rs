@@ -1,0 +1,249 @@
+//! When a list is left alone for a while.
+//!
+//! A state machine without clock, log or network of its own: callers tell it what happened and when.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::verdict::Trouble;
+
+/// So many failures in a row open the breaker.
+const STREAK: u32 = 10;
+/// More than 80 % of this many last questions open it, too.
+const WINDOW: u32 = 30;
+const TOO_MANY: u32 = 24;
+
+/// How long after its pause an open breaker waits for a probe before it lets a question through as one:
+/// not everybody who asks runs the probes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long one trial may take before another one is made.
+const TRIAL: Duration = Duration::from_secs(5);
+
+/// Closed while all is well, open while the list is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Closed,
+    Open {
+        trouble: Trouble,
+        until: Instant,
+    },
+    /// The pause is over and one question is out to see.
+    Trial {
+        trouble: Trouble,
+        since: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Breaker {
+    state: State,
+    streak: u32,
+    /// The last questions, one bit each, 1 for a failure; and how many of them count.
+    recent: u32,
+    seen: u32,
+    /// How long the breaker was, or is, open.
+    pause: Duration,
+}
+
+/// What is worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Opened { trouble: Trouble, pause: Duration },
+    Closed,
+}
+
+impl Breaker {
+    pub(super) fn new() -> Self {
+        Self { state: State::Closed, streak: 0, recent: 0, seen: 0, pause: Duration::ZERO }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether a question may be asked now. In an open breaker whose pause is long over this question
+    /// is the trial.
+    pub(super) fn permits(&mut self, now: Instant) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open { until, .. } if now >= until + PATIENCE => self.try_now(now),
+            State::Trial { since, .. } if now >= since + TRIAL => self.try_now(now),
+            State::Open { .. } | State::Trial { .. } => false,
+        }
+    }
+
+    /// Begins a trial if the pause is over. False if the breaker is closed or still resting.
+    pub(super) fn try_now(&mut self, now: Instant) -> bool {
+        match self.state {
+            State::Open { trouble, until } if now >= until => {
+                self.state = State::Trial { trouble, since: now };
+                true
+            }
+            State::Trial { trouble, .. } => {
+                self.state = State::Trial { trouble, since: now };
+                true
+            }
+            State::Open { .. } | State::Closed => false,
+        }
+    }
+
+    /// The list answered as a list does.
+    pub(super) fn succeed(&mut self) -> Option<Change> {
+        match self.state {
+            State::Closed => {
+                self.streak = 0;
+                self.count(0);
+                None
+            }
+            // The answer to a question from before.
+            State::Open { .. } => None,
+            State::Trial { .. } => {
+                *self = Self::new();
+                Some(Change::Closed)
+            }
+        }
+    }
+
+    /// The list could not be asked, or answered about us.
+    pub(super) fn fail(&mut self, trouble: Trouble, now: Instant) -> Option<Change> {
+        let (first, last) = pauses(trouble)?;
+        match self.state {
+            State::Open { .. } => return None,
+            State::Trial { trouble: before, .. } if pauses(before) == pauses(trouble) => {
+                self.pause = (self.pause * 2).clamp(first, last);
+            }
+            State::Trial { .. } => self.pause = first,
+            State::Closed => {
+                self.streak += 1;
+                self.count(1);
+                let many = self.seen >= WINDOW && self.recent.count_ones() > TOO_MANY;
+                if trouble.is_transport() && self.streak < STREAK && !many {
+                    return None;
+                }
+                self.pause = first;
+            }
+        }
+        self.state = State::Open { trouble, until: now + self.pause };
+        Some(Change::Opened { trouble, pause: self.pause })
+    }
+
+    fn count(&mut self, failure: u32) {
+        self.recent = (self.recent << 1 | failure) & ((1 << WINDOW) - 1);
+        self.seen = (self.seen + 1).min(WINDOW);
+    }
+}
+
+/// How long the breaker stays open, first and at most; `None` for trouble that is not the list's.
+fn pauses(trouble: Trouble) -> Option<(Duration, Duration)> {
+    let (first, last) = match trouble {
+        Trouble::Timeout | Trouble::ServFail | Trouble::Refused | Trouble::Network => (15, 300),
+        // The key or the zone name: it takes a person to mend.
+        Trouble::Service(250..=252) => (900, 3_600),
+        Trouble::Service(_) => (300, 3_600),
+        Trouble::Bogus => (300, 300),
+        Trouble::Misuse | Trouble::Busy | Trouble::Resting | Trouble::NoKey => return None,
+    };
+    Some((Duration::from_secs(first), Duration::from_secs(last)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(change: Option<Change>) -> Option<u64> {
+        match change {
+            Some(Change::Opened { pause, .. }) => Some(pause.as_secs()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn ten_failures_in_a_row_open_it() {
+        let (mut breaker, now) = (Breaker::new(), Instant::now());
+        for _ in 0..9 {
+            assert_eq!(breaker.fail(Trouble::Timeout, now), None);
+        }
+        breaker.succeed();
+        for _ in 0..9 {
+            assert_eq!(breaker.fail(Trouble::ServFail, now), None);
+        }
+        assert_eq!(opened(breaker.fail(Trouble::Refused, now)), Some(15));
+        assert!(!breaker.permits(now));
+    }
+
+    #[test]
+    fn more_than_four_in_five_failures_open_it() {
+        let (mut breaker, now) = (Breaker::new(), Instant::now());
+        let mut asked = 0;
+        let change = loop {
+            asked += 1;
+            let change = if asked % 7 == 0 { breaker.succeed() } else { breaker.fail(Trouble::Timeout, now) };
+            if change.is_some() || asked == 100 {
+                break change;
+            }
+        };
+        assert_eq!((asked, opened(change)), (30, Some(15)));
+    }
+
+    #[test]
+    fn four_in_five_failures_do_not() {
+        let (mut breaker, now) = (Breaker::new(), Instant::now());
+        for asked in 0..300 {
+            let change = if asked % 5 == 0 { breaker.succeed() } else { breaker.fail(Trouble::Timeout, now) };
+            assert_eq!(change, None, "{asked}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_limit_of_their_kind() {
+        for (trouble, expected) in [
+            (Trouble::Timeout, vec![15, 30, 60, 120, 240, 300, 300]),
+            (Trouble::Service(255), vec![300, 600, 1_200, 2_400, 3_600, 3_600]),
+            (Trouble::Service(254), vec![300, 600, 1_200, 2_400, 3_600]),
+            (Trouble::Service(250), vec![900, 1_800, 3_600, 3_600]),
+            (Trouble::Service(251), vec![900, 1_800]),
+            (Trouble::Service(252), vec![900, 1_800]),
+            (Trouble::Service(0), vec![300, 600]),
+            (Trouble::Bogus, vec![300, 300]),
+        ] {
+            let (mut breaker, mut now) = (Breaker::new(), Instant::now());
+            let mut pauses = Vec::new();
+            while pauses.len() < expected.len() {
+                let Some(pause) = opened(breaker.fail(trouble, now)) else { continue };
+                now += Duration::from_secs(pause - 1);
+                assert!(!breaker.try_now(now));
+                now += Duration::from_secs(1);
+                assert!(breaker.try_now(now), "{trouble:?}");
+                pauses.push(pause);
+            }
+            assert_eq!(pauses, expected, "{trouble:?}");
+            assert_eq!(breaker.succeed(), Some(Change::Closed));
+            assert!(breaker.permits(now));
+        }
+    }
+
+    #[test]
+    fn without_probes_a_question_becomes_the_trial() {
+        let (mut breaker, now) = (Breaker::new(), Instant::now());
+        assert_eq!(opened(breaker.fail(Trouble::Bogus, now)), Some(300));
+        let later = now + Duration::from_mins(5);
+        assert!(!breaker.permits(later));
+        let later = later + PATIENCE;
+        assert!(breaker.permits(later));
+        assert!(!breaker.permits(later), "one trial at a time");
+        assert_eq!(breaker.succeed(), Some(Change::Closed));
+    }
+
+    #[test]
+    fn trouble_of_our_own_making_does_not_count() {
+        let (mut breaker, now) = (Breaker::new(), Instant::now());
+        for _ in 0..100 {
+            for trouble in [Trouble::Misuse, Trouble::Busy, Trouble::Resting, Trouble::NoKey] {
+                assert_eq!(breaker.fail(trouble, now), None);
+            }
+        }
+        assert!(breaker.permits(now));
+    }
+}

@@ -1,0 +1,392 @@
+//! Answers remembered, and questions under way.
+//!
+//! Both live in the same shards, so that one look under one lock tells whether an answer is known, will
+//! come, or has to be asked for. What an answer means for the mail is not remembered here; neither is
+//! anything an operator said about us instead of the subject.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+use super::flight::Flight;
+use super::{Answer, Settings, Subject};
+use crate::verdict::{Codes, List, Trouble};
+
+/// Locks at most; more than one only where there is room for evicting fairly in each.
+const SHARDS: usize = 16;
+const PER_SHARD: usize = 64;
+
+/// The least time to believe an answer, whatever its time to live: a message asks several times.
+const FLOOR: Duration = Duration::from_secs(30);
+
+/// How long a failure is remembered: first, and after doubling at each further one (RFC 9520, section 3.2,
+/// allows one second to five minutes).
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LAST_PAUSE: Duration = Duration::from_mins(1);
+
+/// What something is remembered under: never the key.
+pub(super) type Topic = (List, Subject);
+
+pub(super) struct Cache {
+    /// Attackers choose the names: without a random seed they would choose the collisions, too.
+    random: RandomState,
+    /// How many shards are in use. Changed only while all shards are locked.
+    active: AtomicUsize,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+struct Shard {
+    /// Bounded by hand: the crate's own bound would be allocated at once.
+    entries: LruCache<Topic, Entry, RandomState>,
+    limit: usize,
+    flights: HashMap<Topic, Arc<Flight>>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    until: Instant,
+    memory: Memory,
+}
+
+#[derive(Clone, Copy)]
+enum Memory {
+    Listed(Codes),
+    NotListed,
+    /// `generation` is that of the key with which it failed.
+    Failed {
+        trouble: Trouble,
+        pause: Duration,
+        generation: u64,
+    },
+}
+
+/// What a look into the cache finds.
+pub(super) enum Found {
+    /// A remembered answer.
+    Known(Answer),
+    /// Somebody has asked already.
+    Joined(Arc<Flight>),
+    /// Nobody has asked: the caller does, and must [land](Cache::land) the flight.
+    Asked(Arc<Flight>),
+    /// Nobody has asked and nobody may.
+    Barred(Trouble),
+}
+
+impl Cache {
+    pub(super) fn new(limit: usize) -> Self {
+        let random = RandomState::new();
+        let shards = std::array::from_fn(|_| {
+            Mutex::new(Shard {
+                entries: LruCache::unbounded_with_hasher(random.clone()),
+                limit: 0,
+                flights: HashMap::with_hasher(random.clone()),
+            })
+        });
+        let cache = Self { random, active: AtomicUsize::new(1), shards };
+        cache.resize(limit);
+        cache
+    }
+
+    /// Looks for an answer. `permit` is asked, under the lock, whether a new question may be sent.
+    pub(super) fn look(
+        &self,
+        topic: &Topic,
+        generation: u64,
+        permit: impl FnOnce() -> Result<(), Trouble>,
+    ) -> Found {
+        let mut shard = self.shard(topic);
+        if let Some(entry) = shard.entries.get(topic)
+            && entry.until > Instant::now()
+        {
+            match entry.memory {
+                Memory::Listed(codes) => return Found::Known(Answer::Listed(codes)),
+                Memory::NotListed => return Found::Known(Answer::NotListed),
+                Memory::Failed { trouble, generation: then, .. } if then == generation => {
+                    return Found::Known(Answer::Failed(trouble));
+                }
+                Memory::Failed { .. } => {}
+            }
+        }
+        if let Some(flight) = shard.flights.get(topic) {
+            return Found::Joined(Arc::clone(flight));
+        }
+        if let Err(trouble) = permit() {
+            return Found::Barred(trouble);
+        }
+        let flight = Arc::new(Flight::default());
+        shard.flights.insert(topic.clone(), Arc::clone(&flight));
+        Found::Asked(flight)
+    }
+
+    /// Ends a flight: from now on the topic is asked anew, unless it was [stored](Self::store).
+    pub(super) fn land(&self, topic: &Topic, flight: &Arc<Flight>, answer: Answer) {
+        let mut shard = self.shard(topic);
+        if shard.flights.get(topic).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            shard.flights.remove(topic);
+        }
+        drop(shard);
+        flight.land(answer);
+    }
+
+    /// Remembers an answer with its time to live in seconds, if it is one to be remembered.
+    pub(super) fn store(
+        &self,
+        topic: &Topic,
+        answer: Answer,
+        ttl: Option<u32>,
+        generation: u64,
+        settings: &Settings,
+    ) {
+        let mut shard = self.shard(topic);
+        if shard.limit == 0 {
+            return;
+        }
+        let (memory, lifetime) = match answer {
+            Answer::Listed(codes) => (Memory::Listed(codes), lifetime(ttl, settings.ttl_listed, settings)),
+            Answer::NotListed => (Memory::NotListed, lifetime(ttl, settings.ttl_unlisted, settings)),
+            Answer::Failed(
+                trouble @ (Trouble::Timeout | Trouble::ServFail | Trouble::Refused | Trouble::Network),
+            ) => {
+                let pause = match shard.entries.peek(topic).map(|entry| entry.memory) {
+                    Some(Memory::Failed { pause, generation: then, .. }) if then == generation => {
+                        (pause * 2).min(LAST_PAUSE)
+                    }
+                    _ => FIRST_PAUSE,
+                };
+                (Memory::Failed { trouble, pause, generation }, pause)
+            }
+            Answer::Failed(_) => return,
+        };
+        if lifetime.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        let until = now.checked_add(lifetime).unwrap_or(now + Duration::from_hours(24));
+        shard.entries.put(topic.clone(), Entry { until, memory });
+        shard.shrink();
+    }
+
+    /// Forgets all answers.
+    pub(super) fn flush(&self) {
+        for shard in &self.shards {
+            lock(shard).entries.clear();
+        }
+    }
+
+    /// Lets questions under way finish for those who wait, while nobody joins them any more.
+    pub(super) fn part(&self) {
+        for shard in &self.shards {
+            lock(shard).flights.clear();
+        }
+    }
+
+    /// How many answers are remembered, stale ones included.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+    }
+
+    /// Changes how many answers are remembered; by and large the latest used ones stay.
+    pub(super) fn resize(&self, limit: usize) {
+        let mut shards = self.shards.each_ref().map(lock);
+        let mut flights = Vec::new();
+        let mut entries = Vec::new();
+        for shard in &mut shards {
+            flights.extend(shard.flights.drain());
+            while let Some(entry) = shard.entries.pop_lru() {
+                // How many of its shard are younger.
+                entries.push((shard.entries.len(), entry));
+            }
+        }
+        let active = (limit / PER_SHARD).clamp(1, SHARDS);
+        self.active.store(active, Ordering::Release);
+        for (n, shard) in shards.iter_mut().enumerate() {
+            shard.limit = if n < active { limit / active + usize::from(n < limit % active) } else { 0 };
+        }
+        for (topic, flight) in flights {
+            shards[self.index(self.random.hash_one(&topic))].flights.insert(topic, flight);
+        }
+        entries.sort_by_key(|(younger, _)| std::cmp::Reverse(*younger));
+        for (_, (topic, entry)) in entries {
+            let shard = &mut shards[self.index(self.random.hash_one(&topic))];
+            shard.entries.put(topic, entry);
+            shard.shrink();
+        }
+    }
+
+    fn index(&self, hash: u64) -> usize {
+        usize::try_from(hash % (self.active.load(Ordering::Acquire) as u64)).unwrap_or(0)
+    }
+
+    fn shard(&self, topic: &Topic) -> MutexGuard<'_, Shard> {
+        let hash = self.random.hash_one(topic);
+        loop {
+            let index = self.index(hash);
+            let shard = lock(&self.shards[index]);
+            // A change of size needs all locks: while we hold one, this cannot change any more.
+            if self.index(hash) == index {
+                return shard;
+            }
+        }
+    }
+}
+
+impl Shard {
+    fn shrink(&mut self) {
+        while self.entries.len() > self.limit {
+            self.entries.pop_lru();
+        }
+    }
+}
+
+fn lifetime(ttl: Option<u32>, cap: Duration, settings: &Settings) -> Duration {
+    if !settings.honor_ttl {
+        return cap;
+    }
+    let ttl = ttl.map_or(FLOOR, |seconds| Duration::from_secs(seconds.into()));
+    ttl.max(FLOOR).min(cap)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code that can panic runs under the lock; should one ever, the data are whole all the same.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smtp::Domain;
+
+    fn topic(n: usize) -> Topic {
+        let domain = Domain::from_setting(&format!("host{n}.example")).expect("a domain");
+        (List::Dbl, Subject::Domain(domain))
+    }
+
+    fn settings() -> Settings {
+        Settings::default()
+    }
+
+    fn put(cache: &Cache, n: usize) {
+        cache.store(&topic(n), Answer::NotListed, Some(60), 0, &settings());
+    }
+
+    fn knows(cache: &Cache, n: usize) -> Option<Answer> {
+        match cache.look(&topic(n), 0, || Err(Trouble::Resting)) {
+            Found::Known(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    // case: C07
+    #[test]
+    fn the_least_recently_used_answer_goes_first() {
+        let cache = Cache::new(3);
+        for n in 1..=3 {
+            put(&cache, n);
+        }
+        assert!(knows(&cache, 1).is_some());
+        put(&cache, 4);
+        assert_eq!(cache.len(), 3);
+        assert_eq!((knows(&cache, 1).is_some(), knows(&cache, 2).is_some()), (true, false));
+    }
+
+    #[test]
+    fn the_total_never_passes_the_limit_whatever_it_is() {
+        for limit in [0, 1, 3, 63, 64, 100, 129, 1_000, 2_001] {
+            let cache = Cache::new(limit);
+            for n in 0..3 * limit + 10 {
+                put(&cache, n);
+                assert!(cache.len() <= limit);
+            }
+            assert!(cache.len() >= limit / 2, "{limit}: {}", cache.len());
+        }
+    }
+
+    // case: C08
+    #[test]
+    fn a_cache_of_size_zero_remembers_nothing() {
+        let cache = Cache::new(0);
+        put(&cache, 1);
+        assert_eq!((cache.len(), knows(&cache, 1)), (0, None));
+    }
+
+    #[test]
+    fn a_new_size_keeps_what_fits_and_the_flights() {
+        let cache = Cache::new(2_000);
+        for n in 0..1_500 {
+            put(&cache, n);
+        }
+        let Found::Asked(flight) = cache.look(&topic(9_999), 0, || Ok(())) else { panic!("asked") };
+        cache.resize(10);
+        assert_eq!(cache.len(), 10);
+        let Found::Joined(same) = cache.look(&topic(9_999), 0, || Ok(())) else { panic!("joined") };
+        assert!(Arc::ptr_eq(&flight, &same));
+        cache.resize(5_000);
+        assert_eq!(cache.len(), 10);
+        cache.land(&topic(9_999), &flight, Answer::NotListed);
+        assert!(matches!(cache.look(&topic(9_999), 0, || Ok(())), Found::Asked(_)));
+    }
+
+    // case: C11
+    #[test]
+    fn times_to_live_are_kept_between_floor_and_setting() {
+        let usual = settings();
+        let short = Settings { ttl_listed: Duration::from_secs(10), ..settings() };
+        let fixed = Settings { honor_ttl: false, ..settings() };
+        let cap = usual.ttl_listed;
+        for (ttl, settings, seconds) in [
+            (Some(0), &usual, 30),
+            (Some(45), &usual, 45),
+            (Some(0x7fff_ffff), &usual, 600),
+            (Some(u32::MAX), &usual, 600),
+            (None, &usual, 30),
+            (Some(0), &short, 10),
+            (Some(60), &short, 10),
+            (Some(60), &fixed, 600),
+        ] {
+            let cap = if settings.ttl_listed == cap { cap } else { settings.ttl_listed };
+            assert_eq!(lifetime(ttl, cap, settings), Duration::from_secs(seconds), "{ttl:?}");
+        }
+        let endless = Settings { ttl_listed: Duration::MAX, honor_ttl: false, ..usual };
+        let cache = Cache::new(1);
+        cache.store(&topic(1), Answer::Listed(Codes::of(1, [2])), None, 0, &endless);
+        assert!(knows(&cache, 1).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_remembered_longer_each_time_and_not_beyond_a_new_key() {
+        let cache = Cache::new(10);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            cache.store(&topic(1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
+            let start = Instant::now();
+            while knows(&cache, 1).is_some() {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            pauses.push(start.elapsed().as_secs());
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        cache.store(&topic(1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
+        assert!(matches!(cache.look(&topic(1), 1, || Ok(())), Found::Asked(_)));
+    }
+
+    #[test]
+    fn what_an_operator_says_is_never_remembered() {
+        let cache = Cache::new(10);
+        for trouble in [
+            Trouble::Service(250),
+            Trouble::Bogus,
+            Trouble::Misuse,
+            Trouble::Busy,
+            Trouble::Resting,
+            Trouble::NoKey,
+        ] {
+            cache.store(&topic(1), Answer::Failed(trouble), Some(2_100), 0, &settings());
+            assert_eq!(cache.len(), 0, "{trouble:?}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One question to a list, one small answer.
+//!
+//! Here are names and codes of the lists, the account key, the cache, the coalescing of equal questions, the
+//! breaker of each list and the health of name servers. What an answer means for the mail is not decided here.
+//!
+//! Nothing of this module prints a queried name, for it holds the key, and no error of the resolver
+//! crate leaves it.
+
+mod answer;
+mod breaker;
+mod cache;
+mod exchange;
+mod flight;
+mod key;
+mod landing;
+mod probe;
+mod question;
+mod repeat;
+mod servers;
+mod settings;
+mod zone;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::verdict::{List, Origin, Trouble};
+use cache::{Cache, Found};
+use exchange::Sockets;
+use landing::{Landing, Place, Queued};
+use question::{Question, room};
+use servers::{Round, Servers};
+use zone::{Zone, count};
+
+pub use answer::{Answer, Answered, classify, read};
+pub use flight::Ticket;
+pub use key::{BadKey, Key};
+pub use question::Subject;
+pub use settings::{Answers, Settings, Source};
+pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};
+
+/// The time to live of what a [table](Answers) says, in seconds: that of the real lists.
+const TABLE_TTL: u32 = 60;
+
+/// Asks lists, once per subject and time to live, for everybody in the process.
+///
+/// May be used from several runtimes at once: a question runs on the runtime of the one who asked first.
+pub struct Dns {
+    live: ArcSwap<Live>,
+    key: ArcSwapOption<Key>,
+    /// Counts the keys: what an old one brought must not be held against a new one.
+    generation: AtomicU64,
+    source: Source,
+    cache: Cache,
+    zones: [Zone; List::ALL.len()],
+    sockets: Sockets,
+    waiting: Arc<AtomicUsize>,
+    ids: (RandomState, AtomicU64),
+}
+
+/// The settings and what is made of them.
+struct Live {
+    settings: Settings,
+    servers: Servers,
+    places: Arc<Semaphore>,
+}
+
+impl Live {
+    fn new(settings: Settings) -> Arc<Self> {
+        let servers = Servers::new(settings.servers.clone(), settings.per_try);
+        let places = Arc::new(Semaphore::new(settings.queries.clamp(1, Semaphore::MAX_PERMITS)));
+        Arc::new(Self { settings, servers, places })
+    }
+}
+
+impl Dns {
+    /// Sets it up; asks nothing yet. Without a key every question to name servers fails with [`Trouble::NoKey`].
+    pub fn new(settings: Settings, key: Option<Key>, source: Source) -> Arc<Self> {
+        Arc::new(Self {
+            cache: Cache::new(settings.cache_max),
+            live: ArcSwap::new(Live::new(settings)),
+            key: ArcSwapOption::new(key.map(Arc::new)),
+            generation: AtomicU64::new(0),
+            source,
+            zones: List::ALL.map(Zone::new),
+            sockets: Sockets::default(),
+            waiting: Arc::default(),
+            ids: (RandomState::new(), AtomicU64::new(0)),
+        })
+    }
+
+    /// Asks `list` about `subject`. Never blocks: the answer is known, or comes to the ticket.
+    ///
+    /// A question that has to be sent goes on to its end on the present tokio runtime, whatever becomes of the
+    /// ticket. A subject of the wrong kind for the list is not sent: [`Trouble::Misuse`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, if a question has to be sent.
+    pub fn ask(self: &Arc<Self>, list: List, subject: Subject) -> Ticket {
+        let zone = self.zone(list);
+        count(&zone.counts.asked);
+        if !subject.suits(list) {
+            count(&zone.counts.misuse);
+            return Ticket::known(Answer::Failed(Trouble::Misuse), Origin::None);
+        }
+        let live = self.live.load();
+        let generation = self.generation.load(Ordering::Acquire);
+        let key = self.key.load_full();
+        let subject = match (&self.source, &key) {
+            (Source::Resolver, Some(key)) => subject.canonical(room(key, list, &live.settings.zone_base)),
+            (Source::Resolver, None) => {
+                return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
+            }
+            (Source::Table(_), _) => subject.canonical(usize::MAX),
+        };
+        let topic = (list, subject);
+        let mut place = Place::None;
+        let found = self.cache.look(&topic, generation, || {
+            place = self.place(&live)?;
+            if zone.permits() { Ok(()) } else { Err(Trouble::Resting) }
+        });
+        match found {
+            Found::Known(answer) => {
+                count(&zone.counts.hits);
+                Ticket::known(answer, Origin::Hit)
+            }
+            Found::Joined(flight) => {
+                count(&zone.counts.coalesced);
+                Ticket::waiting(flight, Origin::Coalesced)
+            }
+            Found::Barred(trouble) => {
+                count(if trouble == Trouble::Busy { &zone.counts.busy } else { &zone.counts.resting });
+                Ticket::known(Answer::Failed(trouble), Origin::None)
+            }
+            Found::Asked(flight) => {
+                count(&zone.counts.queries);
+                let ticket = Ticket::waiting(Arc::clone(&flight), Origin::Miss);
+                let landing = Landing { dns: Arc::clone(self), topic, flight, generation };
+                match (&self.source, key) {
+                    (Source::Table(table), _) => {
+                        let name = format!("{}.{}", landing.topic.1.name(), list.name());
+                        landing.take(&table.answer(&name), Some(TABLE_TTL), &live.settings, true);
+                    }
+                    (Source::Resolver, Some(key)) => {
+                        let live = Arc::clone(&live);
+                        tokio::spawn(landing.fly(live, key, place, Instant::now()));
+                    }
+                    (Source::Resolver, None) => landing.land(Answer::Failed(Trouble::NoKey)),
+                }
+                ticket
+            }
+        }
+    }
+
+    /// Changes the key, at once and for everybody. Answers stay, trouble is forgotten: breakers close.
+    pub fn set_key(&self, key: Option<Key>) {
+        self.key.store(key.map(Arc::new));
+        self.begin_anew();
+    }
+
+    /// Changes the settings, at once and for everybody. Answers stay, unless another zone base makes
+    /// them another's.
+    pub fn reconfigure(&self, settings: Settings) {
+        let before = self.live.load_full();
+        if before.settings == settings {
+            return;
+        }
+        let (cache_max, moved) = (settings.cache_max, before.settings.zone_base != settings.zone_base);
+        let other_servers = before.settings.servers != settings.servers;
+        self.live.store(Live::new(settings));
+        let now = self.live.load();
+        if before.settings.probe_interval != now.settings.probe_interval
+            || before.settings.lists != now.settings.lists
+        {
+            self.zones.iter().for_each(|zone| zone.changed.notify_one());
+        }
+        if before.settings.cache_max != cache_max {
+            self.cache.resize(cache_max);
+        }
+        if moved {
+            self.cache.flush();
+        }
+        if moved || other_servers {
+            self.sockets.clear();
+            self.begin_anew();
+        }
+    }
+
+    /// How each list in use does, in the order of [`List::ALL`].
+    pub fn health(&self) -> Vec<ZoneHealth> {
+        let live = self.live.load();
+        let in_use = self.zones.iter().filter(|zone| live.settings.lists.contains(&zone.list));
+        in_use.map(Zone::health).collect()
+    }
+
+    /// Forgets all answers.
+    pub fn flush(&self) {
+        self.cache.flush();
+    }
+
+    /// How many answers are remembered.
+    pub fn cached(&self) -> usize {
+        self.cache.len()
+    }
+
+    fn begin_anew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.cache.part();
+        for zone in &self.zones {
+            zone.reset();
+        }
+    }
+
+    fn zone(&self, list: List) -> &Zone {
+        &self.zones[list as usize]
+    }
+
+    /// Identifiers that cannot be foretold: a keyed hash of a counter.
+    fn id(&self) -> u16 {
+        let (random, counter) = &self.ids;
+        let hash = random.hash_one(counter.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(hash & 0xffff).unwrap_or_default()
+    }
+
+    fn question(&self, live: &Live, list: List, subject: &Subject, key: &Key) -> Option<Question> {
+        Question::new(self.id(), subject, key, list, &live.settings.zone_base)
+    }
+
+    /// A place on the wire, or in the queue for it.
+    fn place(&self, live: &Live) -> Result<Place, Trouble> {
+        if let Source::Table(_) = self.source {
+            return Ok(Place::None);
+        }
+        if let Ok(permit) = Arc::clone(&live.places).try_acquire_owned() {
+            return Ok(Place::Wire(permit));
+        }
+        let queued = Queued::new(&self.waiting);
+        if queued.ahead >= live.settings.waiting_queries {
+            Err(Trouble::Busy)
+        } else {
+            Ok(Place::Queue(queued))
+        }
+    }
+
+    /// Asks name servers past cache, breaker and queue; `None` without a key.
+    async fn ask_directly(&self, list: List, subject: &Subject) -> Option<Answer> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let key = self.key.load_full()?;
+        let live = self.live.load_full();
+        let question = self.question(&live, list, subject, &key)?;
+        let deadline = Instant::now() + live.settings.lifetime;
+        let round = Round { servers: &live.servers, sockets: &self.sockets, question: &question };
+        let answer = match round.run(deadline, deadline, |_| ()).await {
+            Ok(reply) => classify(list, &reply.records),
+            Err(trouble) => Answer::Failed(trouble),
+        };
+        (generation == self.generation.load(Ordering::Acquire)).then_some(answer)
+    }
+}

@@ -1,0 +1,105 @@
+//! Asking lists for their test entries, unasked.
+//!
+//! Each kind of list has its own entries: DBL takes a question about an address for a mistake, and answers so.
+//! Probes pass by the cache, the breaker and the rules for subjects.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::breaker::State;
+use super::{Answer, Dns, Source, Subject};
+use crate::smtp::Domain;
+use crate::verdict::{List, Trouble};
+
+/// What the list must have, and what it must not have (RFC 5782, section 5; for DBL and ZRD as Spamhaus
+/// documents them).
+fn entries(list: List) -> Option<(Subject, Subject)> {
+    let domain = |name| Domain::from_setting(name).ok().map(Subject::Domain);
+    Some(match list {
+        List::Zen => (address(2), address(1)),
+        List::Dbl => (domain("dbltest.com")?, domain("invalid")?),
+        List::Zrd => (domain("test")?, domain("invalid")?),
+    })
+}
+
+fn address(last: u8) -> Subject {
+    Subject::Ip(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)))
+}
+
+impl Dns {
+    /// Probes the lists in use: now, every `probe_interval`, after a new key, and to close breakers. Runs until
+    /// dropped. One per process.
+    pub async fn watch(self: Arc<Self>) {
+        if let Source::Table(_) = self.source {
+            return std::future::pending().await;
+        }
+        let [zen, dbl, zrd] = List::ALL.map(|list| self.watch_one(list));
+        tokio::join!(zen, dbl, zrd);
+    }
+
+    async fn watch_one(&self, list: List) {
+        let zone = self.zone(list);
+        let mut routine = Instant::now();
+        loop {
+            let live = self.live.load_full();
+            let interval = live.settings.probe_interval;
+            let due = match zone.state() {
+                _ if !live.settings.lists.contains(&list) => None,
+                State::Open { until, .. } => Some(until),
+                State::Trial { .. } => Some(Instant::now() + Duration::from_secs(1)),
+                State::Closed => (!interval.is_zero()).then_some(routine),
+            };
+            let rest = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = zone.changed.notified() => {
+                    // A new key shows at once whether it is any good; an open breaker has its own time.
+                    if matches!(zone.state(), State::Closed) {
+                        routine = Instant::now();
+                    }
+                    continue;
+                }
+                () = rest => {}
+            }
+            let open = !matches!(zone.state(), State::Closed);
+            if !open || zone.try_now() {
+                self.probe(list).await;
+            }
+            routine = Instant::now() + jitter(interval);
+        }
+    }
+
+    /// Asks for both entries of a list.
+    async fn probe(&self, list: List) {
+        let Some((present, absent)) = entries(list) else { return };
+        let zone = self.zone(list);
+        let Some(listed) = self.ask_directly(list, &present).await else { return };
+        zone.learn_test_entry(listed);
+        if let Answer::Failed(trouble) = listed
+            && trouble != Trouble::Misuse
+        {
+            zone.learn(listed);
+            return;
+        }
+        let Some(unlisted) = self.ask_directly(list, &absent).await else { return };
+        if let Answer::Listed(_) = unlisted {
+            zone.learn_wildcard();
+        } else {
+            zone.learn(unlisted);
+        }
+    }
+}
+
+/// The interval, ten per cent more or less: many hosts must not ask at the same time.
+fn jitter(interval: Duration) -> Duration {
+    let spread = u32::try_from(RandomState::new().hash_one(0_u8) % 201).unwrap_or(100);
+    interval * (900 + spread) / 1_000
+}

@@ -1,0 +1,301 @@
+//! The name servers, and how a question is put to them until one answers.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+
+use super::answer::{Fault, Reply};
+use super::exchange::{Sockets, Transport, ask};
+use super::question::Question;
+use crate::verdict::Trouble;
+
+/// How long a server that kept silent is asked after all others.
+const PENALTY: Duration = Duration::from_secs(30);
+
+/// The name servers, in the order of the settings, and which of them did not answer of late.
+pub(super) struct Servers {
+    addresses: Vec<SocketAddr>,
+    per_try: Duration,
+    silent: Mutex<Vec<Option<Instant>>>,
+}
+
+impl Servers {
+    pub(super) fn new(addresses: Vec<SocketAddr>, per_try: Duration) -> Self {
+        let silent = Mutex::new(vec![None; addresses.len()]);
+        Self { addresses, per_try, silent }
+    }
+
+    /// The two servers to ask first, by number; fewer if there are fewer.
+    fn first_two(&self) -> (Option<usize>, Option<usize>) {
+        let now = Instant::now();
+        let silent = self.silent();
+        let is_ill = |n: &usize| silent[*n].is_some_and(|since| now.duration_since(since) < PENALTY);
+        let all = 0..self.addresses.len();
+        let mut order = all.clone().filter(|n| !is_ill(n)).chain(all.filter(is_ill));
+        (order.next(), order.next())
+    }
+
+    fn blame(&self, server: usize) {
+        self.silent()[server] = Some(Instant::now());
+    }
+
+    fn praise(&self, server: usize) {
+        self.silent()[server] = None;
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Vec<Option<Instant>>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One question put to the servers.
+///
+/// UDP to the first server, after `per_try` UDP to the second (or the first again), after that TCP. Earlier
+/// tries are still listened to. A server that says SERVFAIL or REFUSED is asked no more: the next one is,
+/// once, and then that is the answer.
+pub(super) struct Round<'a> {
+    pub(super) servers: &'a Servers,
+    pub(super) sockets: &'a Sockets,
+    pub(super) question: &'a Question,
+}
+
+impl Round<'_> {
+    /// Asks until `deadline`. If nobody has answered by then, `late` is told, and answers are waited for
+    /// until `end`; such a late one is the result then.
+    pub(super) async fn run(
+        &self,
+        deadline: Instant,
+        end: Instant,
+        late: impl FnOnce(Trouble),
+    ) -> Result<Reply, Trouble> {
+        let (Some(first), second) = self.servers.first_two() else { return Err(Trouble::Network) };
+        let mut plan = Plan::new(first, second);
+        let mut tries = FuturesUnordered::new();
+        tries.push(self.ask(first, Transport::Udp));
+        let mut next = Instant::now() + self.servers.per_try;
+        loop {
+            let step = tokio::select! {
+                biased;
+                Some((server, transport, result)) = tries.next(), if !tries.is_empty() => match result {
+                    Ok(reply) => {
+                        self.servers.praise(server);
+                        return Ok(reply);
+                    }
+                    Err(fault) => {
+                        if matches!(fault, Fault::Garbled | Fault::Unreachable) {
+                            self.servers.blame(server);
+                        }
+                        plan.after(server, transport, fault)
+                    }
+                },
+                () = sleep_until(next.min(deadline)) => {
+                    self.servers.blame(plan.current);
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    plan.after_silence()
+                }
+            };
+            match step {
+                Step::Ask(server, transport) => {
+                    tries.push(self.ask(server, transport));
+                    next = if transport == Transport::Udp {
+                        Instant::now() + self.servers.per_try
+                    } else {
+                        deadline
+                    };
+                }
+                Step::Wait if tries.is_empty() => return Err(plan.trouble(Trouble::Network)),
+                Step::Wait => next = next.max(Instant::now()),
+                Step::Enough => return Err(plan.trouble(Trouble::Network)),
+            }
+        }
+        let trouble = plan.trouble(Trouble::Timeout);
+        late(trouble);
+        loop {
+            tokio::select! {
+                biased;
+                Some((_, _, result)) = tries.next(), if !tries.is_empty() => if let Ok(reply) = result {
+                    return Ok(reply);
+                },
+                () = sleep_until(end), if !tries.is_empty() => return Err(trouble),
+                else => return Err(trouble),
+            }
+        }
+    }
+
+    async fn ask(&self, server: usize, transport: Transport) -> (usize, Transport, Result<Reply, Fault>) {
+        let result = ask(self.sockets, self.servers.addresses[server], transport, self.question).await;
+        (server, transport, result)
+    }
+}
+
+/// What to try after what has happened so far. Knows no clock and no socket.
+struct Plan {
+    first: usize,
+    second: Option<usize>,
+    /// The server whose turn it is: it is blamed for silence.
+    current: usize,
+    stage: Stage,
+    /// The first server that lost or garbled a datagram, and so is worth a connection.
+    lossy: Option<usize>,
+    /// SERVFAIL or REFUSED of one server.
+    said: Option<Fault>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    FirstDatagram,
+    SecondDatagram,
+    Connection,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Ask(usize, Transport),
+    /// For the tries under way.
+    Wait,
+    Enough,
+}
+
+impl Plan {
+    fn new(first: usize, second: Option<usize>) -> Self {
+        Self { first, second, current: first, stage: Stage::FirstDatagram, lossy: None, said: None }
+    }
+
+    fn after_silence(&mut self) -> Step {
+        self.lossy = self.lossy.or(Some(self.current));
+        // The only server is asked again: the datagram may be lost.
+        let again = self.said.is_none().then_some(self.first);
+        self.advance(again)
+    }
+
+    fn after(&mut self, server: usize, transport: Transport, fault: Fault) -> Step {
+        match fault {
+            Fault::Truncated if transport == Transport::Udp => {
+                (self.said, self.stage) = (None, Stage::Connection);
+                self.current = server;
+                Step::Ask(server, Transport::Tcp)
+            }
+            Fault::ServFail | Fault::Refused => {
+                let last_word = self.said.is_some() || self.second.is_none_or(|second| second == server);
+                self.said = Some(fault);
+                match self.stage {
+                    _ if last_word => Step::Enough,
+                    Stage::FirstDatagram => self.advance(None),
+                    Stage::SecondDatagram | Stage::Connection => Step::Wait,
+                }
+            }
+            Fault::Truncated | Fault::Garbled | Fault::Unreachable => {
+                if fault == Fault::Garbled && transport == Transport::Udp {
+                    self.lossy = self.lossy.or(Some(server));
+                }
+                if server == self.current { self.advance(None) } else { Step::Wait }
+            }
+        }
+    }
+
+    fn advance(&mut self, again: Option<usize>) -> Step {
+        if self.stage == Stage::FirstDatagram
+            && let Some(server) = self.second.or(again)
+        {
+            self.stage = Stage::SecondDatagram;
+            self.current = server;
+            return Step::Ask(server, Transport::Udp);
+        }
+        if self.said.is_some() {
+            return Step::Enough;
+        }
+        match self.lossy {
+            Some(server) if self.stage != Stage::Connection => {
+                self.stage = Stage::Connection;
+                self.current = server;
+                Step::Ask(server, Transport::Tcp)
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    fn trouble(&self, otherwise: Trouble) -> Trouble {
+        self.said.map_or(otherwise, Fault::trouble)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Step::{Ask, Enough, Wait};
+    use super::Transport::{Tcp, Udp};
+    use super::*;
+
+    #[test]
+    fn silence_leads_from_server_to_server_and_to_tcp() {
+        let mut two = Plan::new(0, Some(1));
+        assert_eq!(two.after_silence(), Ask(1, Udp));
+        assert_eq!(two.after_silence(), Ask(0, Tcp));
+        assert_eq!(two.after_silence(), Wait);
+        let mut one = Plan::new(0, None);
+        assert_eq!(one.after_silence(), Ask(0, Udp));
+        assert_eq!(one.after_silence(), Ask(0, Tcp));
+    }
+
+    #[test]
+    fn a_second_opinion_on_an_error_is_asked_for_once() {
+        let mut one = Plan::new(0, None);
+        assert_eq!(one.after(0, Udp, Fault::ServFail), Enough);
+        let mut two = Plan::new(0, Some(1));
+        assert_eq!(two.after(0, Udp, Fault::Refused), Ask(1, Udp));
+        assert_eq!(two.after(1, Udp, Fault::ServFail), Enough);
+        assert_eq!(two.trouble(Trouble::Network), Trouble::ServFail);
+        let mut silent = Plan::new(0, Some(1));
+        assert_eq!(silent.after(0, Udp, Fault::Refused), Ask(1, Udp));
+        assert_eq!(silent.after_silence(), Enough);
+        assert_eq!(silent.trouble(Trouble::Network), Trouble::Refused);
+        let mut late = Plan::new(0, Some(1));
+        assert_eq!(late.after_silence(), Ask(1, Udp));
+        assert_eq!(late.after(0, Udp, Fault::ServFail), Wait);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_costs_no_time() {
+        let mut one = Plan::new(0, None);
+        assert_eq!(one.after(0, Udp, Fault::Unreachable), Wait, "and nothing is under way");
+        let mut two = Plan::new(0, Some(1));
+        assert_eq!(two.after(0, Udp, Fault::Unreachable), Ask(1, Udp));
+        assert_eq!(two.after(1, Udp, Fault::Unreachable), Wait);
+        let mut lost = Plan::new(0, Some(1));
+        assert_eq!(lost.after_silence(), Ask(1, Udp));
+        assert_eq!(lost.after(1, Udp, Fault::Unreachable), Ask(0, Tcp));
+    }
+
+    #[test]
+    fn what_udp_cut_or_garbled_is_asked_over_tcp() {
+        let mut cut = Plan::new(0, Some(1));
+        assert_eq!(cut.after(0, Udp, Fault::Truncated), Ask(0, Tcp));
+        assert_eq!(cut.after(0, Tcp, Fault::Truncated), Wait);
+        let mut garbled = Plan::new(0, None);
+        assert_eq!(garbled.after(0, Udp, Fault::Garbled), Ask(0, Tcp));
+        assert_eq!(garbled.after(0, Tcp, Fault::Garbled), Wait);
+        let mut second_thoughts = Plan::new(0, Some(1));
+        assert_eq!(second_thoughts.after(0, Udp, Fault::ServFail), Ask(1, Udp));
+        assert_eq!(second_thoughts.after(1, Udp, Fault::Truncated), Ask(1, Tcp));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_asked_last_for_half_a_minute() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let servers = Servers::new(vec![address(1), address(2)], Duration::from_millis(700));
+        servers.blame(0);
+        assert_eq!(servers.first_two(), (Some(1), Some(0)));
+        tokio::time::advance(PENALTY).await;
+        assert_eq!(servers.first_two(), (Some(0), Some(1)));
+        servers.blame(1);
+        servers.praise(1);
+        servers.blame(0);
+        servers.praise(0);
+        assert_eq!(servers.first_two(), (Some(0), Some(1)));
+    }
+}

@@ -1,0 +1,331 @@
+//! What is known of one list as a whole: its breaker, its counters, what is told about it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::answer::{Words, remedy};
+use super::breaker::{Breaker, Change, State};
+use super::repeat::Repeat;
+use super::{Answer, Subject};
+use crate::verdict::{List, Trouble};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Codes that no table explains, remembered to tell of each once a day. More would be an attack or a
+/// wildcard, and one line about that is enough.
+const STRANGE: usize = 64;
+
+pub(super) struct Zone {
+    pub(super) list: List,
+    breaker: Mutex<Breaker>,
+    /// Something happened that the probes have to know: opened, new key, new settings.
+    pub(super) changed: Notify,
+    pub(super) counts: Counts,
+    test_entry: Mutex<TestEntry>,
+    strange: Mutex<HashMap<Ipv4Addr, Instant>>,
+    lines: Lines,
+}
+
+/// The lines that may repeat.
+struct Lines {
+    /// A list that is left alone for trouble that time may mend.
+    rest: Repeat,
+    /// A list that is left alone for trouble with the key or the zone's name.
+    key: Repeat,
+    timeout: Repeat,
+    error: Repeat,
+    network: Repeat,
+    misuse: Repeat,
+    test_entry: Repeat,
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        #[derive(Default)]
+        pub(super) struct Counts { $(pub(super) $name: AtomicU64,)* }
+
+        /// What happened with a list since the start.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counts {
+            fn snapshot(&self) -> Counters {
+                Counters { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counts! {
+    /// Questions of checks.
+    asked,
+    /// Answered from the cache.
+    hits,
+    /// Joined to a question under way.
+    coalesced,
+    /// Sent to name servers; probes not counted, further tries neither.
+    queries,
+    /// Listed, among those sent.
+    listed,
+    /// Not listed, among those sent.
+    not_listed,
+    /// Failures of name servers and network, among those sent.
+    failures,
+    /// Operator codes and rewritten answers, among those sent.
+    service_errors,
+    /// Questions of the wrong kind.
+    misuse,
+    /// Not sent, for too many were waiting.
+    busy,
+    /// Not sent, for the list was left alone.
+    resting,
+    /// Answers that came too late for those who had asked, and were remembered.
+    late,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Whether the list has the entry that every list must have (RFC 5782, section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TestEntry {
+    /// Not looked at, or the list could not be asked.
+    #[default]
+    Unknown,
+    /// It is there.
+    Listed,
+    /// It is not there: the list may be empty for this key, and everybody look clean.
+    Missing,
+}
+
+/// How a list does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneHealth {
+    /// The list.
+    pub list: List,
+    /// Whether it is asked.
+    pub state: ZoneState,
+    /// What the last probe saw.
+    pub test_entry: TestEntry,
+    /// What happened so far.
+    pub counters: Counters,
+}
+
+/// Whether a list is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneState {
+    /// It is.
+    Ok,
+    /// It is left alone.
+    Open {
+        /// What happened.
+        trouble: Trouble,
+        /// When it will be tried again.
+        until: Instant,
+    },
+}
+
+impl fmt::Display for ZoneHealth {
+    /// A few words for a status line: `zen ok`, `zrd service error 250 (key disabled)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.state, self.test_entry) {
+            (ZoneState::Open { trouble, .. }, _) => write!(f, "{} {}", self.list, Words(trouble)),
+            (ZoneState::Ok, TestEntry::Missing) => write!(f, "{} test entry missing", self.list),
+            (ZoneState::Ok, _) => write!(f, "{} ok", self.list),
+        }
+    }
+}
+
+impl Zone {
+    pub(super) fn new(list: List) -> Self {
+        Self {
+            list,
+            breaker: Mutex::new(Breaker::new()),
+            changed: Notify::new(),
+            counts: Counts::default(),
+            test_entry: Mutex::default(),
+            strange: Mutex::default(),
+            lines: Lines {
+                rest: Repeat::every(MINUTE),
+                key: Repeat::every(HOUR),
+                timeout: Repeat::every(MINUTE),
+                error: Repeat::every(MINUTE),
+                network: Repeat::every(MINUTE),
+                misuse: Repeat::every(HOUR),
+                test_entry: Repeat::every(HOUR),
+            },
+        }
+    }
+
+    pub(super) fn permits(&self) -> bool {
+        lock(&self.breaker).permits(Instant::now())
+    }
+
+    pub(super) fn state(&self) -> State {
+        lock(&self.breaker).state()
+    }
+
+    /// Begins the trial of an open breaker whose pause is over.
+    pub(super) fn try_now(&self) -> bool {
+        lock(&self.breaker).try_now(Instant::now())
+    }
+
+    /// Takes note of what a question brought.
+    pub(super) fn learn(&self, answer: Answer) {
+        let change = match answer {
+            // A list that can tell us about our own mistake works.
+            Answer::Listed(_) | Answer::NotListed | Answer::Failed(Trouble::Misuse) => {
+                lock(&self.breaker).succeed()
+            }
+            Answer::Failed(trouble) => lock(&self.breaker).fail(trouble, Instant::now()),
+        };
+        match change {
+            Some(Change::Opened { trouble, pause }) => {
+                self.tell_open(trouble, pause);
+                self.changed.notify_one();
+            }
+            Some(Change::Closed) => {
+                let zone = self.list.name();
+                tracing::info!(event = "zone_state", zone, state = "ok", "{zone} is asked again");
+            }
+            None => {}
+        }
+    }
+
+    fn tell_open(&self, trouble: Trouble, pause: Duration) {
+        let (zone, for_s) = (self.list.name(), pause.as_secs());
+        let reason = format!("{}: {}", Words(trouble), remedy(trouble));
+        let state = "open";
+        if matches!(trouble, Trouble::Service(250..=252)) {
+            if let Some(suppressed) = self.lines.key.allow() {
+                tracing::error!(
+                    event = "zone_state",
+                    zone,
+                    state,
+                    reason,
+                    for_s,
+                    suppressed,
+                    "{zone} is not asked for {for_s} s"
+                );
+            }
+        } else if let Some(suppressed) = self.lines.rest.allow() {
+            tracing::warn!(
+                event = "zone_state",
+                zone,
+                state,
+                reason,
+                for_s,
+                suppressed,
+                "{zone} is not asked for {for_s} s"
+            );
+        }
+    }
+
+    /// Takes note of what the test entry brought.
+    pub(super) fn learn_test_entry(&self, answer: Answer) {
+        let entry = match answer {
+            Answer::Listed(_) => TestEntry::Listed,
+            Answer::NotListed => TestEntry::Missing,
+            Answer::Failed(_) => TestEntry::Unknown,
+        };
+        *lock(&self.test_entry) = entry;
+        if entry == TestEntry::Missing
+            && let Some(suppressed) = self.lines.test_entry.allow()
+        {
+            let zone = self.list.name();
+            tracing::warn!(
+                event = "zone_state",
+                zone,
+                state = "doubtful",
+                suppressed,
+                reason = "the list does not hold its own test entry, so that everybody may look clean: \
+                          check the key and the zone base setting",
+                "the test entry of {zone} is missing"
+            );
+        }
+    }
+
+    /// Takes note of a list that has what no list may have.
+    pub(super) fn learn_wildcard(&self) {
+        self.learn(Answer::Failed(Trouble::Bogus));
+    }
+
+    /// Counts an answer from a name server and tells of trouble, seldom.
+    pub(super) fn tell(&self, answer: Answer, subject: &Subject) {
+        let counts = &self.counts;
+        match answer {
+            Answer::Listed(_) => return count(&counts.listed),
+            Answer::NotListed => return count(&counts.not_listed),
+            Answer::Failed(Trouble::Misuse) => count(&counts.misuse),
+            Answer::Failed(Trouble::Service(_) | Trouble::Bogus) => return count(&counts.service_errors),
+            Answer::Failed(Trouble::Busy | Trouble::Resting | Trouble::NoKey) => return,
+            Answer::Failed(_) => count(&counts.failures),
+        }
+        let Answer::Failed(trouble) = answer else { return };
+        let line = match trouble {
+            Trouble::Misuse => &self.lines.misuse,
+            Trouble::Timeout => &self.lines.timeout,
+            Trouble::ServFail | Trouble::Refused => &self.lines.error,
+            _ => &self.lines.network,
+        };
+        if let Some(suppressed) = line.allow() {
+            let (zone, result, reason) = (self.list.name(), trouble.name(), Words(trouble));
+            tracing::warn!(event = "dns", zone, %subject, result, suppressed, "{reason}");
+        }
+    }
+
+    /// Tells of codes that no table explains, each once a day.
+    pub(super) fn tell_strange(&self, records: impl Iterator<Item = Ipv4Addr>) {
+        let now = Instant::now();
+        for code in records {
+            let mut strange = lock(&self.strange);
+            if strange.get(&code).is_some_and(|then| now.duration_since(*then) < DAY) {
+                continue;
+            }
+            strange.retain(|_, then| now.duration_since(*then) < DAY);
+            if strange.len() >= STRANGE {
+                return;
+            }
+            strange.insert(code, now);
+            drop(strange);
+            let zone = self.list.name();
+            tracing::warn!(event = "dns", zone, result = "unknown-code", %code, "{zone} gave a code that it is not known for; it is ignored");
+        }
+    }
+
+    /// Forgets trouble: another key or other settings may mend it.
+    pub(super) fn reset(&self) {
+        *lock(&self.breaker) = Breaker::new();
+        *lock(&self.test_entry) = TestEntry::Unknown;
+        let Lines { rest, key, timeout, error, network, misuse: _, test_entry } = &self.lines;
+        for line in [rest, key, timeout, error, network, test_entry] {
+            line.reset();
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn health(&self) -> ZoneHealth {
+        let state = match self.state() {
+            State::Closed => ZoneState::Ok,
+            State::Open { trouble, until } | State::Trial { trouble, since: until } => {
+                ZoneState::Open { trouble, until }
+            }
+        };
+        let test_entry = *lock(&self.test_entry);
+        ZoneHealth { list: self.list, state, test_entry, counters: self.counts.snapshot() }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

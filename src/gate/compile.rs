@@ -1,0 +1,111 @@
+//! From a configuration to the rules of a gate, and to the settings of what stands beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Gate, Rules};
+use crate::check::{Check, Dbl, Exempt, Zen, Zrd};
+use crate::config::Config;
+use crate::dns::{self, Dns};
+use crate::limits::Limits;
+use crate::policy::{Act, Policy, Replies, Rule, Template};
+use crate::verdict::{Codes, List};
+
+/// How much longer than one stage a session may wait for answers that never come: a dead name server must
+/// not cost it three stages.
+const SESSION_EXTRA: Duration = Duration::from_millis(200);
+
+impl Gate {
+    /// Compiles a configuration.
+    pub fn compile(config: &Config, dns: Arc<Dns>) -> Self {
+        Self::new(Rules::from(config), dns)
+    }
+}
+
+impl From<&Config> for Rules {
+    fn from(config: &Config) -> Self {
+        let enabled = [
+            (config.zen_enable, Check::Zen(Zen)),
+            (config.dbl_enable, Check::Dbl(Dbl)),
+            (config.zrd_enable, Check::Zrd(Zrd)),
+        ];
+        Self {
+            checks: enabled.into_iter().filter(|(enabled, _)| *enabled).map(|(_, check)| check).collect(),
+            exempt: exempt(config),
+            policy: policy(config),
+            enforce: config.enforce_stage,
+            stage_budget: config.dns_lifetime,
+            session_budget: config.dns_lifetime + SESSION_EXTRA,
+        }
+    }
+}
+
+impl From<&Config> for dns::Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            servers: config.nameservers.clone(),
+            zone_base: config.zone_base.clone(),
+            lifetime: config.dns_lifetime,
+            per_try: config.dns_per_try,
+            cache_max: config.cache_max,
+            ttl_listed: config.cache_ttl_listed,
+            ttl_unlisted: config.cache_ttl_unlisted,
+            honor_ttl: config.cache_honor_ttl,
+            probe_interval: config.probe_interval.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            connections: config.connections,
+            idle: config.idle_timeout,
+            drain: config.drain_timeout,
+            ..Self::default()
+        }
+    }
+}
+
+fn exempt(config: &Config) -> Exempt {
+    Exempt {
+        trusted: config.trusted_networks.iter().copied().collect(),
+        addresses: config.ip_whitelist.iter().copied().collect(),
+        skip_all: config.whitelist_skip_all,
+        domains: config.domain_whitelist.iter().cloned().collect(),
+        suffixes: config.domain_suffix_whitelist.iter().cloned().collect(),
+        login: config.auth_skip,
+        check_login_sender: config.auth_domain_checks,
+        submission_daemons: config.submission_daemons.clone(),
+        ask_special: !config.skip_special,
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let rule = |list, codes, act| Rule { codes, act, on_trouble: config.on_failure.of(list) };
+    Policy {
+        zen: rule(List::Zen, config.zen_reject_codes, Act::Refuse),
+        dbl: rule(List::Dbl, config.dbl_reject_codes, Act::Refuse),
+        zrd: rule(List::Zrd, Codes::of(2, 2..=config.zrd_max_age), config.zrd_action),
+        replies: replies(config),
+    }
+}
+
+fn replies(config: &Config) -> Replies {
+    let mut replies = Replies::new(config.reply_style);
+    let own = |template: &Option<Template>, places: &mut [&mut Template]| {
+        for place in places {
+            if let Some(template) = template {
+                template.clone_into(place);
+            }
+        }
+    };
+    own(&config.reply_zen, &mut [&mut replies.zen]);
+    own(&config.reply_helo, &mut [&mut replies.helo]);
+    own(&config.reply_sender, &mut [&mut replies.sender]);
+    own(&config.reply_failure, &mut [&mut replies.trouble]);
+    let Replies { young_helo, young_sender, young_helo_later, young_sender_later, .. } = &mut replies;
+    own(&config.reply_zrd, &mut [young_helo, young_sender, young_helo_later, young_sender_later]);
+    replies
+}

@@ -1,0 +1,182 @@
+//! The gate: everything that decides about a session, compiled and immutable.
+//!
+//! Wakes the checks, waits for them no longer than it may, lets the policy decide, and logs. A new
+//! configuration is a new gate; sessions keep the one they began with.
+
+mod compile;
+mod memory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::check::{Check, Exempt, Target};
+use crate::dns::Dns;
+use crate::milter::Filter;
+use crate::policy::{Opinion, Policy};
+use crate::smtp::{Dialog, Event, Needs, Reply, Stage};
+use crate::telemetry::{Action, Report};
+use crate::verdict::{Decision, Finding, Identity, Outcome, Trouble, Verdict};
+
+pub use memory::Memory;
+
+/// What a gate is made of.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The enabled checks.
+    pub checks: Vec<Check>,
+    /// Who and what is spared.
+    pub exempt: Exempt,
+    /// What a finding leads to.
+    pub policy: Policy,
+    /// The first stage at which verdicts are given: CONNECT, HELO, MAIL or RCPT.
+    pub enforce: Stage,
+    /// Longest wait at one stage, all checks together.
+    pub stage_budget: Duration,
+    /// Longest wait of a session for answers that do not come, all stages together.
+    pub session_budget: Duration,
+}
+
+/// Decides about sessions by a set of rules.
+pub struct Gate {
+    rules: Rules,
+    dns: Arc<Dns>,
+    needs: Needs,
+}
+
+/// The order in which identities are known, and in which they give the reason for a refusal.
+const IDENTITIES: [Identity; 3] = [Identity::Client, Identity::Helo, Identity::Sender];
+
+impl Gate {
+    /// Compiles rules.
+    pub fn new(rules: Rules, dns: Arc<Dns>) -> Self {
+        let mut needs = rules.checks.iter().fold(
+            Needs::default().macros(Stage::Connect, &["j"]).macros(Stage::Mail, &["i"]),
+            |needs, check| needs.and(&check.needs()),
+        );
+        // A verdict on the address that is given late needs the stage at which it is given, and the login.
+        if rules.enforce >= Stage::Helo {
+            needs = needs.event(Event::Helo);
+        }
+        if rules.enforce >= Stage::Mail {
+            needs = needs.event(Event::Mail).macros(Stage::Mail, &["{auth_authen}"]);
+        }
+        if rules.enforce >= Stage::Rcpt {
+            needs = needs.event(Event::Rcpt).macros(Stage::Rcpt, &["i"]);
+        }
+        Self { rules, dns, needs }
+    }
+
+    /// The rules it was made of.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Asks about everything that is known and not asked about yet.
+    fn ask(&self, dialog: &Dialog, memory: &mut Memory) {
+        for identity in IDENTITIES {
+            if memory.of(identity).is_some() {
+                continue;
+            }
+            let Some(target) = Target::of(identity, dialog, &self.rules.exempt) else { continue };
+            let checks = self.rules.checks.iter().filter(|check| check.looks_at(identity));
+            let begun = checks.map(|check| check.begin(identity, &target, &self.dns)).collect();
+            memory.keep(identity, begun);
+        }
+    }
+
+    /// Waits for all answers that matter now, within both budgets.
+    async fn settle(&self, dialog: &Dialog, memory: &mut Memory) {
+        let start = Instant::now();
+        let left = self.rules.session_budget.saturating_sub(memory.spent);
+        let deadline = start + self.rules.stage_budget.min(left);
+        let (mut late, mut answered) = (false, false);
+        for identity in self.relevant(dialog) {
+            for inquiry in memory.of_mut(identity) {
+                inquiry.settle(deadline).await;
+                late |= inquiry.finding().outcome == Outcome::Unknown(Trouble::Timeout);
+                answered |= matches!(inquiry.finding().outcome, Outcome::Clear | Outcome::Hit(_))
+                    && !inquiry.finding().waited.is_zero();
+            }
+        }
+        if late {
+            memory.spent += start.elapsed();
+        } else if answered {
+            // The name server is back: later messages of a long session are worth waiting for again.
+            memory.spent = Duration::ZERO;
+        }
+    }
+
+    /// The identities that count now: after a login those of the client's machine do not.
+    fn relevant(&self, dialog: &Dialog) -> impl Iterator<Item = Identity> + use<> {
+        let spared = IDENTITIES.map(|identity| self.rules.exempt.identity(identity, dialog).is_some());
+        IDENTITIES.into_iter().zip(spared).filter(|(_, spared)| !spared).map(|(identity, _)| identity)
+    }
+
+    fn decide(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, waited: Duration) -> Decision {
+        let relevant: Vec<Identity> = self.relevant(dialog).collect();
+        let findings: Vec<&Finding> =
+            relevant.iter().flat_map(|&identity| memory.findings_of(identity)).collect();
+        let host = dialog.macros.find("j").map(String::from_utf8_lossy).unwrap_or_default();
+        let judgement = self.rules.policy.decide(findings.iter().copied(), stage, &host);
+        let reply = match &judgement.decision.verdict {
+            Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply),
+            _ => None,
+        };
+        let mut place = 0;
+        for identity in IDENTITIES {
+            let counts = relevant.contains(&identity);
+            for inquiry in memory.of_mut(identity) {
+                let decided = counts && judgement.cause == Some(place);
+                place += usize::from(counts);
+                if inquiry.logged && !decided {
+                    continue;
+                }
+                inquiry.logged = true;
+                let finding = inquiry.finding();
+                let action = self.action(finding, reply.filter(|_| decided).map(Reply::is_temporary));
+                let list = self.rules.policy.part(finding);
+                let reply = reply.filter(|_| decided);
+                Report { dialog, stage, action, finding, list, reply, waited }.log();
+            }
+        }
+        judgement.decision
+    }
+
+    fn action(&self, finding: &Finding, temporary: Option<bool>) -> Action {
+        match (temporary, finding.outcome) {
+            (Some(true), _) => Action::Tempfail,
+            (Some(false), _) => Action::Reject,
+            (None, Outcome::Hit(_)) => Action::Log,
+            (None, Outcome::Trusted(_) | Outcome::Skipped(_)) => Action::Skip,
+            (None, _) if self.rules.policy.weigh(finding) > Opinion::Noted => Action::Log,
+            (None, _) => Action::Accept,
+        }
+    }
+}
+
+impl Filter for Gate {
+    type Memory = Memory;
+
+    fn needs(&self) -> Needs {
+        self.needs.clone()
+    }
+
+    async fn judge(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Decision {
+        match stage {
+            Stage::Connect => {}
+            Stage::Helo => memory.forget(Identity::Helo),
+            Stage::Mail => memory.begin_message(),
+            Stage::Rcpt if self.rules.enforce == Stage::Rcpt => {}
+            Stage::Rcpt | Stage::Data | Stage::Message => return Decision::default(),
+        }
+        self.ask(dialog, memory);
+        if stage < self.rules.enforce {
+            return Decision::default();
+        }
+        let start = Instant::now();
+        self.settle(dialog, memory).await;
+        self.decide(stage, dialog, memory, start.elapsed())
+    }
+}

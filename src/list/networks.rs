@@ -1,0 +1,71 @@
+//! A set of networks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// A set of networks that tells whether it holds an address.
+///
+/// Networks are merged and sorted, so that a look-up is one binary search.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Whether an address is in one of the networks. IPv4-mapped addresses must be canonical already.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let after = self.0.partition_point(|network| network.network() <= ip);
+        after > 0 && self.0[after - 1].contains(&ip)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<IpNet> for Networks {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
+        let networks: Vec<IpNet> = networks.into_iter().map(|network| network.trunc()).collect();
+        // What is left after aggregation does not overlap, and is sorted within each family.
+        let mut networks = IpNet::aggregate(&networks);
+        networks.sort();
+        Self(networks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_nested_adjacent_and_mixed_networks() {
+        let networks: Networks = [
+            "198.51.100.0/24",
+            "198.51.100.128/25",
+            "203.0.113.7/32",
+            "0.0.0.0/32",
+            "2001:db8::/32",
+            "2001:db8:1::/48",
+        ]
+        .into_iter()
+        .map(|network| network.parse::<IpNet>().expect("a network"))
+        .collect();
+        for (ip, inside) in [
+            ("198.51.100.0", true),
+            ("198.51.100.255", true),
+            ("198.51.101.0", false),
+            ("198.51.99.255", false),
+            ("203.0.113.7", true),
+            ("203.0.113.8", false),
+            ("0.0.0.0", true),
+            ("255.255.255.255", false),
+            ("2001:db8::1", true),
+            ("2001:db8:1::1", true),
+            ("2001:db9::1", false),
+            ("::", false),
+        ] {
+            assert_eq!(networks.contains(ip.parse().expect("an address")), inside, "{ip}");
+        }
+        assert!(!Networks::default().contains("192.0.2.1".parse().expect("an address")));
+    }
+}

@@ -1,0 +1,171 @@
+//! SMTP reply texts with variables, as an administrator writes them.
+
+use crate::smtp::{BadReply, Reply};
+
+/// Longest template in octets, before its variables are filled in.
+const LONGEST: usize = 400;
+
+/// A piece of the conversation that a reply text can mention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variable {
+    /// `{ip}`: the client's address.
+    Ip,
+    /// `{domain}`: the listed domain, as A-labels.
+    Domain,
+    /// `{zone}`: the list's name as people write it; never the queried zone.
+    Zone,
+    /// `{list}`: the part of the list that knows the subject, such as SBL or PBL.
+    List,
+    /// `{code}`: the return codes.
+    Code,
+    /// `{stage}`: the stage at which the reply is given.
+    Stage,
+    /// `{host}`: the name of the mail server.
+    Host,
+}
+
+impl Variable {
+    /// All variables.
+    pub const ALL: [Self; 7] =
+        [Self::Ip, Self::Domain, Self::Zone, Self::List, Self::Code, Self::Stage, Self::Host];
+
+    /// The name between the braces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Domain => "domain",
+            Self::Zone => "zone",
+            Self::List => "list",
+            Self::Code => "code",
+            Self::Stage => "stage",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// A reply with variables: `550 5.7.1 {domain} is listed in {list}`.
+///
+/// It holds code, enhanced code and one line of printable ASCII; whatever its variables become, it
+/// renders to a legal reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    code: u16,
+}
+
+/// Why a text is no template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTemplate {
+    /// The reply itself is wrong.
+    #[error("{0}")]
+    Reply(#[from] BadReply),
+    /// Braces are not balanced, or nested.
+    #[error("a brace has no partner")]
+    Brace,
+    /// A name between braces is none of [`Variable::ALL`].
+    #[error("there is no variable {{{0}}}")]
+    Variable(String),
+    /// Characters that cannot stand in a reply line.
+    #[error("a reply is one line of printable ASCII")]
+    Character,
+    /// More than 400 octets.
+    #[error("it is {0} octets long and may have 400")]
+    Length(usize),
+}
+
+impl Template {
+    /// Reads and checks a template.
+    ///
+    /// # Errors
+    /// See [`BadTemplate`].
+    pub fn parse(text: &str) -> Result<Self, BadTemplate> {
+        let text = text.trim();
+        if text.len() > LONGEST {
+            return Err(BadTemplate::Length(text.len()));
+        }
+        if !text.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
+            return Err(BadTemplate::Character);
+        }
+        let sample: Reply = fill(text, |_| "x".to_owned())?.parse()?;
+        Ok(Self { text: text.to_owned(), code: sample.code() })
+    }
+
+    /// The template as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the client may try again (4yz).
+    pub fn is_temporary(&self) -> bool {
+        self.code < 500
+    }
+
+    /// The reply, with `value` asked for each variable.
+    ///
+    /// # Errors
+    /// None with a template that [`Template::parse`] accepted, as long as its text is more than
+    /// variables that are all empty.
+    pub fn render(&self, value: impl Fn(Variable) -> String) -> Result<Reply, BadReply> {
+        // Line feeds in a value would begin a new line of the reply.
+        let safe = |variable| value(variable).replace(|c: char| c.is_ascii_control(), "?");
+        fill(&self.text, safe).unwrap_or_default().parse()
+    }
+}
+
+fn fill(text: &str, value: impl Fn(Variable) -> String) -> Result<String, BadTemplate> {
+    let mut filled = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (plain, braced) = rest.split_at(at);
+        filled.push_str(plain);
+        let inside = braced.strip_prefix('{').ok_or(BadTemplate::Brace)?;
+        let (name, tail) = inside.split_once('}').ok_or(BadTemplate::Brace)?;
+        if name.contains('{') {
+            return Err(BadTemplate::Brace);
+        }
+        let variable = Variable::ALL.into_iter().find(|variable| variable.name() == name);
+        filled.push_str(&value(variable.ok_or_else(|| BadTemplate::Variable(name.to_owned()))?));
+        rest = tail;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_filled_in_and_cannot_break_out_of_the_line() {
+        let template = Template::parse("550 5.7.1 {domain} is in {list} 100%").expect("a template");
+        let reply = template
+            .render(|variable| match variable {
+                Variable::Domain => "spam.example\r\n250 ok".to_owned(),
+                _ => "DBL".to_owned(),
+            })
+            .expect("a reply");
+        assert_eq!(reply.to_string(), "550 5.7.1 spam.example??250 ok is in DBL 100%");
+        assert!(!template.is_temporary());
+    }
+
+    // case: R04
+    #[test]
+    fn what_is_no_template_says_why() {
+        for (text, why) in [
+            ("550 5.7.1 {unknown}", BadTemplate::Variable("unknown".to_owned())),
+            ("550 5.7.1 {IP}", BadTemplate::Variable("IP".to_owned())),
+            ("550 5.7.1 {ip", BadTemplate::Brace),
+            ("550 5.7.1 ip}", BadTemplate::Brace),
+            ("550 5.7.1 {{ip}}", BadTemplate::Brace),
+            ("550 4.7.1 no", BadTemplate::Reply(BadReply::Class)),
+            ("250 2.0.0 ok", BadTemplate::Reply(BadReply::Code)),
+            ("550 no", BadTemplate::Reply(BadReply::Enhanced)),
+            ("550 5.7.1 caf\u{e9}", BadTemplate::Character),
+            ("550 5.7.1 a\nb", BadTemplate::Character),
+        ] {
+            assert_eq!(Template::parse(text), Err(why), "{text}");
+        }
+        let long = format!("550 5.7.1 {}", "x".repeat(400));
+        assert_eq!(Template::parse(&long), Err(BadTemplate::Length(410)));
+    }
+}

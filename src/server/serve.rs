@@ -1,0 +1,339 @@
+//! Accepting connections, and ending them in time.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::connection::{Connection, End};
+use super::listen::Socket;
+use super::stream::{Listener, Stream};
+use crate::limits::Limits;
+use crate::milter::{Actions, Filter, Unspoken};
+use crate::smtp::{Dialog, Event, Needs, SessionId, Stage};
+use crate::telemetry::Budget;
+use crate::verdict::{Decision, Verdict};
+
+/// How long an idle connection may stay after a server began to drain: time for a QUIT under way.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long accepting pauses when the system has no more descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves a filter on any number of sockets.
+///
+/// ```no_run
+/// # use gatepost::{limits::Limits, milter::Filter, server::{Listen, Server}};
+/// # async fn example(filter: impl Filter) -> Result<(), Box<dyn std::error::Error>> {
+/// let sockets = "inet:8890@localhost".parse::<Listen>()?.bind(0o660)?;
+/// Server::new(filter, Limits::default()).serve(&sockets).await?;
+/// # Ok(()) }
+/// ```
+pub struct Server<F: Filter> {
+    shared: Arc<Shared<F>>,
+}
+
+impl<F: Filter> Clone for Server<F> {
+    /// Another handle on the same server, for another runtime or for who stops it.
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Counts of a server since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Connections open now.
+    pub open: usize,
+    /// Connections ever served.
+    pub served: u64,
+    /// Connections that were told to go on without the filter, for lack of room.
+    pub shed: u64,
+    /// Sessions that ended in a panic.
+    pub panics: u64,
+    /// Connections closed for what their peer sent.
+    pub malformed: u64,
+}
+
+/// What all connections of a server share.
+pub(super) struct Shared<F> {
+    pub(super) filter: ArcSwap<F>,
+    pub(super) limits: Limits,
+    pub(super) phase: watch::Sender<Phase>,
+    process: u32,
+    served: AtomicU64,
+    open: AtomicUsize,
+    shed: AtomicU64,
+    panics: AtomicU64,
+    malformed: AtomicU64,
+    closed: Notify,
+    strange: Budget,
+    shortage: Budget,
+    left_out: Budget,
+}
+
+/// Whether the server takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    /// Connections without an open message end at `idle`, all others at `all`.
+    Draining {
+        idle: Instant,
+        all: Instant,
+    },
+}
+
+impl<F: Filter> Server<F> {
+    /// A server of `filter`.
+    pub fn new(filter: F, limits: Limits) -> Self {
+        let minute = Duration::from_mins(1);
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let shared = Shared {
+            filter: ArcSwap::from_pointee(filter),
+            limits,
+            phase: watch::Sender::new(Phase::Serving),
+            process: u32::try_from(started & 0xffff_ffff).unwrap_or_default(),
+            served: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            shed: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            closed: Notify::new(),
+            strange: Budget::new(10, minute),
+            shortage: Budget::new(1, minute),
+            left_out: Budget::new(10, minute),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Replaces the filter. Open sessions keep the one they began with.
+    pub fn replace(&self, filter: F) {
+        self.shared.filter.store(Arc::new(filter));
+    }
+
+    /// The filter that new sessions get.
+    pub fn filter(&self) -> Arc<F> {
+        self.shared.filter.load_full()
+    }
+
+    /// What has happened so far.
+    pub fn tally(&self) -> Tally {
+        let shared = &self.shared;
+        Tally {
+            open: shared.open.load(Ordering::Relaxed),
+            served: shared.served.load(Ordering::Relaxed),
+            shed: shared.shed.load(Ordering::Relaxed),
+            panics: shared.panics.load(Ordering::Relaxed),
+            malformed: shared.malformed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Accepts and serves connections on the current runtime until [`Server::drain`] is called and the
+    /// last connection has ended. Several runtimes may serve the same sockets.
+    ///
+    /// # Errors
+    /// If a socket cannot be registered with the runtime. Errors of single connections and of
+    /// accepting never end it.
+    pub async fn serve(&self, sockets: &[Socket]) -> io::Result<()> {
+        let mut accepting = tokio::task::JoinSet::new();
+        for socket in sockets {
+            let listener = socket.listener()?;
+            accepting.spawn(Arc::clone(&self.shared).accept(listener));
+        }
+        while accepting.join_next().await.is_some() {}
+        self.shared.emptied().await;
+        Ok(())
+    }
+
+    /// Whether [`Server::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        *self.shared.phase.borrow() != Phase::Serving
+    }
+
+    /// Stops accepting at once; open messages may finish within the drain limit, and idle connections
+    /// within a second. Returns at once; [`Server::serve`] returns when all is done.
+    pub fn drain(&self) {
+        let now = Instant::now();
+        let all = now + self.shared.limits.drain;
+        let idle = all.min(now + GRACE);
+        self.shared.phase.send_replace(Phase::Draining { idle, all });
+    }
+}
+
+impl<F: Filter> Shared<F> {
+    async fn accept(self: Arc<Self>, listener: Listener) {
+        let mut phase = self.phase.subscribe();
+        loop {
+            let room = Arc::clone(&self);
+            let accepted = tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+                accepted = async { room.room().await; listener.accept().await } => accepted,
+            };
+            match accepted {
+                Ok(stream) => Arc::clone(&self).take(stream),
+                Err(error) if transient(&error) => {}
+                Err(error) => {
+                    if let Some(suppressed) = self.shortage.spend() {
+                        tracing::error!(
+                            event = "accept", %error, suppressed,
+                            "cannot take a connection; raise the limit on open files if there are too many"
+                        );
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is room for a connection, if only to be told that there is none.
+    async fn room(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open.load(Ordering::Relaxed) < self.limits.connections + self.spare() {
+                return;
+            }
+            closed.await;
+        }
+    }
+
+    /// Connections beyond the limit that are answered "go on without us".
+    fn spare(&self) -> usize {
+        self.limits.connections / 8 + 8
+    }
+
+    fn take(self: Arc<Self>, stream: Stream) {
+        let number = self.served.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = SessionId { process: self.process, number };
+        let place = Place::take(&self);
+        if place.number > self.limits.connections {
+            self.shed.fetch_add(1, Ordering::Relaxed);
+            if let Some(suppressed) = self.shortage.spend() {
+                let limit = self.limits.connections;
+                tracing::warn!(
+                    event = "shed",
+                    limit,
+                    suppressed,
+                    "too many connections: mail goes on unchecked; raise the limit or look who connects"
+                );
+            }
+            tokio::spawn(shed(stream, id, place));
+            return;
+        }
+        tokio::spawn(async move {
+            let shared = Arc::clone(&self);
+            let run = AssertUnwindSafe(Connection::new(stream, id, shared).run());
+            if let Ok(end) = run.catch_unwind().await {
+                self.ended(id, &end);
+            } else {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    event = "panic", session = %id,
+                    "a session ended in a programming error; the MTA goes on as it is set to; please report it"
+                );
+            }
+            drop(place);
+        });
+    }
+
+    fn ended(&self, id: SessionId, end: &End) {
+        match end {
+            End::Quit => tracing::debug!(event = "close", session = %id, reason = "quit"),
+            End::Gone => tracing::debug!(event = "close", session = %id, reason = "gone"),
+            End::Drained => tracing::debug!(event = "close", session = %id, reason = "drained"),
+            End::Late(reason) => tracing::info!(event = "close", session = %id, reason),
+            End::Socket(error) => tracing::debug!(event = "close", session = %id, reason = %error),
+            End::Protocol(error) => {
+                self.malformed.fetch_add(1, Ordering::Relaxed);
+                if let Some(suppressed) = self.strange.spend() {
+                    tracing::warn!(
+                        event = "protocol", session = %id, reason = %error, suppressed,
+                        "closed a connection that does not speak milter"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Says that a part of a decision was left out.
+    pub(super) fn unspoken(&self, id: SessionId, unspoken: Unspoken) {
+        if let Some(suppressed) = self.left_out.spend() {
+            tracing::warn!(event = "unspoken", session = %id, reason = %unspoken, suppressed);
+        }
+    }
+
+    /// Says that the MTA did not offer everything that the filter wants to do.
+    pub(super) fn missing(&self, id: SessionId, missing: Actions) {
+        if let Some(suppressed) = self.left_out.spend() {
+            tracing::warn!(
+                event = "negotiation", session = %id, missing = %format_args!("0x{:x}", missing.0), suppressed,
+                "the MTA does not offer all actions; what needs them is left out"
+            );
+        }
+    }
+
+    async fn emptied(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+/// A connection's place among the others, given back when dropped.
+struct Place<F> {
+    shared: Arc<Shared<F>>,
+    number: usize,
+}
+
+impl<F> Place<F> {
+    fn take(shared: &Arc<Shared<F>>) -> Self {
+        Self { number: shared.open.fetch_add(1, Ordering::Relaxed) + 1, shared: Arc::clone(shared) }
+    }
+}
+
+impl<F> Drop for Place<F> {
+    fn drop(&mut self) {
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+        self.shared.closed.notify_waiters();
+    }
+}
+
+/// Answers a connection beyond the limit: the MTA goes on without us, at once.
+async fn shed<F: Filter>(stream: Stream, id: SessionId, place: Place<F>) {
+    let limits = Limits { idle: Duration::from_secs(5), ..place.shared.limits };
+    let shared = Server::new(Pass, limits).shared;
+    Connection::new(stream, id, shared).run().await;
+    drop(place);
+}
+
+/// Lets every session go at its first event.
+struct Pass;
+
+impl Filter for Pass {
+    type Memory = ();
+
+    fn needs(&self) -> Needs {
+        Needs::default().event(Event::Connect)
+    }
+
+    async fn judge(&self, _: Stage, _: &Dialog, (): &mut ()) -> Decision {
+        Verdict::Accept.into()
+    }
+}
+
+/// Errors of accept(2) that concern the connection only, not the listener.
+fn transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,76 @@
+//! TCP and Unix sockets as one.
+
+use std::io;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A listening socket of the runtime.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+/// A connection of an MTA.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    pub(super) fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(octets),
+            Self::Unix(stream) => stream.try_write(octets),
+        }
+    }
+
+    /// Acknowledges what was received at once.
+    ///
+    /// Sendmail sends the macros and their command with two writes; Nagle's algorithm holds the second
+    /// back until the first is acknowledged, which Linux delays by 40 ms. Linux forgets the setting, so
+    /// it is made again whenever a read ended between the two.
+    pub(super) fn acknowledge(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = stream.set_quickack(true);
+        }
+    }
+
+    /// Lets the kernel find out about an MTA that vanished, and sends answers without waiting.
+    pub(super) fn prepare(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::KeepAlive, &true);
+        }
+    }
+}

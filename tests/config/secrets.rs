@@ -1,0 +1,247 @@
+//! Where the key comes from, and that nobody sees it.
+
+use super::*;
+
+// case: Q09
+#[test]
+fn a_key_of_64_characters_is_refused_without_being_shown() {
+    for length in [27, 63] {
+        assert!(Machine::new().env("API_KEY", &"k".repeat(length)).load().is_ok());
+    }
+    assert_eq!(
+        Machine::new().env("API_KEY", &"k".repeat(64)).errors(),
+        ["environment: SPAMHAUS_DQS_API_KEY: the key has 64 characters, at most 63 are possible; \
+             copy it from the Spamhaus portal, without anything around it"]
+    );
+}
+
+// case: Q11
+#[test]
+fn the_newline_at_the_end_of_a_key_file_is_no_part_of_the_key() {
+    for text in [format!("{KEY}\n"), format!("{KEY}\r\n"), format!("\u{feff}{KEY}"), format!(" {KEY} \n\n")] {
+        let machine = Machine::new().file("dqs.key", &text);
+        let path = machine.path("dqs.key");
+        let machine = machine.env("API_KEY_FILE", &path.display().to_string());
+        let config = machine.config();
+        assert_eq!(config.key, Key::new(KEY).ok());
+        assert_eq!(origin(&config, "key.value"), ("(set)".to_owned(), Place::file(&path)));
+        assert!(config.files.contains(&path));
+    }
+}
+
+// case: Q12
+#[test]
+fn what_is_no_key_is_refused_by_the_name_of_the_setting() {
+    for key in ["REPLACE_ME_WITH_YOUR_DQS_KEY", "your_DQS_key", "a.b", "two words"] {
+        let errors = Machine::new().env("API_KEY", key).errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("environment: SPAMHAUS_DQS_API_KEY: "), "{errors:?}");
+        assert!(!errors[0].contains(key), "{errors:?}");
+    }
+    for machine in
+        [Machine::new().env("API_KEY", ""), Machine::new(), Machine::new().env_file("SPAMHAUS_DQS_API_KEY=")]
+    {
+        let errors = machine.errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("configuration: there is no DQS key; set SPAMHAUS_DQS_API_KEY, or "));
+    }
+    let file = Machine::new().file("dqs.key", "\n");
+    let path = file.path("dqs.key").display().to_string();
+    assert_eq!(
+        file.toml(&format!("[key]\nfile = '{path}'\n")).errors(),
+        ["dqs.key: key.file: the key is empty; put the key from the Spamhaus portal there, and nothing else"]
+    );
+}
+
+#[test]
+fn without_a_key_a_start_can_be_wished_for() {
+    let machine = Machine::new().env("WITHOUT_KEY", "accept");
+    let config = machine.config();
+    assert!(config.key.is_none() && config.without_key == WithoutKey::Accept);
+    assert!(machine.notices()[0].starts_with("configuration: there is no DQS key: nothing is checked"));
+}
+
+#[test]
+fn the_key_comes_from_credential_file_environment_env_file_in_that_order() {
+    let key = |n: u8| format!("{KEY}{n}");
+    let mut machine = Machine::new().env_file(&format!("SPAMHAUS_DQS_API_KEY={}\n", key(4)));
+    let of = |machine: &Machine| machine.config().key;
+    let known = |n: u8| Key::new(&key(n)).ok();
+    assert_eq!(of(&machine), known(4));
+    machine = machine.env("API_KEY", &key(3));
+    assert_eq!(of(&machine), known(3));
+    machine = machine.file("dqs.key", &key(2));
+    let path = machine.path("dqs.key").display().to_string();
+    machine = machine.env("API_KEY_FILE", &path);
+    assert_eq!(of(&machine), known(2));
+    assert_eq!(
+        machine.notices(),
+        ["environment: SPAMHAUS_DQS_API_KEY: the key in dqs.key comes first; remove one of them"]
+    );
+    fs::create_dir(machine.path("credentials")).expect("a directory");
+    let directory = machine.path("credentials").display().to_string();
+    machine.environment.insert("CREDENTIALS_DIRECTORY".to_owned(), directory);
+    assert_eq!(of(&machine), known(2), "a directory of other credentials");
+    machine = machine.file_with_mode("credentials/dqs-key", key(1), 0o400);
+    assert_eq!(of(&machine), known(1));
+    let credential = Place::Credential(machine.path("credentials/dqs-key"));
+    assert_eq!(origin(&machine.config(), "key.value"), ("(set)".to_owned(), credential));
+}
+
+// case: L02
+#[test]
+fn a_key_that_others_can_read_is_told_with_the_command_that_mends_it() {
+    let machine = Machine::new().file_with_mode("dqs.key", KEY, 0o644);
+    let path = machine.path("dqs.key").display().to_string();
+    let machine = machine.env("API_KEY_FILE", &path);
+    assert_eq!(
+        machine.notices(),
+        [
+            "dqs.key: the file holds the key and has mode 0644: everybody can read it; chown root:gatepost dqs.key && \
+          chmod 0640 dqs.key"
+        ]
+    );
+    let machine = Machine::new().file_with_mode("milter.env", format!("SPAMHAUS_DQS_API_KEY={KEY}"), 0o644);
+    assert!(
+        machine.notices()[0]
+            .starts_with("milter.env: SPAMHAUS_DQS_API_KEY: the file holds the key and has mode")
+    );
+    for mode in [0o400, 0o600, 0o640, 0o440] {
+        let machine = Machine::new().file_with_mode("dqs.key", KEY, mode);
+        let path = machine.path("dqs.key").display().to_string();
+        assert_eq!(machine.env("API_KEY_FILE", &path).config().notices, [], "{mode:o}");
+    }
+    let inline = format!("[key]\nvalue = '{KEY}'\n");
+    let machine = Machine::new().file_with_mode("gatepost.toml", &inline, 0o644);
+    assert_eq!(
+        machine.errors(),
+        [
+            "gatepost.toml:2:9: key.value: the key stands in a file that everybody can read; chmod 0640 gatepost.toml, \
+          or move the key to a file of its own (key.file)"
+        ]
+    );
+    assert_eq!(Machine::new().file_with_mode("gatepost.toml", &inline, 0o640).config().notices, []);
+}
+
+/// Everything that can reach a terminal or a log, of one load.
+fn all_text(machine: &Machine) -> String {
+    match machine.load() {
+        Ok(config) => format!("{config:?} {:?} {:?}", config.origins(), config.notices),
+        Err(problems) => {
+            let notices: Vec<String> = problems.notices.iter().map(ToString::to_string).collect();
+            format!("{problems} {problems:?} {notices:?}")
+        }
+    }
+}
+
+#[test]
+fn no_message_ever_holds_the_key() {
+    let short = "k3y-Sh0rt";
+    let broken_keys =
+        [format!("{KEY}.x"), format!("{KEY} {KEY}"), format!("{KEY}{KEY}{KEY}"), format!("-{KEY}")];
+    let mut machines = vec![
+        Machine::keyed(),
+        Machine::keyed().env("LISTEN", KEY).env("USER", KEY).env("NAMESERVERS", KEY).env("LOG_LEVEL", KEY),
+        Machine::new().env("LISTEN", KEY).env("DOMAIN_WHITELIST", &format!("a b.{KEY}.example")),
+        Machine::new()
+            .env("API_KEY", short)
+            .env("CACHE_MAX", short)
+            .env("REPLY_ZEN", &format!("550 5.7.1 {{{short}}}")),
+        Machine::new().env("API_KEY_FILE", KEY),
+        Machine::new().env("API_KEY_FILE", "/dev/null/x").env("IP_WHITELIST", KEY),
+        Machine::new().env(KEY, "1").env(&format!("API_KEY{KEY}"), "1").env(&format!("API_KEY={KEY}"), ""),
+        Machine::keyed().env("REPLY_ZEN", &format!("550 5.7.1 {{{KEY}}}")).env("REPLY_HELO", KEY),
+        Machine::keyed()
+            .env("THREADS", KEY)
+            .env("DNS_LIFETIME", KEY)
+            .env("ON_FAILURE", KEY)
+            .env("ZEN_ENABLE", KEY),
+        Machine::keyed()
+            .env("ZONE_BASE", &format!("{KEY}..net"))
+            .env("ENFORCE_STAGE", KEY)
+            .env("ZRD_MAX_AGE", KEY),
+    ];
+    for key in &broken_keys {
+        machines.push(Machine::new().env("API_KEY", key));
+        machines.push(Machine::new().file_with_mode(
+            "gatepost.toml",
+            format!("[key]\nvalue = '{key}'\n"),
+            0o644,
+        ));
+        let machine = Machine::new().file_with_mode("dqs.key", format!("{key}\n"), 0o666);
+        let path = machine.path("dqs.key").display().to_string();
+        machines.push(machine.env("API_KEY_FILE", &path));
+    }
+    for line in [
+        KEY.to_owned(),
+        format!("SPAMHAUS_DQS_API_KEY {KEY}"),
+        format!("SPAMHAUS_DQS_API_KEY: {KEY}"),
+        format!("SPAMHAUS_DQS_API_KEY=\"{KEY}"),
+        format!("SPAMHAUS_DQS_API_KEY={KEY}'"),
+        format!("SPAMHAUS_DQS_API_KEY='{KEY}' # mine"),
+        format!("SPAMHAUS_DQS_API_KEY={KEY} # mine"),
+        format!("SPAMHAUS_DQS_APIKEY={KEY}"),
+        format!("SPAMHAUS_DQS_KEY={KEY}"),
+        format!("API_KEY={KEY}"),
+        format!("{KEY}=SPAMHAUS_DQS_API_KEY"),
+        format!("SPAMHAUS_{KEY}=1"),
+        format!("SPAMHAUS_DQS_API_KEY={KEY}\nSPAMHAUS_DQS_API_KEY={KEY}"),
+        format!("SPAMHAUS_DQS_API_KEY={KEY}\u{7}"),
+        format!("SPAMHAUS_DQS_LISTEN=inet:1@{KEY}:x"),
+        format!("SPAMHAUS_DQS_API_KEY={short}\nSPAMHAUS_DQS_LISTEN={short}"),
+    ] {
+        machines.push(Machine::new().env_file(&line));
+        machines.push(Machine::new().env_file(&format!("SPAMHAUS_DQS_COMPAT_PARSE=1\n{line}\n")));
+    }
+    for text in [
+        KEY.to_owned(),
+        format!("key = {KEY}"),
+        format!("key = '{KEY}'"),
+        format!("key = '{KEY}"),
+        format!("[key]\nvalue = {KEY}"),
+        format!("[key]\nvalue = \"{KEY}\nfile = 1"),
+        format!("[key]\nvalue = ['{KEY}', '{KEY}']"),
+        format!("[key]\nvalue = '{KEY}'\nvalue = '{KEY}'"),
+        format!("[key]\n{KEY} = 1"),
+        format!("['{KEY}']\nx = 1"),
+        format!("[{KEY}"),
+        format!("api_key = '{KEY}'"),
+        format!("[dns]\nservers = ['{KEY}']\nlifetime = '{KEY}'"),
+        format!("[key]\nfile = '{KEY}'"),
+        format!("[key]\nvalue = \"\\q{KEY}\""),
+        format!("[key]\nvalue.{KEY} = 1"),
+        format!("[key]\nvalue = '{short}'\n[dns]\nservers = ['{short}']"),
+    ] {
+        machines.push(Machine::new().toml(&text));
+    }
+    for machine in machines {
+        let text = all_text(&machine);
+        for key in [KEY, short] {
+            assert!(!text.contains(key), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_sources_themselves_show_names_only() {
+    let sources =
+        Sources { environment: [("SPAMHAUS_DQS_API_KEY".into(), KEY.into())].into(), ..Sources::default() };
+    let text = format!("{sources:?}");
+    assert!(text.contains("SPAMHAUS_DQS_API_KEY") && !text.contains(KEY), "{text}");
+}
+
+#[test]
+fn the_path_of_a_key_file_is_no_secret() {
+    let machine = Machine::new().env_file("SPAMHAUS_DQS_API_KEY_FILE=/nonexistent/dqs.key\n");
+    assert_eq!(
+        machine.errors(),
+        [
+            "/nonexistent/dqs.key: SPAMHAUS_DQS_API_KEY_FILE: the file cannot be read: no such file or directory; \
+          create it, or name another one"
+        ]
+    );
+    let machine = Machine::new().file_with_mode("dqs.key", KEY, 0o644);
+    let path = machine.path("dqs.key").display().to_string();
+    let machine = machine.env_file(&format!("SPAMHAUS_DQS_API_KEY_FILE={path}\n"));
+    assert!(machine.notices()[0].ends_with("chown root:gatepost dqs.key && chmod 0640 dqs.key"));
+}
