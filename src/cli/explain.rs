@@ -26,9 +26,9 @@ pub(super) fn run(sources: &Sources, what: &args::Explain) -> Exit {
         let gate = Gate::compile(&config, Arc::clone(&dns));
         let played = play(&gate, what).await;
         if what.json {
-            println!("{}", played.json(&gate))
+            println!("{}", played.json(&gate));
         } else {
-            played.print(&gate)
+            played.print(&gate);
         }
         played.exit()
     })

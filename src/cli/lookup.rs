@@ -104,7 +104,7 @@ impl Line {
         match self.answer {
             Answer::NotListed => println!("{text}{asked}: not listed in {title}"),
             Answer::Failed(trouble) => {
-                println!("{text}{asked}: {title} could not tell: {}", explain(trouble))
+                println!("{text}{asked}: {title} could not tell: {}", explain(trouble));
             }
             Answer::Listed(codes) => {
                 println!("{text}{asked}: listed in {title}, {}", self.consequence(rules));

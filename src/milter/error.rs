@@ -53,7 +53,10 @@ pub enum Unspoken {
     /// The MTA did not agree to this kind of change.
     #[error("the MTA did not agree to {0}")]
     NotAgreed(&'static str),
-    /// An address or parameter with a NUL, CR or LF in it.
-    #[error("an address or parameter holds control characters")]
+    /// An empty recipient, or an address or parameter with control characters in it.
+    #[error("a recipient is empty, or an address or parameter holds control characters")]
     Text,
+    /// A change that does not fit into a packet that all MTAs take, 65,536 octets.
+    #[error("{0} with more than 65,536 octets")]
+    TooLong(&'static str),
 }

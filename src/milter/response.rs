@@ -44,13 +44,22 @@ pub(super) fn put_reply(reply: &Reply, out: &mut Vec<u8>) {
     Frame::put(b'y', &[text.as_bytes(), b"\0"], out);
 }
 
-/// Appends a quarantine request.
+/// Appends a quarantine request. libmilter knows none without a reason.
 pub(super) fn put_quarantine(reason: &str, out: &mut Vec<u8>) {
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let reason = if reason.is_empty() { "held by a mail filter" } else { reason };
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let reason: String = reason.chars().take(REASON).map(shown).collect();
     Frame::put(b'q', &[reason.as_bytes(), b"\0"], out);
 }
 
-/// Appends one change to the message, if the MTA agreed to its kind.
+/// Longest reason for a quarantine, in characters; it becomes part of a log line.
+const REASON: usize = 500;
+/// Longest packet, code included: the buffer of Sendmail.
+const PACKET: usize = 65_536;
+/// Highest header index: to libmilter it is a signed integer.
+const INDEX: u32 = i32::MAX.unsigned_abs();
+
+/// Appends one change to the message, if the MTA agreed to its kind and can read it.
 ///
 /// With `leading_space` the MTA takes header values as they are and expects them to bring their own blank.
 pub(super) fn put_edit(
@@ -63,7 +72,17 @@ pub(super) fn put_edit(
     if !agreed.contains(needed) {
         return Err(Unspoken::NotAgreed(what));
     }
-    let space: &[u8] = if leading_space { b" " } else { b"" };
+    let start = out.len();
+    put_agreed(edit, if leading_space { b" " } else { b"" }, out)?;
+    let one_packet = !matches!(edit, Edit::ReplaceBody(_));
+    if one_packet && out.len() - start > 4 + PACKET {
+        out.truncate(start);
+        return Err(Unspoken::TooLong(what));
+    }
+    Ok(())
+}
+
+fn put_agreed(edit: &Edit, space: &[u8], out: &mut Vec<u8>) -> Result<(), Unspoken> {
     match edit {
         Edit::AddHeader(name, value) => {
             Frame::put(
@@ -74,22 +93,25 @@ pub(super) fn put_edit(
         }
         Edit::InsertHeader(index, name, value) => {
             let (name, value) = (name.as_str().as_bytes(), value.as_str().as_bytes());
+            let index = *index.min(&INDEX);
             Frame::put(b'i', &[&index.to_be_bytes(), name, b"\0", space, value, b"\0"], out);
         }
         Edit::ChangeHeader(index, name, value) => {
             let (name, value) = (name.as_str().as_bytes(), value.as_str().as_bytes());
+            let index = (*index).clamp(1, INDEX);
             Frame::put(b'm', &[&index.to_be_bytes(), name, b"\0", space, value, b"\0"], out);
         }
         Edit::DeleteHeader(index, name) => {
+            let index = (*index).clamp(1, INDEX);
             Frame::put(b'm', &[&index.to_be_bytes(), name.as_str().as_bytes(), b"\0\0"], out);
         }
         Edit::AddRecipient { address, parameters: None } => {
-            Frame::put(b'+', &[text(address)?, b"\0"], out);
+            Frame::put(b'+', &[recipient(address)?, b"\0"], out);
         }
         Edit::AddRecipient { address, parameters: Some(parameters) } => {
-            Frame::put(b'2', &[text(address)?, b"\0", text(parameters)?, b"\0"], out);
+            Frame::put(b'2', &[recipient(address)?, b"\0", text(parameters)?, b"\0"], out);
         }
-        Edit::DeleteRecipient(address) => Frame::put(b'-', &[text(address)?, b"\0"], out),
+        Edit::DeleteRecipient(address) => Frame::put(b'-', &[recipient(address)?, b"\0"], out),
         Edit::ChangeSender { address, parameters } => {
             let mut data: Vec<&[u8]> = vec![text(address)?, b"\0"];
             if let Some(parameters) = parameters {
@@ -123,6 +145,11 @@ fn need(edit: &Edit) -> (Actions, &'static str) {
         Edit::ChangeSender { .. } => (Actions::CHGFROM, "changing the sender"),
         Edit::ReplaceBody(_) => (Actions::CHGBODY, "replacing the body"),
     }
+}
+
+/// An address that names somebody; the null reverse-path is the sender's alone.
+fn recipient(address: &str) -> Result<&[u8], Unspoken> {
+    if address.is_empty() { Err(Unspoken::Text) } else { text(address) }
 }
 
 fn text(text: &str) -> Result<&[u8], Unspoken> {
@@ -169,6 +196,38 @@ mod tests {
         let mut out = Vec::new();
         put_edit(&Edit::AddHeader(name, value), Actions::ALL, true, &mut out).expect("a packet");
         assert_eq!(out, b"\0\0\0\x10hX-Check\0 clean\0");
+    }
+
+    #[test]
+    fn changes_that_libmilter_refuses_are_left_out_or_made_acceptable() {
+        let put = |edit: Edit| {
+            let mut out = Vec::new();
+            put_edit(&edit, Actions::ALL, false, &mut out).map(|()| out)
+        };
+        let name = HeaderName::new("X").expect("a name");
+        let value = |text: &str| HeaderValue::new(text).expect("a value");
+        let nobody = Edit::AddRecipient { address: String::new(), parameters: None };
+        assert_eq!(put(nobody), Err(Unspoken::Text));
+        assert_eq!(put(Edit::DeleteRecipient(String::new())), Err(Unspoken::Text));
+        let long = Edit::AddHeader(name.clone(), value(&"x".repeat(65_533)));
+        assert_eq!(put(long), Err(Unspoken::TooLong("adding header fields")));
+        assert!(put(Edit::AddHeader(name.clone(), value(&"x".repeat(65_532)))).is_ok());
+        let first = put(Edit::DeleteHeader(0, name.clone())).expect("a packet");
+        assert_eq!(first[5..9], [0, 0, 0, 1]);
+        for edit in [
+            Edit::InsertHeader(u32::MAX, name.clone(), value("y")),
+            Edit::ChangeHeader(u32::MAX, name.clone(), value("y")),
+            Edit::DeleteHeader(u32::MAX, name.clone()),
+        ] {
+            assert_eq!(put(edit).expect("a packet")[5..9], [0x7f, 0xff, 0xff, 0xff]);
+        }
+    }
+
+    #[test]
+    fn a_quarantine_without_reason_gets_one() {
+        let mut out = Vec::new();
+        put_quarantine("", &mut out);
+        assert_eq!(&out[4..], b"qheld by a mail filter\0");
     }
 
     #[test]

@@ -156,6 +156,11 @@ impl Session {
             Command::Negotiate(_) if self.agreement.is_some() => Err(ProtocolError::OutOfOrder("OPTNEG")),
             Command::Negotiate(offer) => Ok(Step::Negotiate(offer)),
             Command::Macros { command, pairs } => {
+                // Both MTAs send these before a declined MAIL too, and Sendmail ends a message that was
+                // accepted or refused by nothing else: without this the next one would count as part of it.
+                if command == b'M' && self.declined(Event::Mail) {
+                    self.end_message();
+                }
                 self.dialog.macros.store(command, pairs, self.limits.macros);
                 Ok(Step::Proceed)
             }
@@ -272,6 +277,10 @@ impl Session {
             Flow::Answer(verdict) => self.weigh(verdict, name, event != Event::Unknown),
         };
         self.respond(Some(event), last, out);
+        if matches!(last, Final::Reply(_)) && event != Event::Unknown && self.declined(Event::Mail) {
+            // Nothing more comes of a refused message, and no MAIL will tell where the next one begins.
+            self.end_message();
+        }
         unspoken.map_or(Ok(()), Err)
     }
 

@@ -56,7 +56,7 @@ impl Replies {
             ],
         };
         let [zen, helo, sender, young_helo, young_sender] = words.map(built_in);
-        let later = |template: &Template| built_in(&template.as_str().replacen("550 5.7.1", "450 4.7.1", 1));
+        let later = |template: &Template| built_in(template.as_str().replacen("550 5.7.1", "450 4.7.1", 1));
         Self {
             young_helo_later: later(&young_helo),
             young_sender_later: later(&young_sender),

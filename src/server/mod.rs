@@ -8,6 +8,6 @@ mod listen;
 mod serve;
 mod stream;
 
-pub use call::Call;
+pub use call::{Call, CallError};
 pub use listen::{BadListen, BindError, Listen, Socket};
 pub use serve::{Server, Tally};

@@ -150,6 +150,11 @@ impl<F: Filter> Server<F> {
         Ok(())
     }
 
+    /// Whether [`Server::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        *self.shared.phase.borrow() != Phase::Serving
+    }
+
     /// Stops accepting at once; open messages may finish within the drain limit, and idle connections
     /// within a second. Returns at once; [`Server::serve`] returns when all is done.
     pub fn drain(&self) {
@@ -224,7 +229,7 @@ impl<F: Filter> Shared<F> {
             let shared = Arc::clone(&self);
             let run = AssertUnwindSafe(Connection::new(stream, id, shared).run());
             if let Ok(end) = run.catch_unwind().await {
-                self.ended(id, &end)
+                self.ended(id, &end);
             } else {
                 self.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(

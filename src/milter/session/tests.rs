@@ -160,6 +160,36 @@ fn a_message_that_was_never_announced_is_possible_if_mail_was_declined() {
 }
 
 #[test]
+fn a_message_after_a_refused_one_is_possible_if_mail_was_declined() {
+    for last in *b"LNB" {
+        let needs = [Event::Header, Event::EndOfHeaders, Event::Body];
+        let mut play = opened(&needs.into_iter().fold(Needs::default(), Needs::event));
+        for code in *b"TLNB" {
+            let data = if code == b'L' { &b"X\0y\0"[..] } else { b"z" };
+            let (codes, _) = play.send_and(code, data, &refuse()).expect("a response");
+            assert_eq!(codes == "y", code != b'T');
+            if code == last {
+                break;
+            }
+            play.send(b'T', b"").expect("the next message of a Sendmail session");
+        }
+    }
+}
+
+#[test]
+fn a_message_after_an_accepted_one_is_judged_if_mail_was_declined() {
+    let mut play = opened(&Needs::default().event(Event::Rcpt));
+    for _ in 0..2 {
+        play.send(b'D', b"Mi\0QID\0").expect("macros of the declined MAIL");
+        let (codes, _) =
+            play.send_and(b'R', b"<b@example.com>\0", &Verdict::Accept.into()).expect("a response");
+        assert_eq!(codes, "a");
+    }
+    assert_eq!(play.judged, [Stage::Rcpt, Stage::Rcpt]);
+    assert_eq!(play.session.dialog().queue_id(), Some(&b"QID"[..]));
+}
+
+#[test]
 fn events_that_were_declined_but_come_all_the_same_are_let_go() {
     let mut play = opened(&Needs::default().event(Event::Mail));
     for (code, data) in [(b'H', &b"x\0"[..]), (b'M', b"<>\0"), (b'R', b"<b@example.com>\0"), (b'T', b"")] {

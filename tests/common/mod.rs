@@ -1,0 +1,6 @@
+//! What several test files share.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses another part of it")]
+
+pub mod clock;
+pub mod log;
+pub mod nameserver;

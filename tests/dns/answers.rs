@@ -1,0 +1,228 @@
+//! What answers mean.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use gatepost::dns::{Answer, Answers, Dns, Source, classify, read};
+use gatepost::verdict::{List, Origin, Trouble};
+use hickory_proto::op::ResponseCode;
+use proptest::prelude::*;
+
+use super::common::log::Log;
+use super::common::nameserver::{Act, NameServer};
+use super::{ask, dns, domain, ip, listed, settings};
+
+fn records(text: &str) -> Vec<Ipv4Addr> {
+    text.split_whitespace().map(|record| record.parse().expect("an address")).collect()
+}
+
+// case: Z01, Z02, Z03, Z05, Z06, Z07, Z08, Z10, Z11, Z12, Z14
+#[test]
+fn records_say_what_the_list_means_by_them() {
+    use List::{Dbl, Zen, Zrd};
+    let trouble = Answer::Failed;
+    for (list, answer, expected) in [
+        (Zen, "127.0.0.2", listed(0, [2])),
+        (Zen, "127.0.0.30", listed(0, [30])),
+        (Zen, "127.0.0.31", Answer::NotListed),
+        (Zen, "127.0.0.0", Answer::NotListed),
+        (Zen, "127.0.0.10 127.0.0.4 127.0.0.3 127.0.0.4", listed(0, [3, 4, 10])),
+        (Zen, "127.0.1.2", Answer::NotListed),
+        (Zen, "127.0.1.255", Answer::NotListed),
+        (Zen, "127.0.0.2 127.0.1.2", listed(0, [2])),
+        (Zen, "127.1.0.2", Answer::NotListed),
+        (Zen, "", Answer::NotListed),
+        (Dbl, "127.0.1.2 127.0.1.99", listed(1, [2, 99])),
+        (Dbl, "127.0.1.102", listed(1, [102])),
+        (Dbl, "127.0.1.254", listed(1, [254])),
+        (Dbl, "127.0.1.1", Answer::NotListed),
+        (Dbl, "127.0.1.255", trouble(Trouble::Misuse)),
+        (Dbl, "127.0.1.2 127.0.1.255", trouble(Trouble::Misuse)),
+        (Dbl, "127.0.2.255", Answer::NotListed),
+        (Dbl, "127.0.0.2", Answer::NotListed),
+        (Zrd, "127.0.2.2", listed(2, [2])),
+        (Zrd, "127.0.2.24", listed(2, [24])),
+        (Zrd, "127.0.2.1", Answer::NotListed),
+        (Zrd, "127.0.2.25", Answer::NotListed),
+        (Zrd, "127.0.2.255", trouble(Trouble::Misuse)),
+        (Zrd, "127.0.1.255", trouble(Trouble::Misuse)),
+        (Zen, "127.255.255.250", trouble(Trouble::Service(250))),
+        (Zen, "127.255.255.253", trouble(Trouble::Service(253))),
+        (Zrd, "127.255.255.0", trouble(Trouble::Service(0))),
+        (Zen, "127.0.0.2 127.255.255.254", trouble(Trouble::Service(254))),
+        (Dbl, "127.0.1.255 127.255.255.255", trouble(Trouble::Service(255))),
+        (Dbl, "127.255.255.0 127.255.255.255 127.255.255.252", trouble(Trouble::Service(252))),
+        (Zen, "127.255.254.2", Answer::NotListed),
+        (Zen, "192.0.2.1", trouble(Trouble::Bogus)),
+        (Zen, "10.0.0.1", trouble(Trouble::Bogus)),
+        (Dbl, "127.0.0.1", trouble(Trouble::Bogus)),
+        (Zen, "127.0.0.2 127.0.0.1", trouble(Trouble::Bogus)),
+        (Zen, "127.0.0.2 0.0.0.0", trouble(Trouble::Bogus)),
+        (Zen, "127.255.255.250 128.0.0.2", trouble(Trouble::Bogus)),
+    ] {
+        assert_eq!(classify(list, &records(answer)), expected, "{list} {answer}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_records_never_matters(
+        list in prop::sample::select(List::ALL.to_vec()),
+        mut records in prop::collection::vec(record(), 0..6),
+    ) {
+        let answer = classify(list, &records);
+        records.reverse();
+        prop_assert_eq!(classify(list, &records), answer);
+        let doubled = records.repeat(2);
+        prop_assert_eq!(classify(list, &doubled), answer);
+    }
+
+    #[test]
+    fn a_listing_is_made_of_the_lists_own_codes_alone(
+        list in prop::sample::select(List::ALL.to_vec()),
+        records in prop::collection::vec(record(), 0..6),
+    ) {
+        let ours = |record: &Ipv4Addr| {
+            let [a, b, group, code] = record.octets();
+            [a, b, group] == [127, 0, list as u8] && code > 1
+        };
+        let foreign = |record: &Ipv4Addr| !record.is_loopback() || *record == Ipv4Addr::LOCALHOST;
+        match classify(list, &records) {
+            Answer::Listed(codes) => {
+                prop_assert!(!codes.is_empty() && codes.group() == list as u8);
+                prop_assert!(codes.iter().all(|code| records.iter().any(|r| ours(r) && r.octets()[3] == code)));
+                prop_assert!(!records.iter().any(|r| foreign(r) || r.octets()[..3] == [127, 255, 255]));
+            }
+            Answer::NotListed => prop_assert!(!records.iter().any(foreign)),
+            Answer::Failed(trouble) => {
+                prop_assert_eq!(trouble == Trouble::Bogus, records.iter().any(foreign));
+            }
+        }
+    }
+
+    #[test]
+    fn no_packet_makes_the_reader_panic(octets in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = read(List::Zen, &octets);
+    }
+
+    #[test]
+    fn no_damage_to_a_good_packet_makes_the_reader_panic(
+        cut in 0_usize..80,
+        at in 0_usize..80,
+        octet in any::<u8>(),
+    ) {
+        let mut packet = packet();
+        let at = at % packet.len();
+        packet[at] = octet;
+        packet.truncate(packet.len().saturating_sub(cut));
+        let _ = read(List::Zen, &packet);
+    }
+}
+
+/// Addresses near everything that means something.
+fn record() -> impl Strategy<Value = Ipv4Addr> {
+    prop_oneof![
+        8 => (0_u8..4, any::<u8>()).prop_map(|(group, code)| Ipv4Addr::new(127, 0, group, code)),
+        2 => any::<u8>().prop_map(|code| Ipv4Addr::new(127, 255, 255, code)),
+        1 => any::<u32>().prop_map(Ipv4Addr::from),
+    ]
+}
+
+/// `x.example` has the addresses 127.0.0.2 and 127.0.0.3.
+fn packet() -> Vec<u8> {
+    let mut packet = vec![0, 1, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0];
+    packet.extend_from_slice(b"\x01x\x07example\0\0\x01\0\x01");
+    for last in [2, 3] {
+        packet.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, last]);
+    }
+    packet
+}
+
+#[test]
+fn a_whole_packet_is_read() {
+    assert_eq!(read(List::Zen, &packet()), listed(0, [2, 3]));
+    assert_eq!(read(List::Zen, b""), Answer::Failed(Trouble::Network));
+}
+
+// case: Z15, Z16
+#[tokio::test]
+async fn aliases_are_followed_and_alone_say_nothing() {
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    let code3 = records("127.0.0.3");
+    for (n, (act, expected)) in [
+        (Act::Alias(code3, 60), listed(0, [3])),
+        (Act::DeadAlias(ResponseCode::NoError), Answer::NotListed),
+        (Act::DeadAlias(ResponseCode::NXDomain), Answer::NotListed),
+        (Act::Empty(Some(60)), Answer::NotListed),
+        (Act::Empty(None), Answer::NotListed),
+        (Act::NotFound(None), Answer::NotListed),
+        (Act::Aaaa, Answer::NotListed),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.on(&format!("{n}.0.8.8.zen"), act);
+        let answered = ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+        assert_eq!(answered.answer, expected, "{n}");
+    }
+    assert_eq!(server.total(), 7, "no alias is asked for");
+}
+
+// case: Z07
+#[tokio::test]
+async fn a_question_of_the_wrong_kind_is_counted_and_told_once() {
+    let (log, _guard) = Log::listen();
+    let server = NameServer::start().await;
+    server.otherwise(Act::records(["127.0.1.255"]));
+    let dns = dns(&[server.address()]);
+    for n in 0..20 {
+        let answered = ask(&dns, List::Dbl, domain(&format!("{n}.spam.example"))).await;
+        assert_eq!(answered.answer, Answer::Failed(Trouble::Misuse));
+    }
+    assert_eq!(dns.health()[1].counters.misuse, 20);
+    assert_eq!(dns.health()[1].to_string(), "dbl ok", "no reason to leave the list alone");
+    assert_eq!(log.with(&["WARN", "zone=dbl", "result=misuse"]).len(), 1);
+}
+
+// case: Z10, Z11
+#[tokio::test]
+async fn an_unknown_code_is_told_once_a_day() {
+    let (log, _guard) = Log::listen();
+    let clock = super::common::clock::Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::records(["127.0.0.2", "127.0.1.1"]));
+    let dns = dns(&[server.address()]);
+    for n in 0..5 {
+        let (answered, _) = clock.run(ask(&dns, List::Dbl, domain(&format!("{n}.spam.example")))).await;
+        assert_eq!(answered.answer, Answer::NotListed);
+    }
+    let told = |code: &str| log.with(&["zone=dbl", "result=unknown-code", code]).len();
+    assert_eq!((told("code=127.0.0.2"), told("code=127.0.1.1")), (1, 1));
+    clock.jump(std::time::Duration::from_hours(24)).await;
+    clock.run(ask(&dns, List::Dbl, domain("next.spam.example"))).await;
+    assert_eq!((told("code=127.0.0.2"), told("code=127.0.1.1")), (2, 2));
+}
+
+struct Table;
+
+impl Answers for Table {
+    fn answer(&self, name: &str) -> Vec<Ipv4Addr> {
+        match name {
+            "2.0.0.127.zen" => records("127.0.0.2 127.0.0.4"),
+            "spam.example.dbl" => records("127.0.1.2"),
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_answers_without_key_and_name_server() {
+    let dns = Dns::new(settings(&[]), None, Source::Table(Arc::new(Table)));
+    let mut ticket = dns.ask(List::Zen, ip("127.0.0.2"));
+    let answered = ticket.ready().expect("an answer at once");
+    assert_eq!((answered.answer, answered.origin), (listed(0, [2, 4]), Origin::Miss));
+    assert_eq!(ask(&dns, List::Zen, ip("127.0.0.2")).await.origin, Origin::Hit);
+    assert_eq!(ask(&dns, List::Dbl, domain("spam.example")).await.answer, listed(1, [2]));
+    assert_eq!(ask(&dns, List::Zrd, domain("spam.example")).await.answer, Answer::NotListed);
+}

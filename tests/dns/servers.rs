@@ -1,0 +1,266 @@
+//! Name servers that are slow, dead, wrong or lying.
+
+use std::time::Duration;
+
+use gatepost::dns::{Answer, Dns, Settings, Source};
+use gatepost::verdict::{List, Origin, Trouble};
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use tokio::time::Instant;
+
+use super::common::clock::Clock;
+use super::common::log::Log;
+use super::common::nameserver::{Act, NameServer, Transport};
+use super::{KEY, ask, dns, domain, ip, key, listed, ms, settings};
+
+// case: D01, D02
+#[tokio::test]
+async fn an_error_of_the_name_server_is_trouble_and_never_shows_the_key() {
+    let (log, _guard) = Log::listen();
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    for (n, code, trouble) in [
+        (1, ResponseCode::ServFail, Trouble::ServFail),
+        (2, ResponseCode::Refused, Trouble::Refused),
+        (3, ResponseCode::NotImp, Trouble::Network),
+    ] {
+        server.on(&format!("{n}.0.8.8.zen"), Act::Code(code));
+        let answered = ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+        assert_eq!(answered.answer, Answer::Failed(trouble));
+        assert!(server.count(&format!("{n}.0.8.8.zen")) <= 2, "not asked again and again");
+    }
+    assert_eq!(dns.health()[0].counters.failures, 3);
+    assert_eq!(log.with(&["WARN", "event=dns", "zone=zen", "result=servfail"]).len(), 1);
+    assert!(log.lines().iter().all(|line| !line.to_lowercase().contains(KEY)));
+}
+
+// case: D02
+#[tokio::test]
+async fn another_server_is_asked_once_about_an_error() {
+    let (first, second) = (NameServer::start().await, NameServer::start().await);
+    first.otherwise(Act::Code(ResponseCode::Refused));
+    second.on("spam.example.dbl", Act::records(["127.0.1.2"]));
+    second.on("x.spam.example.dbl", Act::Code(ResponseCode::ServFail));
+    let dns = dns(&[first.address(), second.address()]);
+    assert_eq!(ask(&dns, List::Dbl, domain("spam.example")).await.answer, listed(1, [2]));
+    let answered = ask(&dns, List::Dbl, domain("x.spam.example")).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::ServFail));
+    assert_eq!((first.total(), second.total()), (2, 2));
+}
+
+// case: D03
+#[tokio::test]
+async fn silence_costs_the_lifetime_and_no_more() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::Silence);
+    let dns = dns(&[server.address()]);
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
+    assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
+    let transports: Vec<_> = server.asked().iter().map(|asked| asked.transport).collect();
+    assert_eq!(transports, [Transport::Udp, Transport::Udp, Transport::Tcp]);
+}
+
+// case: D03
+#[tokio::test]
+async fn a_waiter_may_give_up_earlier() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::records(["127.0.0.2"]).after(ms(300)));
+    let dns = dns(&[server.address()]);
+    let mut ticket = dns.ask(List::Zen, ip("8.8.0.2"));
+    let (answered, time) = clock.run(ticket.wait(Instant::now() + ms(100))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
+    assert!(time <= ms(110), "{time:?}");
+    drop(ticket);
+    clock.pass(ms(250)).await;
+    let answered = dns.ask(List::Zen, ip("8.8.0.2")).ready().expect("remembered");
+    assert_eq!((answered.answer, answered.origin), (listed(0, [2]), Origin::Hit));
+}
+
+// case: D05
+#[tokio::test]
+async fn a_truncated_answer_is_fetched_over_tcp() {
+    let server = NameServer::start().await;
+    let many: Vec<_> = (2..=11).map(|code| [127, 0, 0, code].into()).collect();
+    server.on("2.0.8.8.zen", Act::Cut(Box::new(Act::Records(many, 60))));
+    let answered = ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2")).await;
+    assert_eq!(answered.answer, listed(0, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
+    let transports: Vec<_> = server.asked().iter().map(|asked| asked.transport).collect();
+    assert_eq!(transports, [Transport::Udp, Transport::Tcp]);
+}
+
+// case: D06
+#[tokio::test]
+async fn where_udp_is_lost_tcp_answers_within_the_lifetime() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    let records = Act::records(["127.0.0.2"]);
+    server.otherwise(Act::ByTransport(Box::new(Act::Silence), Box::new(records)));
+    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, listed(0, [2]));
+    assert!((ms(1_395)..=ms(1_800)).contains(&time), "{time:?}");
+}
+
+// case: D06
+#[tokio::test]
+async fn one_lost_packet_costs_one_try() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    let seen = std::sync::atomic::AtomicBool::new(false);
+    server.script(move |_| {
+        let first = !seen.swap(true, std::sync::atomic::Ordering::Relaxed);
+        first.then_some(Act::Silence)
+    });
+    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
+}
+
+// case: D07
+#[tokio::test]
+async fn an_answer_after_the_deadline_serves_the_next_session() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::records(["127.0.0.2"]).after(ms(2_500)));
+    let dns = dns(&[server.address()]);
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
+    assert!(time <= ms(1_810), "{time:?}");
+    clock.pass(ms(1_000)).await;
+    let answered = dns.ask(List::Zen, ip("8.8.0.2")).ready().expect("remembered");
+    assert_eq!((answered.answer, answered.origin), (listed(0, [2]), Origin::Hit));
+    assert_eq!(dns.health()[0].counters.late, 1);
+}
+
+#[tokio::test]
+async fn an_answer_to_the_first_try_counts_during_the_second() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::records(["127.0.0.2"]).after(ms(900)));
+    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, listed(0, [2]));
+    assert!(time <= ms(910), "{time:?}");
+}
+
+// case: D08
+#[tokio::test]
+async fn a_dead_server_is_asked_last_for_a_while() {
+    let clock = Clock::stop();
+    let (dead, alive) = (NameServer::start().await, NameServer::start().await);
+    dead.otherwise(Act::Silence);
+    let dns = dns(&[dead.address(), alive.address()]);
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
+    for n in 2..=5 {
+        let (_, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        assert!(time < ms(50), "{time:?}");
+    }
+    assert_eq!((dead.total(), alive.total()), (1, 5));
+    clock.jump(Duration::from_secs(30)).await;
+    clock.run(ask(&dns, List::Zen, ip("8.8.0.9"))).await;
+    assert_eq!(dead.total(), 2, "and then it gets its chance");
+}
+
+// case: D08
+#[tokio::test]
+async fn a_server_that_does_not_run_costs_no_time() {
+    let clock = Clock::stop();
+    let alive = NameServer::start().await;
+    let gone = NameServer::start().await.address();
+    clock.settle().await;
+    let (answered, time) = clock.run(ask(&dns(&[gone, alive.address()]), List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!(time < ms(50), "{time:?}");
+    let (answered, time) = clock.run(ask(&dns(&[gone]), List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Network));
+    assert!(time < ms(50), "{time:?}");
+}
+
+// case: D11
+#[tokio::test]
+async fn answers_to_other_questions_are_passed_over() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    let lie = || Box::new(Act::records(["127.0.0.2"]));
+    let wrong = [Act::WrongId(lie()), Act::WrongQuestion(lie()), Act::Octets(false, vec![0; 3])];
+    server.on("1.0.8.8.zen", Act::Several(wrong.clone().into()));
+    let truth = Act::NotFound(Some(60)).after(ms(50));
+    server.on("2.0.8.8.zen", Act::Several([&wrong[..], &[truth]].concat()));
+    let dns = dns(&[server.address()]);
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
+    assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
+    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+}
+
+// case: D11
+#[tokio::test]
+async fn a_datagram_from_elsewhere_is_not_an_answer() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::NotFound(Some(60)).after(ms(100)));
+    let dns = dns(&[server.address()]);
+    let mut ticket = dns.ask(List::Zen, ip("8.8.0.2"));
+    clock.settle().await;
+    let asked = server.asked().remove(0);
+    let mut lie = Message::response(asked.id, OpCode::Query);
+    let name = Name::from_ascii(&asked.full).expect("a name");
+    lie.add_query(Query::query(name.clone(), RecordType::A));
+    lie.add_answer(Record::from_rdata(name, 60, RData::A(A::new(127, 0, 0, 2))));
+    let lie = lie.to_vec().expect("a response");
+    let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    stranger.send_to(&lie, ("127.0.0.1", asked.port)).await.expect("to send");
+    let (answered, time) = clock.run(ticket.wait(Instant::now() + ms(1_800))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(95)..=ms(110)).contains(&time), "{time:?}");
+}
+
+// case: D12
+#[tokio::test]
+async fn garbage_is_trouble_in_time() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    for (n, act) in [
+        Act::ShortRecord,
+        Act::Octets(false, Vec::new()),
+        Act::Octets(true, Vec::new()),
+        Act::Octets(true, vec![0xff; 10]),
+        Act::Octets(true, vec![0xff; 2_000]),
+        Act::Octets(true, [&[0x81, 0x80, 0, 1, 0, 9, 0, 0, 0, 0][..], &[0xc0; 400]].concat()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.on(&format!("{n}.0.8.8.zen"), act);
+        let (answered, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        let Answer::Failed(trouble) = answered.answer else { panic!("{n}: {answered:?}") };
+        assert!(matches!(trouble, Trouble::Network | Trouble::Timeout), "{n}: {trouble:?}");
+        assert!(time <= ms(1_810), "{n}: {time:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_questions_are_under_way_than_allowed() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::NotFound(Some(60)).after(ms(100)));
+    let settings = Settings { queries: 2, waiting_queries: 3, ..settings(&[server.address()]) };
+    let dns = Dns::new(settings, Some(key()), Source::Resolver);
+    let mut tickets: Vec<_> = (0..8).map(|n| dns.ask(List::Zen, ip(&format!("8.8.0.{n}")))).collect();
+    let busy = |ticket: &mut gatepost::dns::Ticket| {
+        ticket.ready().is_some_and(|answered| answered.answer == Answer::Failed(Trouble::Busy))
+    };
+    assert_eq!(tickets.iter_mut().map(busy).collect::<Vec<_>>(), [vec![false; 5], vec![true; 3]].concat());
+    clock.settle().await;
+    assert_eq!(server.total(), 2);
+    clock.pass(ms(350)).await;
+    assert_eq!(server.total(), 5);
+    assert!(tickets[..5].iter_mut().all(|ticket| ticket.ready().is_some()));
+    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.1")).await.origin, Origin::Hit);
+}

@@ -1,0 +1,4 @@
+//! What several test programs share.
+#![allow(dead_code, unreachable_pub, reason = "each test program takes what it needs")]
+
+pub mod side;

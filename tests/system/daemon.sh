@@ -1,0 +1,76 @@
+#!/bin/bash
+# gatepost as a Unix process: what root's start leaves behind, and one clear line for each bad start.
+source "$(dirname "$0")/lib.sh"
+source "$here/dns.sh"
+
+# stops_with STATUS PATTERN [VARIABLE=VALUE...]: a start that fails by itself, at once, with one reason that
+# matches; `.` is any status but 0.  Neither key may be printed.
+stops_with() {
+    local wanted=$1 pattern=$2 settings=() setting out status; shift 2
+    for setting in "$@"; do settings+=("SPAMHAUS_DQS_$setting"); done
+    out=$(timeout 10 env -i PATH="$PATH" SPAMHAUS_DQS_ENV_FILE="$work/empty.env" SPAMHAUS_DQS_USER=nobody \
+        SPAMHAUS_DQS_API_KEY="$key" SPAMHAUS_DQS_LISTEN=inet:11999@127.0.0.1 \
+        SPAMHAUS_DQS_NAMESERVERS=127.0.0.1:5353 "${settings[@]}" "$gatepost" run 2>&1)
+    status=$?
+    printf '== %s\n%s\nstatus %s\n' "$*" "$out" "$status" >>"$work/log/starts.txt"
+    [ $status -ne 0 ] && [ $status -ne 124 ] || { echo "status $status: $out"; return 1; }
+    [ "$wanted" = . ] || [ $status -eq "$wanted" ] || { echo "status $status, not $wanted: $out"; return 1; }
+    grep -qiE -- "$pattern" <<<"$out" || { echo "nothing like $pattern in: $out"; return 1; }
+}
+
+# holds FIELD PATTERN: a line of /proc/PID/status.
+holds() { grep -E "^$1:" "/proc/$gatepost_pid/status" | grep -qE "$2" || { grep -E "^$1:" "/proc/$gatepost_pid/status"; return 1; }; }
+
+no_key_in() { ! tr '\0' '\n' <"/proc/$gatepost_pid/$1" | grep -qi -- "$key"; }
+
+start_dns
+: >"$work/empty.env"
+
+start_gatepost root
+uid=$(id -u nobody) gid=$(id -g nobody)
+check "started as root it runs as its account" holds Uid "\s$uid\s+$uid\s+$uid\s+$uid$"
+check "and as its group" holds Gid "\s$gid\s+$gid\s+$gid\s+$gid$"
+check "without other groups" holds Groups "^Groups:\s*($gid)?\s*$"
+for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+    check "without capabilities ($set)" holds $set "\s0+$"
+done
+check "and can gain none" holds NoNewPrivs "\s1$"
+check "the key is not on the command line" no_key_in cmdline
+check "nor in the environment" no_key_in environ
+check "the port in use is named" stops_with . "11332" LISTEN=inet:11332@127.0.0.1
+check "a socket that answers is not taken over" stops_with . "milter.sock" "LISTEN=unix:$work/run/milter.sock"
+check "and still answers" test -S "$work/run/milter.sock"
+stop_gatepost root
+check "its socket is gone with it" test ! -e "$work/run/milter.sock"
+
+start_gatepost killed
+kill -KILL "$gatepost_pid"; wait "$gatepost_pid" 2>/dev/null
+check "a killed daemon leaves its socket" test -S "$work/run/milter.sock"
+start_gatepost again
+ok "the next start takes over a socket that nobody answers"
+stop_gatepost again
+
+start_gatepost interrupt
+kill -INT "$gatepost_pid"
+check "SIGINT ends it" await 10 gone "$gatepost_pid"
+wait "$gatepost_pid"
+check "with status 0" test $? -eq 0
+
+echo precious >"$work/run/file"
+check "a path that is no socket is refused" stops_with . "$work/run/file" "LISTEN=unix:$work/run/file"
+check "and left alone" grep -qx precious "$work/run/file"
+check "an unknown account is named, with the remedy" stops_with 78 "no-such-account" USER=no-such-account
+check "a missing key is named" stops_with 78 "API_KEY" API_KEY=
+for bad in REPLACE_ME_WITH_YOUR_DQS_KEY your_DQS_key a.b "two words" \
+    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do
+    check "a key that cannot be one is refused (${bad:0:14})" stops_with 78 "API_KEY" "API_KEY=$bad"
+done
+check "a bad network is named" stops_with 78 "bogus" "IP_WHITELIST=8.8.0.2, bogus"
+check "a bad number is named" stops_with 78 "CACHE_MAX" CACHE_MAX=-1
+check "an empty set of codes by accident is refused" stops_with 78 "ZEN_REJECT_CODES" "ZEN_REJECT_CODES=2;3"
+check "a bad stage is named" stops_with 78 "ENFORCE_STAGE" ENFORCE_STAGE=later
+check "all problems come in one run" stops_with 78 "CACHE_MAX" CACHE_MAX=abc ZEN_REJECT_CODES=300
+check "the second of them too" grep -q "ZEN_REJECT_CODES" <(tail -4 "$work/log/starts.txt")
+check "an unknown variable is named" stops_with 78 "NO_SUCH_THING" NO_SUCH_THING=1
+hunt_for_key
+exit 0

@@ -1,0 +1,339 @@
+#!/usr/bin/python3
+"""Plays SMTP conversations from a text file against a mail server, and checks what comes back.
+
+A file begins with the settings of the daemon under test, then come the cases:
+
+    set ENFORCE_STAGE=mail             SPAMHAUS_DQS_ENFORCE_STAGE=mail for this file
+    case a {list} listing is refused   a title; {names} come from the lines `each`
+    each code=2 list=SBL               one run of the case per line
+    only postfix                       the case makes sense with this mail server alone
+    client 8.8.2.{code} login=alice    connect as this client: by XCLIENT with Postfix, from an address
+                                       of this machine with Sendmail; `local` is the plain connection
+    > MAIL FROM:<u@clean.example>      what the client says; \\xNN is a byte
+    >+ RSET                            the same, held back and sent together with the next line
+    < 250                              a line of the reply begins so
+    <= 554 5.7.1 whole text            the reply is this one line; `<postfix`, `<=sendmail` for one server
+    deliver u@clean.example            a whole mail, which must arrive in the sink
+    message                            the mail itself after DATA; `delivered` awaits it in the sink
+    log action=reject list=SBL         a line event=verdict of this case has these values (codes in any order)
+    nolog action=reject                none has
+    asked 2.2.8.8 zen / unasked ...    the name server was asked this since the case began, or was not
+    within 3                           seconds since `client`, at most
+    setting API_KEY={key2}             the env file now says only this;   reload    SIGHUP
+    terminate / exited                 SIGTERM, listener gone / process gone
+
+Sendmail puts "<address>... " between code and text of a refusal; it is taken out before comparing.
+Exit status: 0 all cases passed, 1 some failed.
+"""
+import argparse
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+import time
+import uuid
+
+PATIENCE = 15.0
+
+
+class Failure(Exception):
+    """What was expected and what came instead."""
+
+
+def parse(path):
+    """The settings of a file and its cases: (title, rows of values, only for, [(line number, verb, rest)])."""
+    settings, cases = [], []
+    for number, line in enumerate(open(path, encoding="utf-8"), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        verb, _, rest = line.partition(" ")
+        if verb == "set":
+            settings.append(rest)
+        elif verb == "case":
+            cases.append((rest, [], [], []))
+        elif verb == "each":
+            cases[-1][1].append(dict(word.split("=", 1) for word in shlex.split(rest)))
+        elif verb == "only":
+            cases[-1][2].append(rest)
+        else:
+            cases[-1][3].append((number, verb, rest))
+    return settings, cases
+
+
+def fields(line):
+    """The key=value pairs of a log line."""
+    pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)', line)
+    return {name: value[1:-1].replace('\\"', '"') if value.startswith('"') else value for name, value in pairs}
+
+
+def until(seconds, condition, what):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(what() if callable(what) else what)
+        time.sleep(0.02)
+
+
+class Case:
+    """One conversation: a connection, its place in the daemon's log, the mails it sent."""
+
+    def __init__(self, options, values):
+        self.options, self.values = options, values
+        self.socket, self.file, self.held, self.mail = None, None, b"", None
+        self.log_start = self.size(options.log)
+        self.query_start = self.size(options.queries)
+        self.began = time.monotonic()
+
+    @staticmethod
+    def size(path):
+        return os.path.getsize(path) if path and os.path.exists(path) else 0
+
+    @staticmethod
+    def since(path, start):
+        with open(path, "rb") as file:
+            file.seek(start)
+            return file.read().decode("utf-8", "replace")
+
+    def note(self, mark, data):
+        with open(self.options.transcript, "ab") as file:
+            file.write(mark + data.rstrip(b"\r\n") + b"\n")
+
+    def close(self):
+        if self.socket:
+            self.file.close()
+            self.socket.close()
+
+    # Speaking and listening
+
+    def send(self, data):
+        self.note(b"> ", data)
+        self.socket.sendall(data)
+
+    def reply(self):
+        lines = []
+        while True:
+            line = self.file.readline()
+            if not line:
+                raise Failure("the server closed the connection" + (f" after {lines}" if lines else ""))
+            self.note(b"< ", line)
+            line = line.decode("utf-8", "replace").rstrip("\r\n")
+            if self.options.mta == "sendmail":
+                line = re.sub(r"^([45]\d\d[ -]\d\.\d+\.\d+) .*?@.*?\.\.\. ", r"\1 ", line)
+            lines.append(line)
+            if line[3:4] != "-":
+                return lines
+
+    def expect(self, wanted, whole=False):
+        lines = self.reply()
+        if whole:
+            good = lines == [wanted]
+        else:
+            good = any((line[:3] + " " + line[4:]).startswith(wanted) for line in lines)
+        if not good:
+            raise Failure(f"expected {wanted!r}, got {' / '.join(lines)!r}")
+
+    def exchange(self, line, wanted):
+        self.send(line.encode() + b"\r\n")
+        self.expect(wanted)
+
+    # Verbs
+
+    def client(self, rest):
+        address, *attributes = rest.split()
+        attributes = dict(word.split("=", 1) for word in attributes)
+        self.began = time.monotonic()
+        host, source = "127.0.0.1", None
+        if self.options.mta == "sendmail" and address != "local":
+            source = (address, 0)
+            host = "::1" if ":" in address else host
+        self.socket = socket.create_connection((host, self.options.port), PATIENCE, source)
+        self.file = self.socket.makefile("rb")
+        if self.options.mta == "postfix" and address != "local":
+            self.expect("220")
+            self.exchange("EHLO proxy.test.example", "250")
+            words = {"NAME": "[UNAVAILABLE]", "ADDR": ("IPV6:" if ":" in address else "") + address}
+            words.update({name.upper(): value for name, value in attributes.items()})
+            self.send(("XCLIENT " + " ".join(f"{name}={value}" for name, value in words.items())).encode() + b"\r\n")
+
+    def say(self, rest, flush=True):
+        data = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda found: bytes.fromhex(found[1].decode()), rest.encode())
+        self.held += data + b"\r\n"
+        if flush:
+            data, self.held = self.held, b""
+            self.send(data)
+
+    def message(self):
+        self.mail = uuid.uuid4().hex
+        self.send(f"From: <u@clean.example>\r\nTo: <u@example.org>\r\nSubject: test\r\nMessage-ID: <{self.mail}@clean.example>"
+                  f"\r\n\r\nA test.\r\n.\r\n".encode())
+
+    def delivered(self):
+        def arrived():
+            for name in os.listdir(self.options.sink):
+                with open(os.path.join(self.options.sink, name), "rb") as file:
+                    if self.mail.encode() in file.read():
+                        return True
+            return False
+        until(PATIENCE, arrived, "the mail never reached the sink")
+
+    def deliver(self, sender):
+        self.exchange(f"MAIL FROM:<{sender}>", "250")
+        self.exchange("RCPT TO:<u@example.org>", "250")
+        self.exchange("DATA", "354")
+        self.message()
+        self.expect("250")
+        self.delivered()
+
+    def verdicts(self):
+        return [fields(line) for line in self.since(self.options.log, self.log_start).splitlines() if "event=" in line]
+
+    @staticmethod
+    def matches(line, wanted):
+        return all(sorted(line.get(name, "").split(",")) == sorted(value.split(",")) for name, value in wanted.items())
+
+    def log(self, rest):
+        wanted = {"event": "verdict", **fields(rest)}
+        until(2, lambda: any(self.matches(line, wanted) for line in self.verdicts()),
+              lambda: f"no log line with {rest}; there is: "
+                      + "; ".join(" ".join(f"{n}={v}" for n, v in line.items())
+                                  for line in self.verdicts() if line["event"] == "verdict"))
+
+    def nolog(self, rest):
+        wanted = {"event": "verdict", **fields(rest)}
+        for line in self.verdicts():
+            if self.matches(line, wanted):
+                raise Failure(f"a log line with {rest}: {line}")
+
+    def was_asked(self, rest):
+        subject, zone = rest.split()
+        name = rf"\s{re.escape(subject)}\.[a-z0-9]{{26}}\.{zone}\.dq\.spamhaus\.net\s"
+        return re.search(name, self.since(self.options.queries, self.query_start), re.I)
+
+    def reload(self):
+        start = self.size(self.options.log)
+        os.kill(self.options.pid, signal.SIGHUP)
+        until(5, lambda: "event=reload" in self.since(self.options.log, start), "no log line event=reload within 5 s")
+
+    def terminate(self):
+        os.kill(self.options.pid, signal.SIGTERM)
+
+        # Looks without connecting, which a listener that is merely not served would take for ever.
+        def closed():
+            with open("/proc/net/tcp", encoding="ascii") as table:
+                rows = [row.split() for row in table.readlines()[1:]]
+            return not any(row[3] == "0A" and int(row[1].split(":")[1], 16) == self.options.milter_port for row in rows)
+        until(5, closed, "still listens 5 s after SIGTERM")
+
+    def is_gone(self):
+        try:
+            with open(f"/proc/{self.options.pid}/stat", encoding="ascii") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    def setting(self, rest):
+        with open(self.options.env_file, "w", encoding="utf-8") as file:
+            file.write(f"SPAMHAUS_DQS_{rest}\n")
+
+    def run(self, verb, rest):
+        other = {"postfix": "sendmail", "sendmail": "postfix"}[self.options.mta]
+        if verb.startswith("<"):
+            if not verb.endswith(other):
+                self.expect(rest, whole=verb.startswith("<="))
+        elif verb in (">", ">+"):
+            self.say(rest, flush=verb == ">")
+        elif verb in ("client", "deliver", "log", "nolog", "setting"):
+            getattr(self, verb)(rest)
+        elif verb in ("message", "delivered", "reload", "terminate"):
+            getattr(self, verb)()
+        elif verb == "asked":
+            until(2, lambda: self.was_asked(rest), f"the name server was not asked for {rest}")
+        elif verb == "unasked":
+            if self.was_asked(rest):
+                raise Failure(f"the name server was asked for {rest}")
+        elif verb == "within":
+            taken = time.monotonic() - self.began
+            if taken > float(rest):
+                raise Failure(f"took {taken:.2f} s, more than {rest} s")
+        elif verb == "exited":
+            until(10, self.is_gone, "the daemon is still there")
+        else:
+            raise Failure(f"unknown verb {verb}")
+
+    def play(self, lines):
+        try:
+            for number, verb, rest in lines:
+                for name, value in self.values.items():
+                    rest = rest.replace("{" + name + "}", value)
+                try:
+                    self.run(verb, rest)
+                except (Failure, OSError) as error:
+                    raise Failure(f"line {number}: {verb} {rest}: {error}") from error
+        finally:
+            self.close()
+
+
+def play(options):
+    failed = 0
+    name = os.path.basename(options.file).removesuffix(".txt")
+    _, cases = parse(options.file)
+    for title, rows, only, lines in cases:
+        if only and options.mta not in only:
+            continue
+        for row in rows or [{}]:
+            values = {**row, "key": options.key, "key2": options.key2}
+            shown = f"{options.suite}: {name}: {title}"
+            for word, value in row.items():
+                shown = shown.replace("{" + word + "}", value)
+            shown += f" (port {options.port})"
+            with open(options.transcript, "ab") as file:
+                file.write(f"\n== {shown}\n".encode())
+            try:
+                Case(options, values).play(lines)
+                print(f"ok {shown}", flush=True)
+            except Failure as failure:
+                failed += 1
+                print(f"FAIL {shown}\n    {failure}", flush=True)
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    settings = commands.add_parser("settings", help="print the settings of a file, one NAME=VALUE a line")
+    clients = commands.add_parser("clients", help="print every client address of the files")
+    clients.add_argument("file", nargs="+")
+    player = commands.add_parser("play")
+    player.add_argument("--mta", choices=("postfix", "sendmail"), required=True)
+    player.add_argument("--port", type=int, required=True)
+    player.add_argument("--milter-port", type=int, default=11332)
+    player.add_argument("--pid", type=int, required=True)
+    for name in ("sink", "suite", "log", "queries", "env-file", "key", "key2", "transcript"):
+        player.add_argument("--" + name, required=True)
+    for one in (settings, player):
+        one.add_argument("file")
+    options = parser.parse_args()
+    if options.command == "settings":
+        for setting in parse(options.file)[0]:
+            print(setting)
+        return 0
+    if options.command == "clients":
+        found = set()
+        for path in options.file:
+            for _, rows, _, lines in parse(path)[1]:
+                for row in rows or [{}]:
+                    for _, verb, rest in lines:
+                        if verb == "client":
+                            for word, value in row.items():
+                                rest = rest.replace("{" + word + "}", value)
+                            found.add(rest.split()[0])
+        print("\n".join(sorted(found - {"local"})))
+        return 0
+    return play(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
