@@ -127,9 +127,7 @@ fn play() -> Result<bool, StartError> {
     if let Some(account) = &account {
         daemon.become_account(account)?;
     }
-    let listens: Vec<Listen> = daemon.listens().collect();
-    let Some(Listen::Inet { port, .. }) = listens.first() else { return Ok(false) };
-    let port = *port;
+    let Some(&Listen::Inet { port, .. }) = daemon.listens().next() else { return Ok(false) };
     println!("The daemon listens on inet:{port}@127.0.0.1 and knows a built-in zone. A mail server says:\n");
     daemon.run_during(async move {
         let mut as_planned = true;

@@ -10,7 +10,7 @@ use super::choice::{WithoutKey, Word as _};
 use super::env::{self, ENV_FILE, Values};
 use super::report::{Naming, Report};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
-use super::text::{WORLD, open_mode, read};
+use super::text::{Missing, WORLD, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
 use crate::dns::Key;
@@ -102,18 +102,23 @@ impl Config {
         let mut files = Vec::new();
 
         let named = sources.overrides.config.clone();
-        let path = named.clone().unwrap_or_else(|| sources.default_config.clone());
+        let missing = if named.is_some() { Missing::Wrong } else { Missing::Normal };
+        let path = named.unwrap_or_else(|| sources.default_config.clone());
         report.begin(path.clone());
-        if let Some(text) = read(&path, named.is_some(), "", &mut report) {
+        if let Some(text) = read(&path, missing, "", &mut report) {
             let values = file::from_toml(&path, &text.text, &mut report);
             layers.push(Layer { naming: Naming::Toml, values, lapses: Vec::new(), file: Some(text.mode) });
             files.push(path);
         }
 
-        let named = sources.overrides.env_file.clone().or_else(|| sources.variable(ENV_FILE));
-        let path = named.clone().unwrap_or_else(|| sources.default_env_file.clone());
+        let (missing, named) = match (&sources.overrides.env_file, sources.variable(ENV_FILE)) {
+            (Some(path), _) => (Missing::Wrong, Some(path.clone())),
+            (None, Some(path)) => (Missing::Told, Some(path)),
+            (None, None) => (Missing::Normal, None),
+        };
+        let path = named.unwrap_or_else(|| sources.default_env_file.clone());
         report.begin(path.clone());
-        if let Some(text) = read(&path, named.is_some(), "", &mut report) {
+        if let Some(text) = read(&path, missing, "", &mut report) {
             let (values, lapses) = env::from_file(&path, &text.text, &mut report);
             layers.push(Layer { naming: Naming::Environment, values, lapses, file: Some(text.mode) });
             files.push(path);
@@ -238,12 +243,12 @@ impl Draft {
     fn find_key(&mut self, credentials: Option<&Path>) {
         let credential = credentials.map(|directory| directory.join(CREDENTIAL));
         if let Some(path) = credential.filter(|path| !matches!(path.try_exists(), Ok(false))) {
-            if let Some(text) = read(&path, true, CREDENTIAL, &mut self.report) {
+            if let Some(text) = read(&path, Missing::Wrong, CREDENTIAL, &mut self.report) {
                 self.take_key(&text.text, CREDENTIAL.to_owned(), Place::Credential(path));
             }
         } else if let Some(path) = self.config.key_file.clone() {
             let name = name_at("API_KEY_FILE", &self.places[index_of("API_KEY_FILE")]);
-            let Some(text) = read(&path, true, &name, &mut self.report) else { return };
+            let Some(text) = read(&path, Missing::Wrong, &name, &mut self.report) else { return };
             if let Some(fault) = open_mode(&path, text.mode) {
                 self.report.notice(Place::file(&path), "", fault);
             }

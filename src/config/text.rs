@@ -33,8 +33,19 @@ pub(super) struct Text {
     pub(super) mode: u32,
 }
 
-/// Reads a file. A file that is not there is no problem unless somebody named it.
-pub(super) fn read(path: &Path, named: bool, setting: &str, report: &mut Report) -> Option<Text> {
+/// What it means that a file is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Nothing: nobody named it.
+    Normal,
+    /// A notice: the Python milter goes on without it, too.
+    Told,
+    /// An error: somebody named it.
+    Wrong,
+}
+
+/// Reads a file.
+pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Report) -> Option<Text> {
     let mut octets = Zeroizing::new(Vec::new());
     let opened = File::open(path).and_then(|file| {
         let mode = file.metadata()?.permissions().mode();
@@ -54,7 +65,14 @@ pub(super) fn read(path: &Path, named: bool, setting: &str, report: &mut Report)
                 return None;
             }
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && missing != Missing::Wrong => {
+            if missing == Missing::Told {
+                let fault =
+                    Fault::new("there is no such file, nothing is read from it", remedy(&error, path));
+                report.notice(Place::file(path), setting, fault);
+            }
+            return None;
+        }
         Err(error) => Fault::new(format!("the file cannot be read: {}", plain(&error)), remedy(&error, path)),
     };
     report.error(Place::file(path), setting, fault);

@@ -58,7 +58,7 @@ impl Daemon {
     }
 
     /// Where it listens, with ports that the system chose.
-    pub fn listens(&self) -> impl Iterator<Item = Listen> + '_ {
+    pub fn listens(&self) -> impl Iterator<Item = &Listen> + '_ {
         self.sockets.iter().map(Socket::listen)
     }
 
@@ -69,7 +69,7 @@ impl Daemon {
     /// [`PrivilegeError`]; the process must not go on then.
     pub fn become_account(&self, account: &Account) -> Result<(), StartError> {
         for socket in &self.sockets {
-            socket.hand_to(Some(account.uid()), Some(account.gid()))?;
+            socket.hand_to(account.uid())?;
         }
         privileges::drop_to(account)?;
         Ok(())

@@ -66,10 +66,6 @@ impl Account {
     pub(super) fn uid(&self) -> u32 {
         self.uid.as_raw()
     }
-
-    pub(super) fn gid(&self) -> u32 {
-        self.gid.as_raw()
-    }
 }
 
 /// What every start does, as root or not: no core dumps, no attaching debugger, no new privileges.

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Daemon, StartError, privileges};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
+use crate::server::Socket;
 
 /// Reads the configuration anew.
 pub type Reload = Box<dyn FnMut() -> Result<Config, Problems> + Send>;
@@ -63,7 +64,7 @@ impl Daemon {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let probes = tokio::spawn(Arc::clone(&self.dns).watch());
-        let listens: Vec<String> = self.listens().map(|listen| listen.to_string()).collect();
+        let listens: Vec<String> = self.listens().map(ToString::to_string).collect();
         tracing::info!(
             event = "ready",
             version = env!("CARGO_PKG_VERSION"),
@@ -84,7 +85,13 @@ impl Daemon {
                 () = either(&mut terminate, &mut interrupt) => {
                     tracing::info!(event = "draining", open = self.server.tally().open);
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                    // A second signal ends what is still open.
+                    if self.server.is_draining() {
+                        probes.abort();
+                        return Ok(());
+                    }
                     self.server.drain();
+                    self.sockets.iter().for_each(Socket::close);
                 }
             }
         }

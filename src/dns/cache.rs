@@ -42,7 +42,7 @@ pub(super) struct Cache {
 
 struct Shard {
     /// Bounded by hand: the crate's own bound would be allocated at once.
-    entries: LruCache<Topic, Entry>,
+    entries: LruCache<Topic, Entry, RandomState>,
     limit: usize,
     flights: HashMap<Topic, Arc<Flight>>,
 }
@@ -79,10 +79,15 @@ pub(super) enum Found {
 
 impl Cache {
     pub(super) fn new(limit: usize) -> Self {
+        let random = RandomState::new();
         let shards = std::array::from_fn(|_| {
-            Mutex::new(Shard { entries: LruCache::unbounded(), limit: 0, flights: HashMap::new() })
+            Mutex::new(Shard {
+                entries: LruCache::unbounded_with_hasher(random.clone()),
+                limit: 0,
+                flights: HashMap::with_hasher(random.clone()),
+            })
         });
-        let cache = Self { random: RandomState::new(), active: AtomicUsize::new(1), shards };
+        let cache = Self { random, active: AtomicUsize::new(1), shards };
         cache.resize(limit);
         cache
     }
@@ -185,7 +190,7 @@ impl Cache {
         self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
     }
 
-    /// Changes how many answers are remembered; the latest used ones stay.
+    /// Changes how many answers are remembered; by and large the latest used ones stay.
     pub(super) fn resize(&self, limit: usize) {
         let mut shards = self.shards.each_ref().map(lock);
         let mut flights = Vec::new();
@@ -193,7 +198,8 @@ impl Cache {
         for shard in &mut shards {
             flights.extend(shard.flights.drain());
             while let Some(entry) = shard.entries.pop_lru() {
-                entries.push(entry);
+                // How many of its shard are younger.
+                entries.push((shard.entries.len(), entry));
             }
         }
         let active = (limit / PER_SHARD).clamp(1, SHARDS);
@@ -202,26 +208,27 @@ impl Cache {
             shard.limit = if n < active { limit / active + usize::from(n < limit % active) } else { 0 };
         }
         for (topic, flight) in flights {
-            shards[self.index(&topic)].flights.insert(topic, flight);
+            shards[self.index(self.random.hash_one(&topic))].flights.insert(topic, flight);
         }
-        for (topic, entry) in entries {
-            let shard = &mut shards[self.index(&topic)];
+        entries.sort_by_key(|(younger, _)| std::cmp::Reverse(*younger));
+        for (_, (topic, entry)) in entries {
+            let shard = &mut shards[self.index(self.random.hash_one(&topic))];
             shard.entries.put(topic, entry);
             shard.shrink();
         }
     }
 
-    fn index(&self, topic: &Topic) -> usize {
-        let hash = self.random.hash_one(topic);
+    fn index(&self, hash: u64) -> usize {
         usize::try_from(hash % (self.active.load(Ordering::Acquire) as u64)).unwrap_or(0)
     }
 
     fn shard(&self, topic: &Topic) -> MutexGuard<'_, Shard> {
+        let hash = self.random.hash_one(topic);
         loop {
-            let index = self.index(topic);
+            let index = self.index(hash);
             let shard = lock(&self.shards[index]);
             // A change of size needs all locks: while we hold one, this cannot change any more.
-            if self.index(topic) == index {
+            if self.index(hash) == index {
                 return shard;
             }
         }

@@ -12,28 +12,26 @@ mod cache;
 mod exchange;
 mod flight;
 mod key;
+mod landing;
 mod probe;
 mod question;
 mod repeat;
 mod servers;
+mod settings;
 mod zone;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use crate::limits::Limits;
-use crate::smtp::Domain;
 use crate::verdict::{List, Origin, Trouble};
-use cache::{Cache, Found, Topic};
+use cache::{Cache, Found};
 use exchange::Sockets;
-use flight::Flight;
+use landing::{Landing, Place, Queued};
 use question::{Question, room};
 use servers::{Round, Servers};
 use zone::{Zone, count};
@@ -42,74 +40,8 @@ pub use answer::{Answer, Answered, classify, read};
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
 pub use question::Subject;
+pub use settings::{Answers, Settings, Source};
 pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};
-
-/// How long after the lifetime an answer is still welcome, for the cache: by then the same client
-/// usually has come back.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// How and whom to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The name servers, in the order in which they are asked.
-    pub servers: Vec<SocketAddr>,
-    /// What follows key and list in a queried name; `dq.spamhaus.net`.
-    pub zone_base: Domain,
-    /// The longest time for one answer, all tries together.
-    pub lifetime: Duration,
-    /// The longest time before another try is made.
-    pub per_try: Duration,
-    /// Answers remembered at most; 0 for none.
-    pub cache_max: usize,
-    /// The longest time to remember a listing.
-    pub ttl_listed: Duration,
-    /// The longest time to remember that there is no listing.
-    pub ttl_unlisted: Duration,
-    /// Whether the time to live of an answer counts; if not, the two times above are used as they stand.
-    pub honor_ttl: bool,
-    /// The time between two routine probes of a list; zero for none.
-    pub probe_interval: Duration,
-    /// Questions on the wire at once.
-    pub queries: usize,
-    /// Questions that may wait for that.
-    pub waiting_queries: usize,
-}
-
-impl Default for Settings {
-    /// A name server on this host, and the figures of the Python milter.
-    fn default() -> Self {
-        let limits = Limits::default();
-        Self {
-            servers: vec![([127, 0, 0, 1], 53).into(), ([0, 0, 0, 0, 0, 0, 0, 1], 53).into()],
-            zone_base: Domain::from_setting("dq.spamhaus.net").expect("a legal name"),
-            lifetime: Duration::from_millis(1_800),
-            per_try: Duration::from_millis(700),
-            cache_max: 20_000,
-            ttl_listed: Duration::from_mins(10),
-            ttl_unlisted: Duration::from_mins(5),
-            honor_ttl: true,
-            probe_interval: Duration::from_mins(15),
-            queries: limits.queries,
-            waiting_queries: limits.waiting_queries,
-        }
-    }
-}
-
-/// Where answers come from.
-#[derive(Clone)]
-pub enum Source {
-    /// Name servers.
-    Resolver,
-    /// A table in memory, for the demonstration and for tests. Needs no key and is not probed.
-    Table(Arc<dyn Answers>),
-}
-
-/// A table of answers.
-pub trait Answers: Send + Sync {
-    /// The A records of a name, which is the queried one without key and zone base, such as
-    /// `2.0.0.127.zen`. None: not listed.
-    fn answer(&self, name: &str) -> Vec<Ipv4Addr>;
-}
 
 /// The time to live of what a [table](Answers) says, in seconds: that of the real lists.
 const TABLE_TTL: u32 = 60;
@@ -240,7 +172,10 @@ impl Dns {
         let (cache_max, moved) = (settings.cache_max, before.settings.zone_base != settings.zone_base);
         let other_servers = before.settings.servers != settings.servers;
         self.live.store(Live::new(settings));
-        if before.settings.probe_interval != self.live.load().settings.probe_interval {
+        let now = self.live.load();
+        if before.settings.probe_interval != now.settings.probe_interval
+            || before.settings.lists != now.settings.lists
+        {
             self.zones.iter().for_each(|zone| zone.changed.notify_one());
         }
         if before.settings.cache_max != cache_max {
@@ -255,9 +190,11 @@ impl Dns {
         }
     }
 
-    /// How each list does, in the order of [`List::ALL`].
+    /// How each list in use does, in the order of [`List::ALL`].
     pub fn health(&self) -> Vec<ZoneHealth> {
-        self.zones.iter().map(Zone::health).collect()
+        let live = self.live.load();
+        let in_use = self.zones.iter().filter(|zone| live.settings.lists.contains(&zone.list));
+        in_use.map(Zone::health).collect()
     }
 
     /// Forgets all answers.
@@ -311,8 +248,8 @@ impl Dns {
 
     /// Asks name servers past cache, breaker and queue; `None` without a key.
     async fn ask_directly(&self, list: List, subject: &Subject) -> Option<Answer> {
-        let key = self.key.load_full()?;
         let generation = self.generation.load(Ordering::Acquire);
+        let key = self.key.load_full()?;
         let live = self.live.load_full();
         let question = self.question(&live, list, subject, &key)?;
         let deadline = Instant::now() + live.settings.lifetime;
@@ -322,123 +259,5 @@ impl Dns {
             Err(trouble) => Answer::Failed(trouble),
         };
         (generation == self.generation.load(Ordering::Acquire)).then_some(answer)
-    }
-}
-
-/// Where a question stands.
-enum Place {
-    None,
-    Queue(Queued),
-    Wire(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit),
-}
-
-/// A place in the queue, given up when dropped.
-struct Queued {
-    queue: Arc<AtomicUsize>,
-    ahead: usize,
-}
-
-impl Queued {
-    fn new(queue: &Arc<AtomicUsize>) -> Self {
-        Self { queue: Arc::clone(queue), ahead: queue.fetch_add(1, Ordering::AcqRel) }
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.queue.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// The duty to land a flight, whatever happens: a task that panics or dies with its runtime must
-/// not leave others waiting.
-struct Landing {
-    dns: Arc<Dns>,
-    topic: Topic,
-    flight: Arc<Flight>,
-    generation: u64,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.dns.cache.land(&self.topic, &self.flight, Answer::Failed(Trouble::Network));
-    }
-}
-
-impl Landing {
-    fn land(&self, answer: Answer) {
-        self.dns.cache.land(&self.topic, &self.flight, answer);
-    }
-
-    async fn fly(self, live: Arc<Live>, key: Arc<Key>, place: Place, start: Instant) {
-        let dns = &self.dns;
-        let (list, subject) = &self.topic;
-        let deadline = start + live.settings.lifetime;
-        let _place = match place {
-            Place::Queue(queued) => {
-                let permit = timeout_at(deadline, Arc::clone(&live.places).acquire_owned()).await;
-                drop(queued);
-                let Ok(Ok(permit)) = permit else { return self.land(Answer::Failed(Trouble::Busy)) };
-                Place::Wire(permit)
-            }
-            place => place,
-        };
-        let Some(question) = dns.question(&live, *list, subject, &key) else {
-            return self.land(Answer::Failed(Trouble::Network));
-        };
-        let round = Round { servers: &live.servers, sockets: &dns.sockets, question: &question };
-        let mut in_time = true;
-        let result = round
-            .run(deadline, deadline + GRACE, |trouble| {
-                in_time = false;
-                self.fail(trouble, &live.settings);
-            })
-            .await;
-        match result {
-            Ok(reply) => self.take(&reply.records, reply.ttl, &live.settings, in_time),
-            Err(trouble) if in_time => self.fail(trouble, &live.settings),
-            Err(_) => {}
-        }
-        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let result = self.flight.said().map_or("none", Answer::name);
-        tracing::debug!(event = "dns", zone = list.name(), %subject, result, ms, in_time, "question answered");
-    }
-
-    /// Ends the flight with what a list said. One that comes too late is for the cache only.
-    fn take(&self, records: &[Ipv4Addr], ttl: Option<u32>, settings: &Settings, in_time: bool) {
-        let (list, subject) = &self.topic;
-        let zone = self.dns.zone(*list);
-        let answer = classify(*list, records);
-        if in_time || !matches!(answer, Answer::Failed(_)) {
-            self.store(answer, ttl, settings);
-        }
-        if in_time {
-            self.learn(answer);
-        } else {
-            count(&zone.counts.late);
-        }
-        zone.tell(answer, subject);
-        zone.tell_strange(answer::unknown(*list, records));
-        self.land(answer);
-    }
-
-    /// Ends the flight without an answer.
-    fn fail(&self, trouble: Trouble, settings: &Settings) {
-        let (list, subject) = &self.topic;
-        let answer = Answer::Failed(trouble);
-        self.store(answer, None, settings);
-        self.learn(answer);
-        self.dns.zone(*list).tell(answer, subject);
-        self.land(answer);
-    }
-
-    fn store(&self, answer: Answer, ttl: Option<u32>, settings: &Settings) {
-        self.dns.cache.store(&self.topic, answer, ttl, self.generation, settings);
-    }
-
-    fn learn(&self, answer: Answer) {
-        if self.generation == self.dns.generation.load(Ordering::Acquire) {
-            self.dns.zone(self.topic.0).learn(answer);
-        }
     }
 }

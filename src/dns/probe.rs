@@ -31,7 +31,7 @@ fn address(last: u8) -> Subject {
 }
 
 impl Dns {
-    /// Probes all lists: now, every `probe_interval`, after a new key, and to close breakers. Runs until
+    /// Probes the lists in use: now, every `probe_interval`, after a new key, and to close breakers. Runs until
     /// dropped. One per process.
     pub async fn watch(self: Arc<Self>) {
         if let Source::Table(_) = self.source {
@@ -45,8 +45,10 @@ impl Dns {
         let zone = self.zone(list);
         let mut routine = Instant::now();
         loop {
-            let interval = self.live.load().settings.probe_interval;
+            let live = self.live.load_full();
+            let interval = live.settings.probe_interval;
             let due = match zone.state() {
+                _ if !live.settings.lists.contains(&list) => None,
                 State::Open { until, .. } => Some(until),
                 State::Trial { .. } => Some(Instant::now() + Duration::from_secs(1)),
                 State::Closed => (!interval.is_zero()).then_some(routine),

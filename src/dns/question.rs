@@ -167,3 +167,76 @@ fn push(octets: &mut Vec<u8>, label: &[u8]) {
     octets.push(u8::try_from(label.len()).unwrap_or(63) & 63);
     octets.extend_from_slice(label);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Domain {
+        Domain::from_setting("dq.spamhaus.net").expect("a domain")
+    }
+
+    fn question(subject: &Subject) -> Question {
+        let key = Key::new("ABC").expect("a key");
+        Question::new(0x1234, subject, &key, List::Dbl, &base()).expect("a question")
+    }
+
+    fn subject(name: &str) -> Subject {
+        Subject::Domain(Domain::from_setting(name).expect("a domain"))
+    }
+
+    #[test]
+    fn a_question_is_made_of_labels_to_the_octet() {
+        let expected = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\x01\
+            \x04spam\x07example\x03ABC\x03dbl\x02dq\x08spamhaus\x03net\0\0\x01\0\x01\
+            \0\0\x29\x04\xd0\0\0\0\0\0\0";
+        assert_eq!(question(&subject("spam.example")).octets(), expected);
+    }
+
+    #[test]
+    fn the_name_without_key_reads_as_the_list_files_it() {
+        assert_eq!(subject("spam.example").name(), "spam.example");
+        assert_eq!(Subject::Ip([192, 0, 2, 1].into()).name(), "1.2.0.192");
+        let nibbles = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
+        assert_eq!(Subject::Ip("2001:db8::1".parse().expect("an address")).name(), nibbles);
+    }
+
+    #[test]
+    fn only_responses_to_the_same_question_answer_it() {
+        let question = question(&subject("spam.example"));
+        let mut response = question.octets()[..question.end].to_vec();
+        response[2] |= 0x80;
+        assert!(question.is_answered_by(&response));
+        let upper: Vec<u8> = [&response[..12], &response[12..].to_ascii_uppercase()].concat();
+        assert!(question.is_answered_by(&upper), "servers may not keep the case");
+        for (at, octet, what) in [
+            (0, 0x13, "another identifier"),
+            (2, 0x01, "a question"),
+            (5, 2, "two questions"),
+            (13, b'x', "another name"),
+            (question.end - 3, 28, "another type"),
+            (question.end - 1, 3, "another class"),
+        ] {
+            let mut other = response.clone();
+            other[at] = octet;
+            assert!(!question.is_answered_by(&other), "{what}");
+        }
+        for length in 0..response.len() {
+            assert!(!question.is_answered_by(&response[..length]), "{length}");
+        }
+        let mut bare = response[..12].to_vec();
+        (bare[5], bare[3]) = (0, 0x85);
+        assert!(question.is_answered_by(&bare), "REFUSED may come without the question");
+        bare[3] = 0x83;
+        assert!(!question.is_answered_by(&bare), "NXDOMAIN may not");
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_is_not_asked() {
+        let long = subject(&["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(40)].join("."));
+        let key = Key::new("ABC").expect("a key");
+        assert!(Question::new(1, &long, &key, List::Dbl, &base()).is_none());
+        let room = room(&key, List::Dbl, &base());
+        assert!(Question::new(1, &long.canonical(room), &key, List::Dbl, &base()).is_some());
+    }
+}

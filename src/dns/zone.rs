@@ -41,7 +41,9 @@ struct Lines {
     rest: Repeat,
     /// A list that is left alone for trouble with the key or the zone's name.
     key: Repeat,
-    failure: Repeat,
+    timeout: Repeat,
+    error: Repeat,
+    network: Repeat,
     misuse: Repeat,
     test_entry: Repeat,
 }
@@ -156,7 +158,9 @@ impl Zone {
             lines: Lines {
                 rest: Repeat::every(MINUTE),
                 key: Repeat::every(HOUR),
-                failure: Repeat::every(MINUTE),
+                timeout: Repeat::every(MINUTE),
+                error: Repeat::every(MINUTE),
+                network: Repeat::every(MINUTE),
                 misuse: Repeat::every(HOUR),
                 test_entry: Repeat::every(HOUR),
             },
@@ -268,7 +272,12 @@ impl Zone {
             Answer::Failed(_) => count(&counts.failures),
         }
         let Answer::Failed(trouble) = answer else { return };
-        let line = if trouble == Trouble::Misuse { &self.lines.misuse } else { &self.lines.failure };
+        let line = match trouble {
+            Trouble::Misuse => &self.lines.misuse,
+            Trouble::Timeout => &self.lines.timeout,
+            Trouble::ServFail | Trouble::Refused => &self.lines.error,
+            _ => &self.lines.network,
+        };
         if let Some(suppressed) = line.allow() {
             let (zone, result, reason) = (self.list.name(), trouble.name(), Words(trouble));
             tracing::warn!(event = "dns", zone, %subject, result, suppressed, "{reason}");
@@ -298,7 +307,8 @@ impl Zone {
     pub(super) fn reset(&self) {
         *lock(&self.breaker) = Breaker::new();
         *lock(&self.test_entry) = TestEntry::Unknown;
-        for line in [&self.lines.rest, &self.lines.key, &self.lines.failure, &self.lines.test_entry] {
+        let Lines { rest, key, timeout, error, network, misuse: _, test_entry } = &self.lines;
+        for line in [rest, key, timeout, error, network, test_entry] {
             line.reset();
         }
         self.changed.notify_one();

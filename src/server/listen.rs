@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use super::stream::Listener;
 
@@ -134,7 +135,7 @@ fn hint(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct Socket {
     listen: Listen,
-    kind: Kind,
+    kind: Mutex<Option<Kind>>,
     /// Device and inode of the socket file that we made; what is there later may not be ours.
     made: Option<(u64, u64)>,
 }
@@ -176,7 +177,12 @@ impl Listen {
 
     fn bind_tcp(&self, address: SocketAddr) -> Result<Socket, BindError> {
         let listener = TcpListener::bind(address).map_err(|error| self.error(error))?;
-        Ok(Socket { listen: self.clone(), kind: Kind::Tcp(listener), made: None })
+        let listen = match (self.clone(), listener.local_addr()) {
+            (Self::Inet { host, .. }, Ok(address)) => Self::Inet { port: address.port(), host },
+            (Self::Inet6 { host, .. }, Ok(address)) => Self::Inet6 { port: address.port(), host },
+            (listen, _) => listen,
+        };
+        Ok(Socket { listen, kind: Mutex::new(Some(Kind::Tcp(listener))), made: None })
     }
 
     fn bind_unix(&self, path: &Path, mode: u32) -> Result<Socket, BindError> {
@@ -185,7 +191,8 @@ impl Listen {
         let listener = UnixListener::bind(path).map_err(|error| self.error(error))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
         let file = std::fs::symlink_metadata(path).map_err(system)?;
-        Ok(Socket { listen: self.clone(), kind: Kind::Unix(listener), made: Some((file.dev(), file.ino())) })
+        let kind = Mutex::new(Some(Kind::Unix(listener)));
+        Ok(Socket { listen: self.clone(), kind, made: Some((file.dev(), file.ino())) })
     }
 
     /// Removes a socket file that nobody answers on; refuses to touch anything else.
@@ -212,30 +219,38 @@ impl Listen {
 
 impl Socket {
     /// Where it listens, with the port that the system chose if the setting said 0.
-    pub fn listen(&self) -> Listen {
-        let mut listen = self.listen.clone();
-        if let (Kind::Tcp(listener), Listen::Inet { port, .. } | Listen::Inet6 { port, .. }) =
-            (&self.kind, &mut listen)
-        {
-            *port = listener.local_addr().map_or(*port, |address| address.port());
-        }
-        listen
+    pub fn listen(&self) -> &Listen {
+        &self.listen
     }
 
-    /// Lets another account own the socket file; a no-op for TCP.
+    /// Stops listening at once, and removes the socket file if it is still the one that was made. Whoever
+    /// serves the socket in this process must stop accepting, too.
+    pub fn close(&self) {
+        let kind = self.kind.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(Kind::Unix(_)), Listen::Unix(path), Some(made)) = (&kind, &self.listen, self.made) else {
+            return;
+        };
+        if std::fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == made) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Lets another account own the socket file; a no-op for TCP. The group stays, so that a directory
+    /// with the set-group-ID bit can give the MTA access.
     ///
     /// # Errors
     /// What the system says.
-    pub fn hand_to(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    pub fn hand_to(&self, user: u32) -> io::Result<()> {
         match &self.listen {
-            Listen::Unix(path) => std::os::unix::fs::lchown(path, user, group),
+            Listen::Unix(path) => std::os::unix::fs::lchown(path, Some(user), None),
             Listen::Inet { .. } | Listen::Inet6 { .. } => Ok(()),
         }
     }
 
     /// A handle on the same socket for the current runtime.
     pub(super) fn listener(&self) -> io::Result<Listener> {
-        match &self.kind {
+        let kind = self.kind.lock().unwrap_or_else(PoisonError::into_inner);
+        match kind.as_ref().ok_or(io::ErrorKind::NotConnected)? {
             Kind::Tcp(listener) => {
                 let listener = listener.try_clone()?;
                 listener.set_nonblocking(true)?;
@@ -251,12 +266,8 @@ impl Socket {
 }
 
 impl Drop for Socket {
-    /// Removes the socket file, if it is still the one that was made.
     fn drop(&mut self) {
-        let (Listen::Unix(path), Some(made)) = (&self.listen, self.made) else { return };
-        if std::fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == made) {
-            let _ = std::fs::remove_file(path);
-        }
+        self.close();
     }
 }
 

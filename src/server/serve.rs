@@ -150,6 +150,11 @@ impl<F: Filter> Server<F> {
         Ok(())
     }
 
+    /// Whether [`Server::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        *self.shared.phase.borrow() != Phase::Serving
+    }
+
     /// Stops accepting at once; open messages may finish within the drain limit, and idle connections
     /// within a second. Returns at once; [`Server::serve`] returns when all is done.
     pub fn drain(&self) {

@@ -96,6 +96,8 @@ pub struct Asked {
     pub transport: Transport,
     /// The payload size of its EDNS record.
     pub payload: Option<u16>,
+    /// Its identifier.
+    pub id: u16,
     /// The port it came from.
     pub port: u16,
 }
@@ -248,6 +250,7 @@ fn look_up(question: &[u8], transport: Transport, peer: SocketAddr, book: &Mutex
         record_type: query.query_type(),
         transport,
         payload: message.edns.as_ref().map(hickory_proto::op::Edns::max_payload),
+        id: message.id,
         port: peer.port(),
     };
     let mut book = book.lock().expect("no panic under the lock");

@@ -103,9 +103,24 @@ fn files_that_cannot_be_read_are_told_with_a_remedy() {
         machine.errors(),
         [
             "other.toml: the file cannot be read: no such file or directory; create it, or name another one",
-            "/nonexistent/milter.env: the file cannot be read: no such file or directory; create it, or name another one",
             "/nonexistent/key: SPAMHAUS_DQS_API_KEY_FILE: the file cannot be read: no such file or directory; create \
              it, or name another one",
+        ]
+    );
+    let machine = Machine::keyed().env("ENV_FILE", "/nonexistent/milter.env");
+    assert_eq!(
+        machine.notices(),
+        [
+            "/nonexistent/milter.env: there is no such file, nothing is read from it; create it, or name another one"
+        ],
+        "the Python milter goes on without it, too"
+    );
+    let mut machine = Machine::keyed();
+    machine.overrides.env_file = Some("/nonexistent/milter.env".into());
+    assert_eq!(
+        machine.errors(),
+        [
+            "/nonexistent/milter.env: the file cannot be read: no such file or directory; create it, or name another one"
         ]
     );
     let machine = Machine::keyed();

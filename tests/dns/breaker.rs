@@ -64,6 +64,46 @@ async fn a_missing_test_entry_is_told_and_the_list_still_asked() {
     assert_eq!(answered.answer, Answer::NotListed);
 }
 
+#[tokio::test]
+async fn a_list_that_is_not_in_use_is_not_probed() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    healthy(&server);
+    let lists = vec![List::Zen, List::Zrd];
+    let interval = Duration::from_mins(15);
+    let settings = Settings { lists, probe_interval: interval, ..settings(&[server.address()]) };
+    let dns = Dns::new(settings.clone(), Some(key()), Source::Resolver);
+    tokio::spawn(Arc::clone(&dns).watch());
+    clock.pass(ms(100)).await;
+    assert!(server.total() == 4 && server.asked().iter().all(|asked| asked.list() != "dbl"));
+    assert_eq!(dns.health().iter().map(ToString::to_string).collect::<Vec<_>>(), ["zen ok", "zrd ok"]);
+    dns.reconfigure(Settings { lists: List::ALL.to_vec(), ..settings });
+    clock.pass(ms(100)).await;
+    assert_eq!(server.count("dbltest.com.dbl"), 1);
+}
+
+// case: L04
+#[tokio::test]
+async fn equal_failures_are_one_line_a_minute_with_their_count() {
+    let (log, _guard) = Log::listen();
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.script(|asked| (!asked.name.starts_with("9.")).then_some(Act::Code(ResponseCode::ServFail)));
+    let dns = dns(&[server.address()]);
+    for n in 0..100 {
+        clock.run(ask(&dns, List::Zen, ip(&format!("8.8.{n}.1")))).await;
+        // Now and then one that works, or the list would be left alone.
+        if n % 4 == 0 {
+            clock.run(ask(&dns, List::Zen, ip(&format!("8.8.{n}.9")))).await;
+        }
+    }
+    clock.jump(Duration::from_mins(1)).await;
+    clock.run(ask(&dns, List::Zen, ip("8.8.200.1"))).await;
+    let lines = log.with(&["WARN", "event=dns", "zone=zen", "result=servfail"]);
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].contains("suppressed=0") && lines[1].contains("suppressed=99"), "{lines:?}");
+}
+
 // case: S01, Z12
 #[tokio::test]
 async fn a_disabled_key_is_told_once_and_asked_with_seldom() {

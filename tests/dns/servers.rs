@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use gatepost::dns::{Answer, Dns, Settings, Source};
 use gatepost::verdict::{List, Origin, Trouble};
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::Instant;
 
 use super::common::clock::Clock;
@@ -205,9 +207,14 @@ async fn a_datagram_from_elsewhere_is_not_an_answer() {
     let dns = dns(&[server.address()]);
     let mut ticket = dns.ask(List::Zen, ip("8.8.0.2"));
     clock.settle().await;
-    let port = server.asked()[0].port;
+    let asked = server.asked().remove(0);
+    let mut lie = Message::response(asked.id, OpCode::Query);
+    let name = Name::from_ascii(&asked.full).expect("a name");
+    lie.add_query(Query::query(name.clone(), RecordType::A));
+    lie.add_answer(Record::from_rdata(name, 60, RData::A(A::new(127, 0, 0, 2))));
+    let lie = lie.to_vec().expect("a response");
     let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
-    stranger.send_to(&[0; 100], ("127.0.0.1", port)).await.expect("to send");
+    stranger.send_to(&lie, ("127.0.0.1", asked.port)).await.expect("to send");
     let (answered, time) = clock.run(ticket.wait(Instant::now() + ms(1_800))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert!((ms(95)..=ms(110)).contains(&time), "{time:?}");

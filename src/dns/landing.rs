@@ -1,0 +1,144 @@
+//! A question's way from the queue over the name servers into the cache.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{classify, unknown};
+use super::cache::Topic;
+use super::flight::Flight;
+use super::servers::Round;
+use super::zone::count;
+use super::{Answer, Dns, Key, Live, Settings};
+use crate::verdict::Trouble;
+
+/// How long after the lifetime an answer is still welcome, for the cache: by then the same client
+/// usually has come back.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Where a question stands.
+pub(super) enum Place {
+    None,
+    Queue(Queued),
+    Wire(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit),
+}
+
+/// A place in the queue, given up when dropped.
+pub(super) struct Queued {
+    queue: Arc<AtomicUsize>,
+    pub(super) ahead: usize,
+}
+
+impl Queued {
+    pub(super) fn new(queue: &Arc<AtomicUsize>) -> Self {
+        Self { queue: Arc::clone(queue), ahead: queue.fetch_add(1, Ordering::AcqRel) }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.queue.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The duty to land a flight, whatever happens: a task that panics or dies with its runtime must
+/// not leave others waiting.
+pub(super) struct Landing {
+    pub(super) dns: Arc<Dns>,
+    pub(super) topic: Topic,
+    pub(super) flight: Arc<Flight>,
+    pub(super) generation: u64,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.dns.cache.land(&self.topic, &self.flight, Answer::Failed(Trouble::Network));
+    }
+}
+
+impl Landing {
+    pub(super) fn land(&self, answer: Answer) {
+        self.dns.cache.land(&self.topic, &self.flight, answer);
+    }
+
+    /// Asks the name servers, and lands with what they say.
+    pub(super) async fn fly(self, live: Arc<Live>, key: Arc<Key>, place: Place, start: Instant) {
+        let dns = &self.dns;
+        let (list, subject) = &self.topic;
+        let deadline = start + live.settings.lifetime;
+        let _place = match place {
+            Place::Queue(queued) => {
+                let permit = timeout_at(deadline, Arc::clone(&live.places).acquire_owned()).await;
+                drop(queued);
+                let Ok(Ok(permit)) = permit else { return self.land(Answer::Failed(Trouble::Busy)) };
+                Place::Wire(permit)
+            }
+            place => place,
+        };
+        let Some(question) = dns.question(&live, *list, subject, &key) else {
+            return self.land(Answer::Failed(Trouble::Network));
+        };
+        let round = Round { servers: &live.servers, sockets: &dns.sockets, question: &question };
+        let mut in_time = true;
+        let result = round
+            .run(deadline, deadline + GRACE, |trouble| {
+                in_time = false;
+                self.fail(trouble, &live.settings);
+            })
+            .await;
+        match result {
+            Ok(reply) => self.take(&reply.records, reply.ttl, &live.settings, in_time),
+            Err(trouble) if in_time => self.fail(trouble, &live.settings),
+            Err(_) => {}
+        }
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let result = self.flight.said().map_or("none", Answer::name);
+        tracing::debug!(event = "dns", zone = list.name(), %subject, result, ms, in_time, "question answered");
+    }
+
+    /// Ends the flight with what a list said. One that comes too late is for the cache only.
+    pub(super) fn take(&self, records: &[Ipv4Addr], ttl: Option<u32>, settings: &Settings, in_time: bool) {
+        let (list, subject) = &self.topic;
+        let zone = self.dns.zone(*list);
+        let answer = classify(*list, records);
+        if in_time || !matches!(answer, Answer::Failed(_)) {
+            self.store(answer, ttl, settings);
+        }
+        if in_time {
+            self.learn(answer);
+        } else {
+            count(&zone.counts.late);
+        }
+        zone.tell(answer, subject);
+        zone.tell_strange(unknown(*list, records));
+        self.land(answer);
+    }
+
+    /// Ends the flight without an answer.
+    fn fail(&self, trouble: Trouble, settings: &Settings) {
+        let (list, subject) = &self.topic;
+        let answer = Answer::Failed(trouble);
+        self.store(answer, None, settings);
+        self.learn(answer);
+        self.dns.zone(*list).tell(answer, subject);
+        self.land(answer);
+    }
+
+    fn store(&self, answer: Answer, ttl: Option<u32>, settings: &Settings) {
+        // Asked below another zone base: an answer of other lists than ours by now.
+        if self.dns.live.load().settings.zone_base != settings.zone_base {
+            return;
+        }
+        self.dns.cache.store(&self.topic, answer, ttl, self.generation, settings);
+    }
+
+    fn learn(&self, answer: Answer) {
+        if self.generation == self.dns.generation.load(Ordering::Acquire) {
+            self.dns.zone(self.topic.0).learn(answer);
+        }
+    }
+}
