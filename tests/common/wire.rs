@@ -34,6 +34,11 @@ pub fn connect(address: &str) -> Vec<u8> {
     packet(b'C', &data.concat())
 }
 
+/// OPTNEG, CONNECT and HELO: three replies.
+pub fn greeting(address: &str) -> Vec<u8> {
+    [offer(), connect(address), packet(b'H', b"localhost\0")].concat()
+}
+
 /// A socket on which packets go back and forth.
 pub struct Wire<S = TcpStream> {
     pub stream: S,

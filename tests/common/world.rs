@@ -39,7 +39,7 @@ impl World {
         let server = Server::new(Gate::compile(&config, Arc::clone(&dns)), Limits::from(&config));
         let listen: Listen = "inet:0@127.0.0.1".parse().expect("an endpoint");
         let sockets = listen.bind(0o600).expect("a free port");
-        let Listen::Inet { port, .. } = sockets[0].listen() else { unreachable!("it is TCP") };
+        let &Listen::Inet { port, .. } = sockets[0].listen() else { unreachable!("it is TCP") };
         let handle = server.clone();
         let serving = tokio::spawn(async move { handle.serve(&sockets).await.expect("a server") });
         Self { names, dns, server, port, serving }
