@@ -63,6 +63,8 @@ pub(crate) enum Transport {
 pub(crate) struct Workshop {
     directory: tempfile::TempDir,
     libmilter: PathBuf,
+    /// Stands in for the machine's own settings file, which must not play a part.
+    empty: PathBuf,
     started: u32,
 }
 
@@ -95,7 +97,9 @@ impl Workshop {
                 return Err("cc cannot compile benches/peers/libmilter.c with -lmilter".into());
             }
         }
-        Ok(Self { directory, libmilter, started: 0 })
+        let empty = directory.path().join("empty.env");
+        File::create(&empty)?.set_permissions(fs::Permissions::from_mode(0o600))?;
+        Ok(Self { directory, libmilter, empty, started: 0 })
     }
 
     /// Starts a filter that asks the given name server, and waits until it accepts connections.
@@ -132,7 +136,7 @@ impl Workshop {
                 arguments.push("run".into());
                 environment.extend([
                     ("SPAMHAUS_DQS_API_KEY", KEY.to_owned()),
-                    ("SPAMHAUS_DQS_ENV_FILE", "/nonexistent".into()),
+                    ("SPAMHAUS_DQS_ENV_FILE", self.empty.display().to_string()),
                     ("SPAMHAUS_DQS_LISTEN", door.notation()),
                     ("SPAMHAUS_DQS_NAMESERVERS", format!("127.0.0.1:{}", names.port)),
                     ("SPAMHAUS_DQS_ENFORCE_STAGE", stage.word().into()),

@@ -64,7 +64,7 @@ impl Daemon {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let probes = tokio::spawn(Arc::clone(&self.dns).watch());
-        let listens: Vec<String> = self.listens().map(|listen| listen.to_string()).collect();
+        let listens: Vec<String> = self.listens().map(ToString::to_string).collect();
         tracing::info!(
             event = "ready",
             version = env!("CARGO_PKG_VERSION"),

@@ -52,6 +52,14 @@ impl From<&Config> for dns::Settings {
             ttl_unlisted: config.cache_ttl_unlisted,
             honor_ttl: config.cache_honor_ttl,
             probe_interval: config.probe_interval.unwrap_or_default(),
+            lists: [
+                (config.zen_enable, List::Zen),
+                (config.dbl_enable, List::Dbl),
+                (config.zrd_enable, List::Zrd),
+            ]
+            .into_iter()
+            .filter_map(|(enabled, list)| enabled.then_some(list))
+            .collect(),
             ..Self::default()
         }
     }

@@ -1,0 +1,38 @@
+//! The fuzz targets' corpora and the recorded packets, as ordinary tests.
+
+use std::fs;
+use std::path::Path;
+
+use support::side;
+
+#[path = "../fuzz/bodies.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the fuzz targets")]
+mod bodies;
+mod support;
+
+fn run(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for entry in fs::read_dir(&folder).expect("a corpus") {
+        let path = entry.expect("an entry").path();
+        eprintln!("{}", path.display()); // shown if the test fails
+        body(&fs::read(&path).expect("an input"));
+        inputs += 1;
+    }
+    assert!(inputs >= 10, "{inputs} inputs for {target}");
+}
+
+#[test]
+fn the_corpus_of_packets_holds() {
+    run("frame", bodies::frame);
+}
+
+#[test]
+fn the_corpus_of_sessions_holds() {
+    run("session", bodies::session);
+}
+
+#[test]
+fn the_corpus_of_mailboxes_holds() {
+    run("mailbox", bodies::mailbox);
+}
