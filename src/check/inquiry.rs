@@ -50,9 +50,11 @@ impl Inquiry {
         self.learn(answered);
     }
 
-    /// Whether the question failed, so that only a new one can bring an answer.
-    pub fn has_failed(&self) -> bool {
-        self.ticket.is_none() && matches!(self.finding.outcome, Outcome::Unknown(_))
+    /// Whether the next message has to ask anew: the question failed, or was spared for a login, which
+    /// is the message's own.
+    pub fn is_spent(&self) -> bool {
+        let transient = matches!(self.finding.outcome, Outcome::Unknown(_) | Outcome::Trusted(Trust::Login));
+        self.ticket.is_none() && transient
     }
 
     /// What is known so far.

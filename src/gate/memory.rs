@@ -53,12 +53,12 @@ impl Memory {
         *self.slot(identity) = None;
     }
 
-    /// Forgets the sender, and what could not be answered about the client: that is asked again for
-    /// each message, but not for each recipient.
+    /// Forgets the sender, and what could not be answered or was spared for a login about the client:
+    /// that is asked again for each message, but not for each recipient.
     pub(super) fn begin_message(&mut self) {
         self.sender = None;
         for slot in [&mut self.client, &mut self.helo] {
-            if slot.as_ref().is_some_and(|asked| asked.iter().any(Inquiry::has_failed)) {
+            if slot.as_ref().is_some_and(|asked| asked.iter().any(Inquiry::is_spent)) {
                 *slot = None;
             }
         }

@@ -119,7 +119,7 @@ impl Gate {
         let findings: Vec<&Finding> =
             relevant.iter().flat_map(|&identity| memory.findings_of(identity)).collect();
         let host = dialog.macros.find("j").map(String::from_utf8_lossy).unwrap_or_default();
-        let judgement = self.rules.policy.decide(findings.iter().copied(), stage, &host);
+        let judgement = self.rules.policy.decide(findings.iter().copied(), stage, dialog.client, &host);
         let reply = match &judgement.decision.verdict {
             Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply),
             _ => None,

@@ -146,6 +146,8 @@ impl<F: Filter> Server<F> {
             accepting.spawn(Arc::clone(&self.shared).accept(listener));
         }
         while accepting.join_next().await.is_some() {}
+        // A caller is refused at once then, instead of waiting for nobody.
+        sockets.iter().for_each(Socket::close);
         self.shared.emptied().await;
         Ok(())
     }
