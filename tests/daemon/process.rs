@@ -17,9 +17,10 @@ use nix::unistd::{Pid, Uid, User};
 use tokio::sync::oneshot;
 
 use super::common::nameserver::NameServer;
+use super::common::world::env_file;
 
 /// Longest wait for anything: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The account that a daemon started as root becomes.
 const ACCOUNT: &str = "nobody";
@@ -106,8 +107,7 @@ impl Machine {
             "LOG_LEVEL=trace".to_owned(),
         ];
         let lines = own.iter().map(String::as_str).chain(settings.iter().copied());
-        let text: String = lines.map(|line| format!("SPAMHAUS_DQS_{line}\n")).collect();
-        self.write("gatepost.env", &text);
+        self.write("gatepost.env", &env_file(lines));
     }
 
     /// A variable of the process environment, without its prefix.
