@@ -41,8 +41,9 @@ impl Memory {
         self.slot(identity).as_deref_mut().unwrap_or_default()
     }
 
-    pub(super) fn findings_of(&self, identity: Identity) -> impl Iterator<Item = &Finding> {
-        self.of(identity).unwrap_or_default().iter().map(Inquiry::finding)
+    /// Everything that was asked so far, in the order of the session.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
+        [&mut self.client, &mut self.helo, &mut self.sender].into_iter().flatten().flatten()
     }
 
     pub(super) fn keep(&mut self, identity: Identity, inquiries: Box<[Inquiry]>) {

@@ -122,7 +122,8 @@ impl Report<'_> {
     fn summary(&self) -> String {
         let action = self.action.name();
         let identity = self.finding.identity.name();
+        let blank = if self.finding.subject.is_empty() { "" } else { " " };
         let (subject, list) = (&self.finding.subject, self.list);
-        format!("{action} at {}: {identity} {subject} {} ({list})", self.stage, self.reason())
+        format!("{action} at {}: {identity}{blank}{subject} {} ({list})", self.stage, self.reason())
     }
 }
