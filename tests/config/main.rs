@@ -81,6 +81,7 @@ impl Machine {
             overrides: self.overrides.clone(),
             default_config: self.path("gatepost.toml"),
             default_env_file: self.path("milter.env"),
+            credential: None,
         })
     }
 

@@ -10,8 +10,10 @@ fn a_key_of_64_characters_is_refused_without_being_shown() {
     }
     assert_eq!(
         Machine::new().env("API_KEY", &"k".repeat(64)).errors(),
-        ["environment: SPAMHAUS_DQS_API_KEY: the key has 64 characters, at most 63 are possible; \
-             copy it from the Spamhaus portal, without anything around it"]
+        [
+            "environment: SPAMHAUS_DQS_API_KEY: the key is longer than 63 characters, which a DNS label cannot hold; \
+             copy it from the Spamhaus portal, without anything around it"
+        ]
     );
 }
 
