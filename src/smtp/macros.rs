@@ -95,7 +95,8 @@ fn lookup<'a>(pairs: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn string(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let nul = memchr::memchr(0, octets)?;
+    // Names and values are short: a plain loop is faster than anything clever.
+    let nul = octets.iter().position(|&octet| octet == 0)?;
     Some((&octets[..nul], &octets[nul + 1..]))
 }
 
