@@ -65,15 +65,15 @@ fn the_server_survives_a_process_without_descriptors() {
         assert_eq!(early.exchange(&greeting("127.0.0.1"), 3).await, "Occ");
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
         setrlimit(Resource::RLIMIT_NOFILE, descriptors() as u64 + 20, hard).expect("a lower limit");
-        let mut hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
         // One for the client; none is left to accept it with.
-        hoard.pop();
+        files.pop();
         let mut late = Wire::dial(world.port).await;
         late.send(&greeting("127.0.0.1")).await.expect("to send");
         until(|| !log.with(&["ERROR", "event=accept", "raise the limit on open files"]).is_empty()).await;
         let mail = [&b"\0\0\0\x0fM<u@localhost>\0"[..]].concat();
         assert_eq!(early.exchange(&mail, 1).await, "c", "who is in is served");
-        drop(hoard);
+        drop(files);
         assert_eq!(late.exchange(b"", 3).await, "Occ", "and who waited, as soon as it is possible");
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("the old limit");
         assert_eq!(log.with(&["event=accept"]).len(), 1, "one line a minute");

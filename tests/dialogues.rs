@@ -194,7 +194,7 @@ async fn play(path: &Path) -> Result<(), String> {
     let settings: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("set ")).collect();
     let (log, _guard) = Log::listen();
     let clock = Clock::stop();
-    let world = World::with(NameServer::start().await, &settings).await;
+    let world = World::with(NameServer::start().await, &settings);
     let phone = world.call().await;
     let mut play = Play { world, clock, log, phone, answer: None, took: Duration::ZERO, checks: 0 };
     let name = path.file_name().expect("a name").to_string_lossy();

@@ -36,7 +36,7 @@ pub(super) fn run(sources: &Sources, what: &args::Explain) -> Exit {
 
 /// A session that was played: what was found, and where it ended.
 struct Played {
-    memory: Memory,
+    findings: Vec<Finding>,
     refused: Option<(Stage, Reply)>,
 }
 
@@ -49,6 +49,8 @@ async fn play(gate: &Gate, what: &args::Explain) -> Played {
         dialog.macros.store(b'C', format!("{{daemon_port}}\0{port}\0").as_bytes(), MACROS);
     }
     let mut memory = Memory::default();
+    let mut refused = None;
+    let mut judged = Stage::Connect;
     for stage in [Stage::Connect, Stage::Helo, Stage::Mail, Stage::Rcpt] {
         match stage {
             Stage::Helo => match &what.helo {
@@ -72,21 +74,43 @@ async fn play(gate: &Gate, what: &args::Explain) -> Played {
             }
             _ => {}
         }
-        match gate.judge(stage, &dialog, &mut memory).await.verdict {
-            Verdict::Refuse(reply) | Verdict::Defer(reply) => {
-                return Played { memory, refused: Some((stage, reply)) };
-            }
-            _ => {}
+        refused = judge(gate, stage, &dialog, &mut memory).await;
+        judged = stage;
+        if refused.is_some() {
+            break;
         }
     }
-    Played { memory, refused: None }
+    // A session that was told of only in part: what is known of it would be judged then.
+    let enforce = gate.rules().enforce;
+    if judged < enforce {
+        refused = judge(gate, enforce, &dialog, &mut memory).await;
+    }
+    Played { findings: memory.findings().map(|finding| spared(gate, &dialog, finding)).collect(), refused }
+}
+
+async fn judge(gate: &Gate, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<(Stage, Reply)> {
+    match gate.judge(stage, dialog, memory).await.verdict {
+        Verdict::Refuse(reply) | Verdict::Defer(reply) => Some((stage, reply)),
+        _ => None,
+    }
+}
+
+/// A finding that nobody waited for, since a login spares it, is no trouble.
+fn spared(gate: &Gate, dialog: &Dialog, finding: &Finding) -> Finding {
+    let mut finding = finding.clone();
+    if let (Outcome::Unknown(_), Some(trust)) =
+        (finding.outcome, gate.rules().exempt.identity(finding.identity, dialog))
+    {
+        finding.outcome = Outcome::Trusted(trust);
+    }
+    finding
 }
 
 impl Played {
     fn exit(&self) -> Exit {
         if self.refused.is_some() {
             Exit::Listed
-        } else if self.memory.findings().any(|finding| matches!(finding.outcome, Outcome::Unknown(_))) {
+        } else if self.findings.iter().any(|finding| matches!(finding.outcome, Outcome::Unknown(_))) {
             Exit::Unknown
         } else {
             Exit::Ok
@@ -94,7 +118,7 @@ impl Played {
     }
 
     fn print(&self, gate: &Gate) {
-        for finding in self.memory.findings() {
+        for finding in &self.findings {
             let (identity, title) = (finding.identity.name(), finding.list.title());
             let subject = if finding.subject.is_empty() { "-" } else { &finding.subject };
             println!(
@@ -114,8 +138,8 @@ impl Played {
 
     fn json(&self, gate: &Gate) -> Value {
         let findings: Vec<Value> = self
-            .memory
-            .findings()
+            .findings
+            .iter()
             .map(|finding| {
                 json!({
                     "identity": finding.identity.name(), "subject": &*finding.subject,

@@ -294,14 +294,15 @@ impl Draft {
         self.fit_times();
         self.check_replies();
         self.check_lists();
-        self.config.notices = self.report.close()?;
         let origin = |(setting, place): (&Setting, Place)| Origin {
             toml: setting.toml,
             env: setting.variable(),
-            value: (setting.show)(&self.config),
+            // The key may have got into another setting, such as the zone base.
+            value: self.report.clean((setting.show)(&self.config)),
             place,
         };
         self.config.origins = SETTINGS.iter().zip(self.places).map(origin).collect();
+        self.config.notices = self.report.close()?;
         Ok(self.config)
     }
 

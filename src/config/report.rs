@@ -96,13 +96,26 @@ impl Report {
     }
 
     fn censor(&self, problem: &mut Problem) {
+        for text in [&mut problem.setting, &mut problem.cause, &mut problem.remedy] {
+            *text = self.clean(std::mem::take(text));
+        }
+        // A key that was given as the name of a file, by mistake.
+        if let Place::File { path, .. } | Place::Credential(path) = &mut problem.place
+            && let Some(text) = path.to_str()
+        {
+            *path = self.clean(text.to_owned()).into();
+        }
+    }
+
+    /// A text without anything that was given as a key, in whatever case it appears.
+    pub(super) fn clean(&self, mut text: String) -> String {
         for secret in &self.secrets {
-            for text in [&mut problem.setting, &mut problem.cause, &mut problem.remedy] {
-                if text.contains(secret.as_str()) {
-                    *text = text.replace(secret.as_str(), "(...)");
-                }
+            let secret = Zeroizing::new(secret.to_ascii_lowercase());
+            while let Some(at) = text.to_ascii_lowercase().find(secret.as_str()) {
+                text.replace_range(at..at + secret.len(), "(...)");
             }
         }
+        text
     }
 
     fn rank(&self, place: &Place) -> (usize, usize, usize) {

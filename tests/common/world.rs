@@ -29,11 +29,11 @@ impl World {
     ///
     /// A name server is set unless the settings have another; the key is [`KEY`].
     pub async fn new(settings: &[&str]) -> Self {
-        Self::with(NameServer::start().await, settings).await
+        Self::with(NameServer::start().await, settings)
     }
 
     /// A world around a name server.
-    pub async fn with(names: NameServer, settings: &[&str]) -> Self {
+    pub fn with(names: NameServer, settings: &[&str]) -> Self {
         let config = config(&names, settings);
         let dns = Dns::new((&config).into(), config.key.clone(), Source::Resolver);
         let server = Server::new(Gate::compile(&config, Arc::clone(&dns)), Limits::from(&config));
@@ -100,15 +100,17 @@ impl Drop for World {
     }
 }
 
+/// An env file of settings without their prefix.
+pub fn env_file<'l>(settings: impl IntoIterator<Item = &'l str>) -> String {
+    settings.into_iter().flat_map(|line| ["SPAMHAUS_DQS_", line, "\n"]).collect()
+}
+
 /// The configuration of a world.
 pub fn config(names: &NameServer, settings: &[&str]) -> Config {
     let own = [format!("API_KEY={KEY}"), format!("NAMESERVERS={}", names.address())];
-    let text: String = own
-        .iter()
-        .map(String::as_str)
-        .filter(|line| !settings.iter().any(|other| other.split('=').next() == line.split('=').next()))
-        .chain(settings.iter().copied())
-        .map(|line| format!("SPAMHAUS_DQS_{line}\n"))
-        .collect();
-    Config::from_texts(&text, "").unwrap_or_else(|problems| panic!("{problems}"))
+    let replaced =
+        |line: &str| settings.iter().any(|other| other.split('=').next() == line.split('=').next());
+    let own = own.iter().map(String::as_str).filter(|line| !replaced(line));
+    Config::from_texts(&env_file(own.chain(settings.iter().copied())), "")
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }

@@ -117,7 +117,7 @@ async fn a_second_name_server_stands_in_for_a_dead_one() {
     let live = NameServer::start().await;
     let servers = format!("NAMESERVERS={},{}", dead.address(), live.address());
     live.otherwise(Act::records(["127.0.0.4"]));
-    let world = World::with(live, &[&servers]).await;
+    let world = World::with(live, &[&servers]);
     let (said, time) = clock.run(world.connect("8.8.0.2")).await;
     assert!(said.starts_with("554 "), "{said}");
     assert!(time <= STAGE, "{time:?}");

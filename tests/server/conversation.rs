@@ -168,3 +168,17 @@ async fn ten_idle_minutes_between_messages_do_not_matter() {
     clock.jump(Limits::default().idle).await;
     assert!(wire.is_closed().await, "but not for ever");
 }
+
+// case: 10
+#[tokio::test]
+async fn actions_that_are_not_offered_are_told_and_left_out() {
+    let (log, _guard) = Log::listen();
+    let served = Served::start(Limits::default());
+    let mut wire = served.wire().await;
+    let mut offer = super::offer();
+    offer[9..13].copy_from_slice(&[0, 0, 0, 1]);
+    let head = [offer, connect("192.0.2.1"), mail("change"), rcpt("a")].concat();
+    assert_eq!(wire.exchange(&head, 4).await, "Occc");
+    assert_eq!(wire.exchange(&packet(b'E', b""), 21).await, format!("{}c", "h".repeat(20)), "no new body");
+    assert_eq!(log.with(&["WARN", "event=negotiation", "missing=0x2"]).len(), 1, "{:#?}", log.lines());
+}

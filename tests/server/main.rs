@@ -128,7 +128,7 @@ impl Served {
             }
         };
         let tally = || self.server.tally();
-        tokio::time::timeout(Duration::from_secs(60), settled)
+        tokio::time::timeout(Duration::from_mins(1), settled)
             .await
             .unwrap_or_else(|_| panic!("{:?}", tally()));
     }

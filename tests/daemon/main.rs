@@ -1,0 +1,23 @@
+//! The program itself: starts, signals, commands, and what it tells.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod process;
+mod reload;
+mod secrets;
+mod start;
+mod stop;
+
+use std::future::Future;
+
+use common::nameserver::Act;
+use common::phone::Phone;
+use process::{Daemon, Machine, Names};
+
+/// Runs what talks to the daemon.
+fn run<T>(talk: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(talk)
+}

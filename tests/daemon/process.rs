@@ -1,0 +1,292 @@
+//! The program as a process, on a machine with nothing but a directory and a name server of its own.
+#![allow(unreachable_pub, reason = "its own little library")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User};
+use tokio::sync::oneshot;
+
+use super::common::nameserver::NameServer;
+use super::common::world::env_file;
+
+/// Longest wait for anything: the machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The account that a daemon started as root becomes.
+const ACCOUNT: &str = "nobody";
+
+/// A key that exists nowhere else.
+pub fn new_key() -> String {
+    use std::hash::BuildHasher as _;
+    let letters = b"abcdefghijklmnopqrstuvwxyz234567";
+    let pick = |n: usize| {
+        let hash = std::hash::RandomState::new().hash_one(n);
+        char::from(letters[usize::try_from(hash % 32).expect("small")])
+    };
+    (0..26).map(pick).collect()
+}
+
+/// A scripted name server with a thread of its own: the tests wait for processes.
+pub struct Names {
+    server: NameServer,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Names {
+    pub fn start() -> Self {
+        let (started, server) = mpsc::channel();
+        let (end, ended) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            super::run(async move {
+                started.send(NameServer::start().await).expect("a test that waits");
+                let _ = ended.await;
+            });
+        });
+        Self { server: server.recv().expect("a server"), end: Some(end), thread: Some(thread) }
+    }
+}
+
+impl Deref for Names {
+    type Target = NameServer;
+
+    fn deref(&self) -> &NameServer {
+        &self.server
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A directory with an env file and a TOML file, both named on each command line: the usual ones of the
+/// real machine are never read.
+pub struct Machine {
+    directory: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        // The account that root becomes has to read what is in it.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("a mode");
+        own(&directory.path().to_owned());
+        let machine = Self { directory, environment: BTreeMap::new() };
+        machine.write("gatepost.toml", "");
+        machine.write("gatepost.env", "");
+        machine
+    }
+
+    /// A machine with a key and a name server in its env file, which listens on a free port.
+    pub fn with(names: &Names, key: &str, settings: &[&str]) -> Self {
+        let machine = Self::new();
+        machine.configure(names, key, settings);
+        machine
+    }
+
+    /// Writes the env file anew; settings are written without their prefix.
+    pub fn configure(&self, names: &Names, key: &str, settings: &[&str]) {
+        let own = [
+            format!("API_KEY={key}"),
+            format!("NAMESERVERS={}", names.address()),
+            "LISTEN=inet:0@127.0.0.1".to_owned(),
+            "LOG_LEVEL=trace".to_owned(),
+        ];
+        let lines = own.iter().map(String::as_str).chain(settings.iter().copied());
+        self.write("gatepost.env", &env_file(lines));
+    }
+
+    /// A variable of the process environment, without its prefix.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(format!("SPAMHAUS_DQS_{name}"), value.to_owned());
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file that nobody but the daemon can read.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        own(&path);
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command_as_told(arguments);
+        command.args(["--user", ACCOUNT]);
+        command
+    }
+
+    /// A command that leaves the account to the settings.
+    fn command_as_told(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.env_clear().envs(&self.environment).args(arguments);
+        command.arg("--config").arg(self.path("gatepost.toml"));
+        command.arg("--env-file").arg(self.path("gatepost.env"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        finish(self.command(arguments))
+    }
+
+    /// The same, as an account of the settings.
+    pub fn run_without_user(&self, arguments: &[&str]) -> Ended {
+        finish(self.command_as_told(arguments))
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub fn start(&self) -> Daemon {
+        let mut child = self.command(&["run"]).stderr(Stdio::piped()).spawn().expect("the program");
+        let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        let (theirs, stderr) = (Arc::clone(&lines), child.stderr.take().expect("piped"));
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                theirs.0.lock().expect("no panic").push(line.expect("text"));
+                theirs.1.notify_all();
+            }
+        });
+        let mut daemon = Daemon { child, lines, reader: Some(reader), port: 0 };
+        let ready = daemon.wait_for(&["event=ready"]);
+        let port = ready.split("inet:").nth(1).and_then(|rest| rest.split('@').next());
+        daemon.port = port.and_then(|port| port.parse().ok()).unwrap_or_default();
+        daemon
+    }
+}
+
+/// Gives a file to the account that the daemon becomes.
+fn own(path: &PathBuf) {
+    if Uid::effective().is_root() {
+        let account = User::from_name(ACCOUNT).expect("accounts").expect("the account nobody");
+        chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw())).expect("root may do that");
+    }
+}
+
+/// Waits for a process that ends by itself, and ends it if it does not.
+fn finish(mut command: Command) -> Ended {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let start = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("it does not end: {:?}", child.wait_with_output());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("its output");
+    let text = |octets| String::from_utf8(octets).expect("text");
+    Ended { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A daemon; ends with the test.
+pub struct Daemon {
+    child: Child,
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
+    /// The port of its TCP socket, if it has one.
+    pub port: u16,
+}
+
+impl Daemon {
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")), signal).expect("it runs");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.0.lock().expect("no panic").clone()
+    }
+
+    /// The lines so far that hold all of these words.
+    pub fn with(&self, words: &[&str]) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|line| words.iter().all(|word| line.contains(word)));
+        lines
+    }
+
+    /// Waits for a line with all of these words.
+    ///
+    /// # Panics
+    /// When there is none for long, or the daemon has ended without it.
+    pub fn wait_for(&mut self, words: &[&str]) -> String {
+        self.wait_for_more(words, 0)
+    }
+
+    /// Waits for another such line than the first so many.
+    pub fn wait_for_more(&mut self, words: &[&str], known: usize) -> String {
+        let start = Instant::now();
+        loop {
+            let ended = self.child.try_wait().expect("a child").is_some();
+            if let Some(line) = self.with(words).into_iter().nth(known) {
+                return line;
+            }
+            assert!(!ended && start.elapsed() < PATIENCE, "no line with {words:?}: {:#?}", self.lines());
+            let lines = self.lines.0.lock().expect("no panic");
+            drop(self.lines.1.wait_timeout(lines, Duration::from_millis(50)));
+        }
+    }
+
+    /// Waits for a line with this word behind the first so many of all.
+    pub fn wait_for_line(&mut self, known: usize, word: &str) {
+        let before = self.lines()[..known].iter().filter(|line| line.contains(word)).count();
+        self.wait_for_more(&[word], before);
+    }
+
+    /// Waits for its end; gives its exit status and all lines.
+    pub fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                self.reader.take().expect("a reader").join().expect("no panic");
+                return (status.code(), self.lines());
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end: {:#?}", self.lines());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGTERM, and all that follows.
+    pub fn stop(self) -> (Option<i32>, Vec<String>) {
+        self.signal(Signal::SIGTERM);
+        self.end()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
