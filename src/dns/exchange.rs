@@ -36,12 +36,12 @@ pub(super) enum Way {
     Connection,
 }
 
-type Shelf = HashMap<(Id, SocketAddr, Way), Arc<Resolver<Wire>>>;
+type Built = HashMap<(Id, SocketAddr, Way), Arc<Resolver<Wire>>>;
 
 /// The resolvers, made when first needed. One belongs to the runtime that made it.
 pub(super) struct Resolvers {
     options: ResolverOpts,
-    shelf: Mutex<Shelf>,
+    built: Mutex<Built>,
 }
 
 impl Resolvers {
@@ -66,7 +66,7 @@ impl Resolvers {
         // The cache is ours, and so is the limit for a time to live.
         options.cache_size = 0;
         options.positive_max_ttl = Some(Duration::from_secs(u32::MAX.into()));
-        Self { options, shelf: Mutex::default() }
+        Self { options, built: Mutex::default() }
     }
 
     /// Asks `server` and waits for the response that belongs to the question, for ever if need be.
@@ -87,12 +87,12 @@ impl Resolvers {
 
     fn resolver(&self, server: SocketAddr, way: Way) -> Option<Arc<Resolver<Wire>>> {
         let place = (Handle::current().id(), server, way);
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resolver) = shelf.get(&place) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resolver) = built.get(&place) {
             return Some(Arc::clone(resolver));
         }
         let resolver = Arc::new(self.build(server, way)?);
-        shelf.insert(place, Arc::clone(&resolver));
+        built.insert(place, Arc::clone(&resolver));
         Some(resolver)
     }
 
