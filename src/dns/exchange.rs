@@ -38,7 +38,7 @@ pub(super) enum Way {
 
 type Built = HashMap<(Id, SocketAddr, Way), Arc<Resolver<Wire>>>;
 
-/// The resolvers, made when first needed. One belongs to the runtime that made it.
+/// The resolvers for datagrams, made when first needed. One belongs to the runtime that made it.
 pub(super) struct Resolvers {
     options: ResolverOpts,
     built: Mutex<Built>,
@@ -86,6 +86,10 @@ impl Resolvers {
     }
 
     fn resolver(&self, server: SocketAddr, way: Way) -> Option<Arc<Resolver<Wire>>> {
+        if way == Way::Connection {
+            // Never an old connection: one that a firewall has forgotten would swallow question after question.
+            return self.build(server, way).map(Arc::new);
+        }
         let place = (Handle::current().id(), server, way);
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(resolver) = built.get(&place) {
