@@ -42,7 +42,8 @@ pub struct Limits {
     pub drain: Duration,
     /// DNS questions on the wire at once, each one a socket and some 40 µs of CPU.
     pub queries: usize,
-    /// DNS questions that may wait for one of those places; beyond it a question fails at once.
+    /// DNS questions that may wait for one of those places; beyond it a question fails at once. The daemon
+    /// takes as many as its connections can ask.
     pub waiting_queries: usize,
 }
 
@@ -62,7 +63,7 @@ impl Default for Limits {
             progress: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             queries: 512,
-            waiting_queries: 1_024,
+            waiting_queries: 10_240,
         }
     }
 }

@@ -12,8 +12,17 @@ use std::time::Duration;
 /// Sixteen clients come again and again; all is known after the first time.
 pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
     let sessions = if run.quick { 2_000 } else { 2_500 };
-    // The second bare filter shows how far two equal filters are apart in this run.
-    let peers = [Peer::Bare, Peer::Libmilter, Peer::Gatepost(Stage::Connect), Peer::Python, Peer::Bare];
+    // With a verdict at CONNECT there is nothing to say at RCPT, so that command is negotiated away and spares
+    // an exchange; with a verdict at RCPT the work is like for like with the bare filter. The second bare
+    // filter shows how far two equal filters are apart in this run.
+    let peers = [
+        Peer::Bare,
+        Peer::Libmilter,
+        Peer::Gatepost(Stage::Connect),
+        Peer::Gatepost(Stage::Rcpt),
+        Peer::Python,
+        Peer::Bare,
+    ];
     let names = NameServer::start(Behaviour::Answer(0))?;
     let transports: &[Transport] =
         if run.quick { &[Transport::Tcp] } else { &[Transport::Tcp, Transport::Unix] };
@@ -22,7 +31,7 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
         for peer in chosen(run, &peers) {
             let filter = run.workshop.start(peer, transport, &names)?;
             let sessions = if peer == Peer::Python { sessions / 3 } else { sessions };
-            runners.push(Runner { filter, sessions, costs: Vec::new() });
+            runners.push(Runner { filter, sessions, costs: Vec::new(), replies: 0.0 });
         }
     }
     for runner in &runners {
@@ -46,10 +55,11 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
             // The target is set for TCP; the Unix socket's share of fixed cost is smaller.
             let judged = matches!(runner.filter.peer, Peer::Gatepost(_)) && transport == Transport::Tcp;
             if judged {
+                let what = format!("warm CPU of {}", runner.filter.peer.title());
                 let [bare_limit, bare_result] =
-                    run.report.at_most("warm CPU beside the bare filter", to_bare, 1.25);
+                    run.report.at_most(&format!("{what} beside the bare filter"), to_bare, 1.25);
                 let [python_limit, python_result] =
-                    run.report.at_most("warm CPU beside the Python milter", to_python, 0.5);
+                    run.report.at_most(&format!("{what} beside the Python milter"), to_python, 0.5);
                 row.push(format!("{bare_limit} × bare, {python_limit} × Python"));
                 row.push(format!("{bare_result}, {python_result}"));
             } else {
@@ -61,6 +71,7 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
     let header = [
         "filter",
         "socket",
+        "replies",
         "µs CPU/session",
         "spread",
         "in the kernel",
@@ -78,7 +89,9 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
     let (sessions, slow) = if run.quick { (600, 90) } else { (1_000, 120) };
     let names = NameServer::start(Behaviour::Answer(0))?;
     let mut runners = Vec::new();
-    for peer in chosen(run, &[Peer::Bare, Peer::Gatepost(Stage::Connect), Peer::Python]) {
+    for peer in
+        chosen(run, &[Peer::Bare, Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Python])
+    {
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
         let sessions = if peer == Peer::Python { slow } else { sessions };
         let first = run.strangers(200);
@@ -86,7 +99,7 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
             "cold, first acquaintance",
             &play(&Job::stream(&filter.door, Crowd::Strangers(first), 200))?.outcome,
         );
-        runners.push(Runner { filter, sessions, costs: Vec::new() });
+        runners.push(Runner { filter, sessions, costs: Vec::new(), replies: 0.0 });
     }
     rounds(run, &mut runners, |run, sessions| Crowd::Strangers(run.strangers(sessions)))?;
 
@@ -100,7 +113,10 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
         let mut row = runner.cells()?;
         row.extend([figure(to_bare), format!("{to_python:.3}")]);
         row.extend(match runner.filter.peer {
-            Peer::Gatepost(_) => run.report.at_most("cold CPU beside the Python milter", to_python, 0.125),
+            Peer::Gatepost(_) => {
+                let what = format!("cold CPU of {} beside the Python milter", runner.filter.peer.title());
+                run.report.at_most(&what, to_python, 0.125)
+            }
             _ => no_target(),
         });
         rows.push(row);
@@ -108,6 +124,7 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
     let header = [
         "filter",
         "socket",
+        "replies",
         "µs CPU/session",
         "spread",
         "in the kernel",
@@ -130,6 +147,8 @@ struct Runner {
     sessions: u32,
     /// CPU per session in microseconds, round by round.
     costs: Vec<f64>,
+    /// Per session, after the negotiation.
+    replies: f64,
 }
 
 impl Runner {
@@ -144,6 +163,7 @@ impl Runner {
         Ok(vec![
             self.filter.peer.title(),
             format!("{:?}", self.filter.transport),
+            self.replies.to_string(),
             figure(middle),
             format!("{} – {}", figure(low), figure(high)),
             format!("{:.0} %", self.filter.kernel_share()? * 100.0),
@@ -171,6 +191,7 @@ fn rounds(
             thread::sleep(Duration::from_millis(20));
             let cost = runner.filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6;
             run.report.sound(&format!("CPU of {}", runner.filter.peer.title()), &outcome);
+            runner.replies = f64::from(outcome.replies) / f64::from(outcome.sessions());
             runner.costs.push(cost / f64::from(outcome.sessions()));
         }
     }

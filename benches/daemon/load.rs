@@ -86,6 +86,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: u32,
     /// Came to an end, but the wrong clients were let in or refused, or at the wrong stage.
     pub(crate) wrong: u32,
+    /// All replies after the negotiation.
+    pub(crate) replies: u32,
     /// What was wrong, and how often.
     pub(crate) reasons: BTreeMap<String, u32>,
     /// The sum of all waits of one session: 50 %, 99 % and all of the sessions are below.
@@ -259,6 +261,7 @@ impl Ledger {
             _ => None,
         };
         self.waits.push(micros(course.waited));
+        self.outcome.replies += course.replies;
         self.outcome.reply_max = self.outcome.reply_max.max(micros(course.longest));
         if course.refused == due {
             self.outcome.good += 1;

@@ -23,6 +23,8 @@ pub(crate) struct Course {
     pub(crate) waited: Duration,
     /// The longest of them.
     pub(crate) longest: Duration,
+    /// How many replies there were: a filter that negotiates a command away has less to do.
+    pub(crate) replies: u32,
 }
 
 /// An open milter connection.
@@ -152,6 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let begun = Instant::now();
         let answer = self.exchange(name).await?;
         let waited = begun.elapsed();
+        self.course.replies += 1;
         self.course.waited += waited;
         self.course.longest = self.course.longest.max(waited);
         match reply(&answer).map_err(|why| format!("{name}: {why}"))? {

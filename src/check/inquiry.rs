@@ -11,7 +11,12 @@ use crate::verdict::{Finding, Identity, List, Origin, Outcome, Skip, Trouble, Tr
 #[derive(Debug)]
 pub struct Inquiry {
     finding: Finding,
+    /// What the list says, whatever rule may spare the subject in the open message.
+    said: Outcome,
+    /// Until the answer has come.
     ticket: Option<Ticket>,
+    /// Whether the answer was waited for in vain.
+    failed: bool,
     /// Whether the log has it already.
     pub logged: bool,
 }
@@ -26,16 +31,22 @@ impl Inquiry {
     ) -> Self {
         // Until it is known otherwise the answer is late.
         let outcome = Outcome::Unknown(Trouble::Timeout);
-        let finding = Finding { trimmed, ..known(list, identity, subject, outcome) };
-        Self { finding, ticket: Some(ticket), logged: false }
+        let inquiry = Self::known(list, identity, subject, outcome);
+        let finding = Finding { trimmed, ..inquiry.finding };
+        Self { finding, ticket: Some(ticket), ..inquiry }
     }
 
     pub(super) fn skipped(list: List, identity: Identity, skip: Skip) -> Self {
-        Self { finding: known(list, identity, "", Outcome::Skipped(skip)), ticket: None, logged: false }
+        Self::known(list, identity, "", Outcome::Skipped(skip))
     }
 
     pub(super) fn trusted(list: List, identity: Identity, trust: Trust) -> Self {
-        Self { finding: known(list, identity, "", Outcome::Trusted(trust)), ticket: None, logged: false }
+        Self::known(list, identity, "", Outcome::Trusted(trust))
+    }
+
+    /// Spares the subject in the open message, by a rule that is known only now, or no longer.
+    pub fn spare(&mut self, trust: Option<Trust>) {
+        self.finding.outcome = trust.map_or(self.said, Outcome::Trusted);
     }
 
     /// Waits for the answer until `deadline`; a late one is the trouble of this list alone.
@@ -50,9 +61,10 @@ impl Inquiry {
         self.learn(answered);
     }
 
-    /// Whether the question failed, so that only a new one can bring an answer.
-    pub fn has_failed(&self) -> bool {
-        self.ticket.is_none() && matches!(self.finding.outcome, Outcome::Unknown(_))
+    /// Whether the next message has to ask anew: the question failed, or was never put because of a
+    /// login, which is the message's own.
+    pub fn is_spent(&self) -> bool {
+        self.failed || self.said == Outcome::Trusted(Trust::Login)
     }
 
     /// What is known so far.
@@ -62,25 +74,23 @@ impl Inquiry {
 
     fn learn(&mut self, Answered { answer, origin }: Answered) {
         self.finding.origin = origin;
-        self.finding.outcome = match answer {
+        self.said = match answer {
             Answer::Listed(codes) => Outcome::Hit(codes),
             Answer::NotListed => Outcome::Clear,
             Answer::Failed(trouble) => Outcome::Unknown(trouble),
         };
+        self.finding.outcome = self.said;
+        self.failed = matches!(answer, Answer::Failed(_));
+        // A late answer may still come to the same ticket before the message is over.
         if answer != Answer::Failed(Trouble::Timeout) {
             self.ticket = None;
         }
     }
-}
 
-fn known(list: List, identity: Identity, subject: &str, outcome: Outcome) -> Finding {
-    Finding {
-        list,
-        identity,
-        subject: subject.into(),
-        trimmed: false,
-        outcome,
-        origin: Origin::None,
-        waited: Duration::ZERO,
+    fn known(list: List, identity: Identity, subject: &str, outcome: Outcome) -> Self {
+        let (origin, waited) = (Origin::None, Duration::ZERO);
+        let finding =
+            Finding { list, identity, subject: subject.into(), trimmed: false, outcome, origin, waited };
+        Self { finding, said: outcome, ticket: None, failed: false, logged: false }
     }
 }

@@ -7,7 +7,7 @@ mod explain;
 mod lookup;
 mod run;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::config::{Config, Sources};
 use crate::daemon::Exit;
@@ -34,6 +34,11 @@ pub fn main() -> Exit {
         Command::Explain(what) => explain::run(&sources, &what),
         Command::Demo => demo::run(),
     }
+}
+
+/// The commands and options, for those who compare the manual with them.
+pub fn command() -> clap::Command {
+    Args::command()
 }
 
 /// Reads the configuration; what is wrong with it goes to standard error.

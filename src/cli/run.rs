@@ -27,7 +27,10 @@ pub(super) fn run(sources: Sources) -> Exit {
     }
 }
 
-fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
+fn serve(config: Config, mut sources: Sources) -> Result<(), StartError> {
+    if config.has_credential() {
+        sources.credential.clone_from(&config.key);
+    }
     // The account first: an unknown one must not leave a socket file behind.
     let account = if Account::is_needed() { Some(Account::find(&config.user)?) } else { None };
     let files = config.files.clone();

@@ -51,6 +51,9 @@ pub struct Sources {
     pub default_config: PathBuf,
     /// The env file that is read if there is one and nobody names another.
     pub default_env_file: PathBuf,
+    /// The key that a credential held at the start. A reload must not look for it again: the process may
+    /// have given up the right to, and a credential is renewed by a restart anyway.
+    pub credential: Option<Key>,
 }
 
 impl Default for Sources {
@@ -61,6 +64,7 @@ impl Default for Sources {
             overrides: Overrides::default(),
             default_config: CONFIG_FILE.into(),
             default_env_file: DEFAULT_ENV_FILE.into(),
+            credential: None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl fmt::Debug for Sources {
             .field("overrides", &self.overrides)
             .field("default_config", &self.default_config)
             .field("default_env_file", &self.default_env_file)
+            .field("credential", &self.credential)
             .finish()
     }
 }
@@ -136,7 +141,10 @@ impl Config {
         let mut draft = Draft::new(report);
         draft.config.files = files;
         draft.merge(layers);
-        draft.find_key(sources.variable(CREDENTIALS).as_deref());
+        match &sources.credential {
+            Some(key) => draft.keep_key(key.clone()),
+            None => draft.find_key(sources.variable(CREDENTIALS).as_deref()),
+        }
         draft.miss_key();
         draft.finish()
     }
@@ -255,6 +263,12 @@ impl Draft {
             self.config.files.push(path.clone());
             self.take_key(&text.text, name, Place::file(&path));
         }
+    }
+
+    /// Takes a key that a credential held when the process started.
+    fn keep_key(&mut self, key: Key) {
+        self.places[index_of("API_KEY")] = Place::Credential(CREDENTIAL.into());
+        self.config.key = Some(key);
     }
 
     fn take_key(&mut self, text: &str, name: String, place: Place) {

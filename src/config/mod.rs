@@ -165,6 +165,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Whether the key comes from a credential of the service manager.
+    pub fn has_credential(&self) -> bool {
+        self.origins.iter().any(|origin| matches!(origin.place, Place::Credential(_)))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let limits = Limits::default();

@@ -98,7 +98,7 @@ const DAY: f64 = 86_400.0;
 
 settings! {
     "LISTEN" "listen" List = "inet:11332@localhost", listen: read::listen,
-        "sockets to listen on, in libmilter's notation; the service manager's come first";
+        "sockets to listen on, in libmilter's notation";
     "USER" "user" Text = "gatepost", user: read::user,
         "account to run as when started as root";
     "THREADS" "threads" Number = "1", threads: |v| read::count(v, 1..=64),

@@ -40,7 +40,7 @@ impl Daemon {
         for thread in threads {
             let _ = thread.join();
         }
-        tracing::info!(event = "stopped", served = this.server.tally().served);
+        tracing::info!(event = "stopped", served = this.server.tally().served, "stopped");
         Ok(())
     }
 
@@ -69,7 +69,8 @@ impl Daemon {
             event = "ready",
             version = env!("CARGO_PKG_VERSION"),
             listen = listens.join(" "),
-            enforce = self.config.enforce_stage.name()
+            enforce = self.config.enforce_stage.name(),
+            "ready"
         );
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -83,7 +84,7 @@ impl Daemon {
                 }
                 _ = hangup.recv() => self.reload(reload()),
                 () = either(&mut terminate, &mut interrupt) => {
-                    tracing::info!(event = "draining", open = self.server.tally().open);
+                    tracing::info!(event = "draining", open = self.server.tally().open, "stopping: open messages may finish");
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                     // A second signal ends what is still open.
                     if self.server.is_draining() {
@@ -116,7 +117,11 @@ impl Daemon {
         self.dns.reconfigure((&config).into());
         self.dns.set_key(config.key.clone());
         self.server.replace(Gate::compile(&config, Arc::clone(&self.dns)));
-        tracing::info!(event = "reloaded", enforce = config.enforce_stage.name());
+        tracing::info!(
+            event = "reloaded",
+            enforce = config.enforce_stage.name(),
+            "the new configuration is in force"
+        );
     }
 }
 

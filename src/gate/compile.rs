@@ -15,6 +15,10 @@ use crate::verdict::{Codes, List};
 /// not cost it three stages.
 const SESSION_EXTRA: Duration = Duration::from_millis(200);
 
+/// Questions that one session can have open at once: its address, and two lists about two names. A crowd
+/// of sessions must wait for its answers, not pass without them.
+const QUESTIONS: usize = 5;
+
 impl Gate {
     /// Compiles a configuration.
     pub fn compile(config: &Config, dns: Arc<Dns>) -> Self {
@@ -60,6 +64,7 @@ impl From<&Config> for dns::Settings {
             .into_iter()
             .filter_map(|(enabled, list)| enabled.then_some(list))
             .collect(),
+            waiting_queries: config.connections.saturating_mul(QUESTIONS),
             ..Self::default()
         }
     }

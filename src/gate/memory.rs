@@ -41,8 +41,9 @@ impl Memory {
         self.slot(identity).as_deref_mut().unwrap_or_default()
     }
 
-    pub(super) fn findings_of(&self, identity: Identity) -> impl Iterator<Item = &Finding> {
-        self.of(identity).unwrap_or_default().iter().map(Inquiry::finding)
+    /// Everything that was asked so far, in the order of the session.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
+        [&mut self.client, &mut self.helo, &mut self.sender].into_iter().flatten().flatten()
     }
 
     pub(super) fn keep(&mut self, identity: Identity, inquiries: Box<[Inquiry]>) {
@@ -53,12 +54,12 @@ impl Memory {
         *self.slot(identity) = None;
     }
 
-    /// Forgets the sender, and what could not be answered about the client: that is asked again for
-    /// each message, but not for each recipient.
+    /// Forgets the sender, and what could not be answered or was spared for a login about the client:
+    /// that is asked again for each message, but not for each recipient.
     pub(super) fn begin_message(&mut self) {
         self.sender = None;
         for slot in [&mut self.client, &mut self.helo] {
-            if slot.as_ref().is_some_and(|asked| asked.iter().any(Inquiry::has_failed)) {
+            if slot.as_ref().is_some_and(|asked| asked.iter().any(Inquiry::is_spent)) {
                 *slot = None;
             }
         }

@@ -86,18 +86,25 @@ impl Gate {
         }
     }
 
-    /// Waits for all answers that matter now, within both budgets.
+    /// Waits for all answers that matter now, within both budgets. After a login those about the
+    /// client's machine do not.
     async fn settle(&self, dialog: &Dialog, memory: &mut Memory) {
         let start = Instant::now();
         let left = self.rules.session_budget.saturating_sub(memory.spent);
         let deadline = start + self.rules.stage_budget.min(left);
         let (mut late, mut answered) = (false, false);
-        for identity in self.relevant(dialog) {
+        for identity in IDENTITIES {
+            let spared = self.rules.exempt.identity(identity, dialog);
             for inquiry in memory.of_mut(identity) {
+                inquiry.spare(spared);
+                if spared.is_some() {
+                    continue;
+                }
                 inquiry.settle(deadline).await;
-                late |= inquiry.finding().outcome == Outcome::Unknown(Trouble::Timeout);
-                answered |= matches!(inquiry.finding().outcome, Outcome::Clear | Outcome::Hit(_))
-                    && !inquiry.finding().waited.is_zero();
+                let finding = inquiry.finding();
+                late |= finding.outcome == Outcome::Unknown(Trouble::Timeout);
+                answered |=
+                    matches!(finding.outcome, Outcome::Clear | Outcome::Hit(_)) && !finding.waited.is_zero();
             }
         }
         if late {
@@ -108,38 +115,24 @@ impl Gate {
         }
     }
 
-    /// The identities that count now: after a login those of the client's machine do not.
-    fn relevant(&self, dialog: &Dialog) -> impl Iterator<Item = Identity> + use<> {
-        let spared = IDENTITIES.map(|identity| self.rules.exempt.identity(identity, dialog).is_some());
-        IDENTITIES.into_iter().zip(spared).filter(|(_, spared)| !spared).map(|(identity, _)| identity)
-    }
-
     fn decide(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, waited: Duration) -> Decision {
-        let relevant: Vec<Identity> = self.relevant(dialog).collect();
-        let findings: Vec<&Finding> =
-            relevant.iter().flat_map(|&identity| memory.findings_of(identity)).collect();
         let host = dialog.macros.find("j").map(String::from_utf8_lossy).unwrap_or_default();
-        let judgement = self.rules.policy.decide(findings.iter().copied(), stage, &host);
+        let judgement = self.rules.policy.decide(memory.findings(), stage, dialog.client, &host);
         let reply = match &judgement.decision.verdict {
             Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply),
             _ => None,
         };
-        let mut place = 0;
-        for identity in IDENTITIES {
-            let counts = relevant.contains(&identity);
-            for inquiry in memory.of_mut(identity) {
-                let decided = counts && judgement.cause == Some(place);
-                place += usize::from(counts);
-                if inquiry.logged && !decided {
-                    continue;
-                }
-                inquiry.logged = true;
-                let finding = inquiry.finding();
-                let action = self.action(finding, reply.filter(|_| decided).map(Reply::is_temporary));
-                let list = self.rules.policy.part(finding);
-                let reply = reply.filter(|_| decided);
-                Report { dialog, stage, action, finding, list, reply, waited }.log();
+        for (place, inquiry) in memory.all_mut().enumerate() {
+            let reply = reply.filter(|_| judgement.cause == Some(place));
+            // What is listed without consequence is worth a line once; a refusal each time.
+            if inquiry.logged && reply.is_none() {
+                continue;
             }
+            inquiry.logged = true;
+            let finding = inquiry.finding();
+            let action = self.action(finding, reply.map(Reply::is_temporary));
+            let list = self.rules.policy.part(finding);
+            Report { dialog, stage, action, finding, list, reply, waited }.log();
         }
         judgement.decision
     }

@@ -5,7 +5,7 @@
 mod replies;
 mod template;
 
-use crate::smtp::{Reply, Stage};
+use crate::smtp::{Client, Reply, Stage};
 use crate::verdict::{Codes, Decision, Finding, List, Outcome, Verdict};
 
 pub use replies::{Replies, ReplyStyle};
@@ -78,12 +78,13 @@ pub struct Judgement {
 impl Policy {
     /// Decides on findings that come in the order of the session: client, HELO name, sender.
     ///
-    /// The strongest reason wins, among equal ones the first; there is one reply. `host` is the mail
-    /// server's own name for replies that mention it.
+    /// The strongest reason wins, among equal ones the first; there is one reply. `client` and the mail
+    /// server's own name, `host`, are for replies that mention them.
     pub fn decide<'f>(
         &self,
         findings: impl IntoIterator<Item = &'f Finding>,
         stage: Stage,
+        client: Client,
         host: &str,
     ) -> Judgement {
         let mut worst: Option<(usize, Opinion, &Finding)> = None;
@@ -96,7 +97,7 @@ impl Policy {
         let Some((place, opinion, finding)) = worst else {
             return Judgement { decision: Decision::default(), cause: None };
         };
-        let reply = self.reply(finding, stage, host);
+        let reply = self.reply(finding, stage, client, host);
         let verdict = if opinion == Opinion::Refuse { Verdict::Refuse(reply) } else { Verdict::Defer(reply) };
         Judgement { decision: verdict.into(), cause: Some(place) }
     }
@@ -136,7 +137,7 @@ impl Policy {
         }
     }
 
-    fn reply(&self, finding: &Finding, stage: Stage, host: &str) -> Reply {
+    fn reply(&self, finding: &Finding, stage: Stage, client: Client, host: &str) -> Reply {
         let rule = self.rule(finding.list);
         let template = self.replies.choose(finding, rule.act);
         let codes = match finding.outcome {
@@ -144,7 +145,8 @@ impl Policy {
             _ => String::new(),
         };
         let rendered = template.render(|variable| match variable {
-            Variable::Ip | Variable::Domain => finding.subject.to_string(),
+            Variable::Ip => client.to_string(),
+            Variable::Domain => finding.subject.to_string(),
             Variable::Zone => finding.list.title().to_owned(),
             Variable::List => self.part(finding).to_owned(),
             Variable::Code => codes.clone(),
@@ -183,7 +185,8 @@ mod tests {
     }
 
     fn said(policy: &Policy, findings: &[Finding]) -> Option<String> {
-        match policy.decide(findings, Stage::Mail, "mx.example").decision.verdict {
+        let client = Client::Ip([192, 0, 2, 7].into());
+        match policy.decide(findings, Stage::Mail, client, "mx.example").decision.verdict {
             Verdict::Continue => None,
             Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply.to_string()),
             other => panic!("{other:?}"),

@@ -82,9 +82,9 @@ impl<F: Filter> Connection<F> {
 
     async fn step(&mut self) -> Result<(), End> {
         self.receive().await?;
-        let between = self.process().await?;
+        let unanswered = self.process().await?;
         self.send().await?;
-        if between {
+        if unanswered {
             self.stream.acknowledge();
         }
         Ok(())
@@ -131,17 +131,17 @@ impl<F: Filter> Connection<F> {
         }
     }
 
-    /// Answers every complete packet. Tells whether the input ended after macros, whose command is
-    /// still to come.
+    /// Answers every complete packet. Tells whether the last one gets no answer that could carry its
+    /// acknowledgement, and more is to come: macros, whose command follows, and ABORT.
     async fn process(&mut self) -> Result<bool, End> {
         let mut input = std::mem::take(&mut self.input);
         let mut done = 0;
-        let mut between = false;
+        let mut unanswered = false;
         while let Some((frame, used)) =
             Frame::take(&input[done..], &self.shared.limits).map_err(End::Protocol)?
         {
             self.packet(frame).await?;
-            between = frame.code == b'D';
+            unanswered = matches!(frame.code, b'D' | b'A');
             done += used;
         }
         if done == input.len() {
@@ -153,7 +153,7 @@ impl<F: Filter> Connection<F> {
             input.drain(..done);
             self.input = input;
         }
-        Ok(between)
+        Ok(unanswered)
     }
 
     async fn packet(&mut self, frame: Frame<'_>) -> Result<(), End> {

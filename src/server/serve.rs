@@ -71,7 +71,7 @@ pub(super) struct Shared<F> {
     shed: AtomicU64,
     panics: AtomicU64,
     malformed: AtomicU64,
-    closed: Notify,
+    left: Notify,
     strange: Budget,
     shortage: Budget,
     left_out: Budget,
@@ -103,7 +103,7 @@ impl<F: Filter> Server<F> {
             shed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
-            closed: Notify::new(),
+            left: Notify::new(),
             strange: Budget::new(10, minute),
             shortage: Budget::new(1, minute),
             left_out: Budget::new(10, minute),
@@ -146,6 +146,8 @@ impl<F: Filter> Server<F> {
             accepting.spawn(Arc::clone(&self.shared).accept(listener));
         }
         while accepting.join_next().await.is_some() {}
+        // A caller is refused at once then, instead of waiting for nobody.
+        sockets.iter().for_each(Socket::close);
         self.shared.emptied().await;
         Ok(())
     }
@@ -194,11 +196,11 @@ impl<F: Filter> Shared<F> {
     /// Waits until there is room for a connection, if only to be told that there is none.
     async fn room(&self) {
         loop {
-            let closed = self.closed.notified();
+            let left = self.left.notified();
             if self.open.load(Ordering::Relaxed) < self.limits.connections + self.spare() {
                 return;
             }
-            closed.await;
+            left.await;
         }
     }
 
@@ -243,11 +245,13 @@ impl<F: Filter> Shared<F> {
 
     fn ended(&self, id: SessionId, end: &End) {
         match end {
-            End::Quit => tracing::debug!(event = "close", session = %id, reason = "quit"),
-            End::Gone => tracing::debug!(event = "close", session = %id, reason = "gone"),
-            End::Drained => tracing::debug!(event = "close", session = %id, reason = "drained"),
-            End::Late(reason) => tracing::info!(event = "close", session = %id, reason),
-            End::Socket(error) => tracing::debug!(event = "close", session = %id, reason = %error),
+            End::Quit => self.closed(id, "quit"),
+            End::Gone => self.closed(id, "gone"),
+            End::Drained => self.closed(id, "drained"),
+            End::Socket(error) => self.closed(id, &error.to_string()),
+            End::Late(reason) => {
+                tracing::info!(event = "close", session = %id, reason, "connection closed: {reason}");
+            }
             End::Protocol(error) => {
                 self.malformed.fetch_add(1, Ordering::Relaxed);
                 if let Some(suppressed) = self.strange.spend() {
@@ -260,10 +264,18 @@ impl<F: Filter> Shared<F> {
         }
     }
 
+    /// Says that a connection ended as connections do.
+    fn closed(&self, id: SessionId, reason: &str) {
+        tracing::debug!(event = "close", session = %id, reason, open = self.open.load(Ordering::Relaxed), "connection closed");
+    }
+
     /// Says that a part of a decision was left out.
     pub(super) fn unspoken(&self, id: SessionId, unspoken: Unspoken) {
         if let Some(suppressed) = self.left_out.spend() {
-            tracing::warn!(event = "unspoken", session = %id, reason = %unspoken, suppressed);
+            tracing::warn!(
+                event = "unspoken", session = %id, reason = %unspoken, suppressed,
+                "a part of a decision could not be told to the MTA"
+            );
         }
     }
 
@@ -279,11 +291,11 @@ impl<F: Filter> Shared<F> {
 
     async fn emptied(&self) {
         loop {
-            let closed = self.closed.notified();
+            let left = self.left.notified();
             if self.open.load(Ordering::Relaxed) == 0 {
                 return;
             }
-            closed.await;
+            left.await;
         }
     }
 }
@@ -303,7 +315,7 @@ impl<F> Place<F> {
 impl<F> Drop for Place<F> {
     fn drop(&mut self) {
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.closed.notify_waiters();
+        self.shared.left.notify_waiters();
     }
 }
 

@@ -58,9 +58,9 @@ impl Stream {
 
     /// Acknowledges what was received at once.
     ///
-    /// Sendmail sends the macros and their command with two writes; Nagle's algorithm holds the second
-    /// back until the first is acknowledged, which Linux delays by 40 ms. Linux forgets the setting, so
-    /// it is made again whenever a read ended between the two.
+    /// Sendmail sends ABORT, macros and their command with a write each; Nagle's algorithm holds the next
+    /// one back until the last is acknowledged, which Linux delays by 40 ms if there is no answer to it.
+    /// Linux forgets the setting, so it is made again whenever a read ended between two of them.
     pub(super) fn acknowledge(&self) {
         if let Self::Tcp(stream) = self {
             let _ = stream.set_quickack(true);

@@ -1,5 +1,7 @@
 //! Who is at the other end of the SMTP session.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -43,6 +45,16 @@ impl Client {
             Self::Local => true,
             Self::Ip(ip) => ip.is_loopback(),
             Self::Unknown => false,
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Local => f.write_str("local"),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::smtp::{Client, Dialog, Reply, Stage, printable};
+use crate::smtp::{Dialog, Reply, Stage, printable};
 use crate::verdict::{Finding, Outcome};
 
 /// Longest text of a client in a log field, in characters.
@@ -70,7 +70,7 @@ impl Report<'_> {
                     list = self.list,
                     codes = %self.codes(),
                     subject = &*self.finding.subject,
-                    client_ip = %self.client(),
+                    client_ip = %self.dialog.client,
                     helo = %self.helo(),
                     mail_from = %self.sender(),
                     auth = u8::from(self.dialog.is_authenticated()),
@@ -91,14 +91,6 @@ impl Report<'_> {
 
     fn queue_id(&self) -> String {
         self.dialog.queue_id().map_or_else(|| "NOQUEUE".to_owned(), |id| printable(id, TEXT))
-    }
-
-    fn client(&self) -> String {
-        match self.dialog.client {
-            Client::Ip(ip) => ip.to_string(),
-            Client::Local => "local".to_owned(),
-            Client::Unknown => "unknown".to_owned(),
-        }
     }
 
     fn helo(&self) -> String {
@@ -130,7 +122,8 @@ impl Report<'_> {
     fn summary(&self) -> String {
         let action = self.action.name();
         let identity = self.finding.identity.name();
+        let blank = if self.finding.subject.is_empty() { "" } else { " " };
         let (subject, list) = (&self.finding.subject, self.list);
-        format!("{action} at {}: {identity} {subject} {} ({list})", self.stage, self.reason())
+        format!("{action} at {}: {identity}{blank}{subject} {} ({list})", self.stage, self.reason())
     }
 }

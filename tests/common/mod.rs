@@ -4,3 +4,6 @@
 pub mod clock;
 pub mod log;
 pub mod nameserver;
+pub mod phone;
+pub mod wire;
+pub mod world;

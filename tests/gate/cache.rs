@@ -1,0 +1,111 @@
+//! What is remembered between sessions.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::common::world::CLEAN_NAME;
+use super::{Act, CLEAN, Clock, World, listing, ms};
+
+// case: C01
+#[tokio::test]
+async fn the_same_client_within_a_second_is_asked_about_once() {
+    let world = listing("2.0.8.8.zen", "127.0.0.4", &["CACHE_TTL_LISTED=600"]).await;
+    for _ in 0..2 {
+        assert!(world.connect("8.8.0.2").await.starts_with("554 "));
+    }
+    assert_eq!(world.asked(), ["2.0.8.8.zen"]);
+}
+
+// case: C03
+#[tokio::test]
+async fn a_clean_name_is_remembered_as_long_as_the_list_says() {
+    let clock = Clock::stop();
+    let world = World::new(&["CACHE_TTL_UNLISTED=300", "ZRD_ENABLE=0"]).await;
+    world.names.otherwise(Act::NotFound(Some(150)));
+    let count = || world.names.count("mx.example.dbl");
+    for (wait, asked) in [(0, 1), (100, 1), (51, 2)] {
+        clock.jump(Duration::from_secs(wait)).await;
+        assert_eq!(clock.run(world.helo("mx.example")).await.0, "continue");
+        assert_eq!(count(), asked, "{wait}");
+    }
+}
+
+// case: C06
+#[tokio::test]
+async fn twenty_sessions_at_once_are_one_question_to_each_list() {
+    let clock = Clock::stop();
+    let world = World::new(&[]).await;
+    world.names.on("spam.example.dbl", Act::records(["127.0.1.2"]).after(ms(300)));
+    world.names.on("spam.example.zrd", Act::NotFound(Some(60)).after(ms(300)));
+    let mut phones = Vec::new();
+    for _ in 0..20 {
+        let mut phone = world.call().await;
+        phone.connect(CLEAN).await;
+        phones.push(phone);
+    }
+    let all = join_all(phones.iter_mut().map(|phone| phone.from("<u@spam.example>")));
+    let (answers, time) = clock.run(all).await;
+    assert!(answers.iter().all(|said| said.starts_with("550 5.7.1 Sender domain ")), "{answers:?}");
+    assert!((ms(295)..=ms(320)).contains(&time), "{time:?}");
+    assert_eq!(world.asked(), ["spam.example.dbl", "spam.example.zrd"]);
+}
+
+#[tokio::test]
+async fn a_session_that_leaves_takes_no_answer_with_it() {
+    let clock = Clock::stop();
+    let world = World::new(&["ZRD_ENABLE=0"]).await;
+    world.names.on("spam.example.dbl", Act::records(["127.0.1.2"]).after(ms(300)));
+    let (mut leaves, mut stays) = (world.call().await, world.call().await);
+    leaves.connect(CLEAN).await;
+    stays.connect(CLEAN).await;
+    let mut asking = Box::pin(leaves.from("<u@spam.example>"));
+    assert!(futures_util::FutureExt::now_or_never(&mut asking).is_none());
+    clock.pass(ms(100)).await;
+    drop(asking);
+    drop(leaves);
+    assert!(clock.run(stays.from("<u@spam.example>")).await.0.starts_with("550 "));
+    assert_eq!(world.asked(), ["spam.example.dbl"]);
+}
+
+// case: C07
+#[tokio::test]
+async fn a_small_cache_forgets_what_was_not_used_longest() {
+    let world = World::new(&["CACHE_MAX=3", "ZEN_ENABLE=0", "ZRD_ENABLE=0"]).await;
+    for n in [1, 2, 3, 4, 1] {
+        assert_eq!(world.from(format!("<u@x{n}.example>")).await, "continue");
+        assert!(world.dns.cached() <= 3);
+    }
+    assert_eq!(world.names.count("x1.example.dbl"), 2);
+    assert_eq!(world.from("<u@x4.example>").await, "continue");
+    assert_eq!(world.names.count("x4.example.dbl"), 1);
+}
+
+// case: C08
+#[tokio::test]
+async fn everything_works_without_a_cache() {
+    let world = listing("2.0.8.8.zen", "127.0.0.4", &["CACHE_MAX=0"]).await;
+    for n in 1..=3 {
+        assert!(world.connect("8.8.0.2").await.starts_with("554 "));
+        assert_eq!(world.names.count("2.0.8.8.zen"), n);
+    }
+    assert_eq!(world.dns.cached(), 0);
+}
+
+// case: C11
+#[tokio::test]
+async fn absurd_times_to_live_are_brought_within_bounds() {
+    let clock = Clock::stop();
+    let world = World::new(&[]).await;
+    for (address, name, ttl, kept) in
+        [("8.8.0.1", "1.0.8.8.zen", 0, 30), ("8.8.0.2", "2.0.8.8.zen", 0x7fff_ffff, 600)]
+    {
+        world.names.on(name, Act::Records(vec![[127, 0, 0, 4].into()], ttl));
+        for (wait, asked) in [(0, 1), (kept - 1, 1), (2, 2)] {
+            clock.jump(Duration::from_secs(wait)).await;
+            assert!(clock.run(world.connect(address)).await.0.starts_with("554 "));
+            assert_eq!(world.names.count(name), asked, "{ttl} after {wait}");
+        }
+    }
+    assert_eq!(world.names.count(CLEAN_NAME), 0);
+}
