@@ -1,5 +1,6 @@
 //! One question of one check, from asking to knowing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ impl Inquiry {
     pub(super) fn asked(
         list: List,
         identity: Identity,
-        subject: &str,
+        subject: Arc<str>,
         trimmed: bool,
         ticket: Ticket,
     ) -> Self {
@@ -37,11 +38,11 @@ impl Inquiry {
     }
 
     pub(super) fn skipped(list: List, identity: Identity, skip: Skip) -> Self {
-        Self::known(list, identity, "", Outcome::Skipped(skip))
+        Self::known(list, identity, Arc::default(), Outcome::Skipped(skip))
     }
 
     pub(super) fn trusted(list: List, identity: Identity, trust: Trust) -> Self {
-        Self::known(list, identity, "", Outcome::Trusted(trust))
+        Self::known(list, identity, Arc::default(), Outcome::Trusted(trust))
     }
 
     /// Spares the subject in the open message, by a rule that is known only now, or no longer.
@@ -87,10 +88,9 @@ impl Inquiry {
         }
     }
 
-    fn known(list: List, identity: Identity, subject: &str, outcome: Outcome) -> Self {
+    fn known(list: List, identity: Identity, subject: Arc<str>, outcome: Outcome) -> Self {
         let (origin, waited) = (Origin::None, Duration::ZERO);
-        let finding =
-            Finding { list, identity, subject: subject.into(), trimmed: false, outcome, origin, waited };
+        let finding = Finding { list, identity, subject, trimmed: false, outcome, origin, waited };
         Self { finding, said: outcome, ticket: None, failed: false, logged: false }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn begin(list: List, identity: Identity, target: &Target, dns: &Arc<D
     match target {
         Target::Domain { domain, trimmed } => {
             let ticket = dns.ask(list, Subject::Domain(domain.clone()));
-            Inquiry::asked(list, identity, domain.as_str(), *trimmed, ticket)
+            Inquiry::asked(list, identity, domain.shared(), *trimmed, ticket)
         }
         // An address is no domain: the lists answer such questions with an error code.
         Target::Ip(_) => Inquiry::skipped(list, identity, Skip::NoDomain),

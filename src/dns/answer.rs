@@ -3,11 +3,12 @@
 //! Pure functions. A listing is a code inside the list's own /24 and nothing else; an operator's code is never
 //! reputation, and a record that no list gives out means that somebody rewrites answers.
 
-use std::fmt;
 use std::net::Ipv4Addr;
+use std::{fmt, io};
 
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{DNSClass, RData};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::{DnsResponse, Message, ResponseCode};
+use hickory_resolver::proto::rr::RData;
 
 use crate::verdict::{Codes, List, Origin, Trouble};
 
@@ -137,44 +138,68 @@ pub(super) enum Fault {
     Unreachable,
 }
 
-/// Reads a response. That it belongs to a question is not looked at here.
-///
-/// Aliases are passed over: the name server has followed them, and their targets' records are taken.
-pub(super) fn decode(response: &[u8]) -> Result<Reply, Fault> {
-    // The error is dropped unseen: it may quote names.
-    let Ok(message) = Message::from_vec(response) else { return Err(Fault::Garbled) };
-    if message.truncation {
-        return Err(Fault::Truncated);
+impl Reply {
+    /// What a response with records says. Aliases are passed over: they have been followed, and their
+    /// targets' records are taken.
+    pub(super) fn found(message: &Message) -> Result<Self, Fault> {
+        tell(message.response_code)?;
+        let mut reply = Self::default();
+        for record in &message.answers {
+            if let RData::A(address) = &record.data {
+                reply.records.push(address.0);
+                let ttl = in_bounds(record.ttl);
+                reply.ttl = Some(reply.ttl.map_or(ttl, |least| least.min(ttl)));
+            }
+        }
+        Ok(reply)
     }
-    match message.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => {}
-        ResponseCode::ServFail => return Err(Fault::ServFail),
-        ResponseCode::Refused => return Err(Fault::Refused),
-        _ => return Err(Fault::Garbled),
-    }
-    let mut reply = Reply::default();
-    for record in message.answers.iter().filter(|record| record.dns_class == DNSClass::IN) {
-        if let RData::A(address) = &record.data {
-            reply.records.push(address.0);
-            reply.ttl = Some(reply.ttl.map_or(record.ttl, |least| least.min(record.ttl)));
+
+    /// What the resolver library takes for an error. Negative answers are among that.
+    ///
+    /// Nothing of the error is kept or shown: it may quote names.
+    pub(super) fn not_found(error: &NetError) -> Result<Self, Fault> {
+        match error {
+            NetError::Dns(DnsError::NoRecordsFound(nothing)) => {
+                tell(nothing.response_code)?;
+                Ok(Self { records: Vec::new(), ttl: nothing.negative_ttl.map(in_bounds) })
+            }
+            NetError::Dns(DnsError::ResponseCode(code)) => tell(*code).and(Err(Fault::Garbled)),
+            NetError::Truncated => Err(Fault::Truncated),
+            NetError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(Fault::Unreachable),
+            _ => Err(Fault::Garbled),
         }
     }
-    if reply.records.is_empty() {
-        reply.ttl = message.authorities.iter().find_map(|record| match &record.data {
-            RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
-            _ => None,
-        });
+}
+
+/// Whether a response of this code tells something about the subject.
+fn tell(code: ResponseCode) -> Result<(), Fault> {
+    match code {
+        ResponseCode::NoError | ResponseCode::NXDomain => Ok(()),
+        ResponseCode::ServFail => Err(Fault::ServFail),
+        ResponseCode::Refused => Err(Fault::Refused),
+        _ => Err(Fault::Garbled),
     }
-    // A time to live with its top bit set counts as zero (RFC 2181, section 8).
-    reply.ttl = reply.ttl.map(|ttl| if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl });
-    Ok(reply)
+}
+
+/// A time to live with its top bit set counts as zero (RFC 2181, section 8).
+fn in_bounds(ttl: u32) -> u32 {
+    if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl }
 }
 
 /// Reads a whole response of a name server as an answer of `list`, whatever the question was.
 ///
-/// For fuzzing and for looking at recorded packets; the daemon checks first that a response belongs to its question.
+/// For fuzzing and for looking at recorded packets: from the octets on it takes the daemon's way. That a
+/// response belongs to its question is not looked at here.
 pub fn read(list: List, response: &[u8]) -> Answer {
-    match decode(response) {
+    let reply = match DnsResponse::from_buffer(response.to_vec()) {
+        Ok(response) if response.truncation => Err(Fault::Truncated),
+        Ok(response) => match DnsError::from_response(response) {
+            Ok(response) => Reply::found(&response),
+            Err(error) => Reply::not_found(&error.into()),
+        },
+        Err(_) => Err(Fault::Garbled),
+    };
+    match reply {
         Ok(reply) => classify(list, &reply.records),
         Err(fault) => Answer::Failed(fault.trouble()),
     }

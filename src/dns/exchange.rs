@@ -1,136 +1,116 @@
-//! One question to one name server, over UDP or TCP.
+//! One question to one name server, by hickory-resolver.
 //!
-//! UDP sockets are connected, so that the kernel drops what comes from elsewhere and reports at once when
-//! nobody listens, and they are used again: making one costs more than the whole rest of a question. That
-//! the source port stays the same for some questions gives nothing away, for whoever wants to forge an
-//! answer has to know the question, and every question holds the account key.
+//! The library is used for what it does well: messages, identifiers, ports, matching, following aliases.
+//! Which server is asked when, how long, and what is remembered is decided elsewhere: each resolver here knows
+//! one server and one way to it, has no cache and tries once.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use hickory_resolver::Resolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::proto::rr::RecordType;
 use tokio::runtime::{Handle, Id};
 
-use super::answer::{Fault, Reply, decode};
-use super::question::{PAYLOAD, Question};
+use super::answer::{Fault, Reply};
+use super::question::Question;
+use super::wire::{Wire, silently};
 
-/// Idle sockets kept per runtime and server: what a busy moment needs, not what a flood left behind.
-const IDLE: usize = 32;
-
-/// Questions per socket; then a new one takes another port.
-const USES: u16 = 256;
+/// What we can take by UDP: what passes everywhere without fragments (DNS flag day 2020).
+const PAYLOAD: u16 = 1_232;
 
 /// How a question travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
-    Udp,
-    Tcp,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    Datagram,
+    /// Another datagram while an answer to the first may still come. Has a resolver of its own, for one
+    /// resolver joins equal questions under way.
+    SecondDatagram,
+    /// TCP.
+    Connection,
 }
 
-/// The idle UDP sockets. A socket belongs to the runtime that made it.
-#[derive(Default)]
-pub(super) struct Sockets(Mutex<HashMap<(Id, SocketAddr), Vec<Idle>>>);
+type Built = HashMap<(Id, SocketAddr, Way), Arc<Resolver<Wire>>>;
 
-struct Idle {
-    socket: UdpSocket,
-    uses: u16,
+/// The resolvers for datagrams, made when first needed. One belongs to the runtime that made it.
+pub(super) struct Resolvers {
+    options: ResolverOpts,
+    built: Mutex<Built>,
 }
 
-/// Asks `server` and waits for the response that belongs to the question, for ever if need be.
-pub(super) async fn ask(
-    sockets: &Sockets,
-    server: SocketAddr,
-    transport: Transport,
-    question: &Question,
-) -> Result<Reply, Fault> {
-    match transport {
-        Transport::Udp => udp(sockets, server, question).await,
-        Transport::Tcp => tcp(server, question).await.unwrap_or_else(|error| Err(fault(&error))),
-    }
-}
-
-async fn udp(sockets: &Sockets, server: SocketAddr, question: &Question) -> Result<Reply, Fault> {
-    let runtime = Handle::current().id();
-    let mut idle = match sockets.take(runtime, server) {
-        Some(idle) => idle,
-        None => Idle { socket: connect(server).await.map_err(|error| fault(&error))?, uses: 0 },
-    };
-    idle.socket.send(question.octets()).await.map_err(|error| fault(&error))?;
-    let mut response = [0; PAYLOAD as usize];
-    let length = loop {
-        let length = idle.socket.recv(&mut response).await.map_err(|error| fault(&error))?;
-        if question.is_answered_by(&response[..length]) {
-            break length;
-        }
-    };
-    idle.uses += 1;
-    // A socket whose question was given up is dropped instead, and with it the answer that may come.
-    if idle.uses < USES {
-        sockets.give_back(runtime, server, idle);
-    }
-    decode(&response[..length])
-}
-
-async fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(server).await?;
-    Ok(socket)
-}
-
-/// The message behind its length in two octets (RFC 1035, section 4.2.2).
-async fn tcp(server: SocketAddr, question: &Question) -> io::Result<Result<Reply, Fault>> {
-    let mut stream = TcpStream::connect(server).await?;
-    let message = question.octets();
-    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let framed = zeroize::Zeroizing::new([&length.to_be_bytes(), message].concat());
-    stream.write_all(&framed).await?;
-    loop {
-        let length = usize::from(stream.read_u16().await?);
-        // At most 64 KiB, and only as much as really comes.
-        let mut response = Vec::new();
-        (&mut stream).take(length as u64).read_to_end(&mut response).await?;
-        if response.len() < length {
-            return Ok(Err(Fault::Garbled));
-        }
-        if question.is_answered_by(&response) {
-            return Ok(decode(&response));
-        }
-    }
-}
-
-fn fault(error: &io::Error) -> Fault {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Fault::Garbled,
-        _ => Fault::Unreachable,
-    }
-}
-
-impl Sockets {
-    fn take(&self, runtime: Id, server: SocketAddr) -> Option<Idle> {
-        self.idle().get_mut(&(runtime, server))?.pop()
+impl Resolvers {
+    /// At most `queries` questions at once, none of which is listened for longer than `patience`.
+    pub(super) fn new(queries: usize, patience: Duration) -> Self {
+        let mut options = ResolverOpts::default();
+        options.timeout = patience;
+        options.attempts = 0;
+        options.num_concurrent_reqs = 1;
+        options.max_active_requests = queries.max(1);
+        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+        options.try_tcp_on_error = false;
+        // Names are absolute and go to name servers only.
+        options.ndots = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.recursion_desired = true;
+        options.edns0 = true;
+        options.edns_payload_len = PAYLOAD;
+        // Forging an answer takes the key, which is in the question: the kernel's ports are good enough, and
+        // never those that another program is about to use.
+        options.os_port_selection = true;
+        // The cache is ours, and so is the limit for a time to live.
+        options.cache_size = 0;
+        options.positive_max_ttl = Some(Duration::from_secs(u32::MAX.into()));
+        Self { options, built: Mutex::default() }
     }
 
-    fn give_back(&self, runtime: Id, server: SocketAddr, idle: Idle) {
-        let mut sockets = self.idle();
-        let idles = sockets.entry((runtime, server)).or_default();
-        if idles.len() < IDLE {
-            idles.push(idle);
+    /// Asks `server` and waits for the response that belongs to the question, for ever if need be.
+    pub(super) async fn ask(
+        &self,
+        server: SocketAddr,
+        way: Way,
+        question: &Question,
+    ) -> Result<Reply, Fault> {
+        let Some(resolver) = self.resolver(server, way) else { return Err(Fault::Unreachable) };
+        match silently(resolver.lookup(question.name().clone(), RecordType::A)).await {
+            Ok(found) => Reply::found(found.message()),
+            // Whoever asks has a clock of their own.
+            Err(NetError::Timeout) => pending().await,
+            Err(error) => Reply::not_found(&error),
         }
     }
 
-    /// Closes all idle sockets.
-    pub(super) fn clear(&self) {
-        self.idle().clear();
+    fn resolver(&self, server: SocketAddr, way: Way) -> Option<Arc<Resolver<Wire>>> {
+        if way == Way::Connection {
+            // Never an old connection: one that a firewall has forgotten would swallow question after question.
+            return self.build(server, way).map(Arc::new);
+        }
+        let place = (Handle::current().id(), server, way);
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resolver) = built.get(&place) {
+            return Some(Arc::clone(resolver));
+        }
+        let resolver = Arc::new(self.build(server, way)?);
+        built.insert(place, Arc::clone(&resolver));
+        Some(resolver)
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<(Id, SocketAddr), Vec<Idle>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn build(&self, server: SocketAddr, way: Way) -> Option<Resolver<Wire>> {
+        let mut connection = match way {
+            Way::Datagram | Way::SecondDatagram => ConnectionConfig::udp(),
+            Way::Connection => ConnectionConfig::tcp(),
+        };
+        connection.port = server.port();
+        let server_config = NameServerConfig::new(server.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server_config]);
+        Resolver::builder_with_config(config, Wire::to(server))
+            .with_options(self.options.clone())
+            .build()
+            .ok()
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{classify, unknown};
 use super::cache::Topic;
 use super::flight::Flight;
+use super::question::Question;
 use super::servers::Round;
 use super::zone::count;
 use super::{Answer, Dns, Key, Live, Settings};
@@ -18,7 +19,7 @@ use crate::verdict::Trouble;
 
 /// How long after the lifetime an answer is still welcome, for the cache: by then the same client
 /// usually has come back.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Where a question stands.
 pub(super) enum Place {
@@ -67,7 +68,6 @@ impl Landing {
 
     /// Asks the name servers, and lands with what they say.
     pub(super) async fn fly(self, live: Arc<Live>, key: Arc<Key>, place: Place, start: Instant) {
-        let dns = &self.dns;
         let (list, subject) = &self.topic;
         let deadline = start + live.settings.lifetime;
         let _place = match place {
@@ -79,10 +79,10 @@ impl Landing {
             }
             place => place,
         };
-        let Some(question) = dns.question(&live, *list, subject, &key) else {
+        let Some(question) = Question::new(subject, &key, *list, &live.settings.zone_base) else {
             return self.land(Answer::Failed(Trouble::Network));
         };
-        let round = Round { servers: &live.servers, sockets: &dns.sockets, question: &question };
+        let round = Round { servers: &live.servers, question: &question };
         let mut in_time = true;
         let result = round
             .run(deadline, deadline + GRACE, |trouble| {

@@ -18,9 +18,9 @@ mod question;
 mod repeat;
 mod servers;
 mod settings;
+mod wire;
 mod zone;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -30,7 +30,6 @@ use tokio::time::Instant;
 
 use crate::verdict::{List, Origin, Trouble};
 use cache::{Cache, Found};
-use exchange::Sockets;
 use landing::{Landing, Place, Queued};
 use question::{Question, room};
 use servers::{Round, Servers};
@@ -57,9 +56,7 @@ pub struct Dns {
     source: Source,
     cache: Cache,
     zones: [Zone; List::ALL.len()],
-    sockets: Sockets,
     waiting: Arc<AtomicUsize>,
-    ids: (RandomState, AtomicU64),
 }
 
 /// The settings and what is made of them.
@@ -71,7 +68,7 @@ struct Live {
 
 impl Live {
     fn new(settings: Settings) -> Arc<Self> {
-        let servers = Servers::new(settings.servers.clone(), settings.per_try);
+        let servers = Servers::new(&settings);
         let places = Arc::new(Semaphore::new(settings.queries.clamp(1, Semaphore::MAX_PERMITS)));
         Arc::new(Self { settings, servers, places })
     }
@@ -87,9 +84,7 @@ impl Dns {
             generation: AtomicU64::new(0),
             source,
             zones: List::ALL.map(Zone::new),
-            sockets: Sockets::default(),
             waiting: Arc::default(),
-            ids: (RandomState::new(), AtomicU64::new(0)),
         })
     }
 
@@ -185,7 +180,6 @@ impl Dns {
             self.cache.flush();
         }
         if moved || other_servers {
-            self.sockets.clear();
             self.begin_anew();
         }
     }
@@ -219,17 +213,6 @@ impl Dns {
         &self.zones[list as usize]
     }
 
-    /// Identifiers that cannot be foretold: a keyed hash of a counter.
-    fn id(&self) -> u16 {
-        let (random, counter) = &self.ids;
-        let hash = random.hash_one(counter.fetch_add(1, Ordering::Relaxed));
-        u16::try_from(hash & 0xffff).unwrap_or_default()
-    }
-
-    fn question(&self, live: &Live, list: List, subject: &Subject, key: &Key) -> Option<Question> {
-        Question::new(self.id(), subject, key, list, &live.settings.zone_base)
-    }
-
     /// A place on the wire, or in the queue for it.
     fn place(&self, live: &Live) -> Result<Place, Trouble> {
         if let Source::Table(_) = self.source {
@@ -251,9 +234,9 @@ impl Dns {
         let generation = self.generation.load(Ordering::Acquire);
         let key = self.key.load_full()?;
         let live = self.live.load_full();
-        let question = self.question(&live, list, subject, &key)?;
+        let question = Question::new(subject, &key, list, &live.settings.zone_base)?;
         let deadline = Instant::now() + live.settings.lifetime;
-        let round = Round { servers: &live.servers, sockets: &self.sockets, question: &question };
+        let round = Round { servers: &live.servers, question: &question };
         let answer = match round.run(deadline, deadline, |_| ()).await {
             Ok(reply) => classify(list, &reply.records),
             Err(trouble) => Answer::Failed(trouble),

@@ -1,4 +1,4 @@
-//! What is asked: subjects, and the octets of a question about one.
+//! What is asked: subjects, and the name of a question about one.
 //!
 //! Names are built label by label from octets, never from text that something could parse anew, and
 //! are absolute: no search list, no hosts file. Every question is for A records of class IN
@@ -7,7 +7,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use zeroize::Zeroizing;
+use hickory_resolver::proto::ProtoError;
+use hickory_resolver::proto::rr::Name;
 
 use super::Key;
 use crate::smtp::Domain;
@@ -15,11 +16,6 @@ use crate::verdict::List;
 
 /// Longest name in presentation form (RFC 1035, section 3.1: 255 octets on the wire).
 const NAME: usize = 253;
-
-/// What we can take by UDP: what passes everywhere without fragments (DNS flag day 2020).
-pub(super) const PAYLOAD: u16 = 1_232;
-
-const HEADER: usize = 12;
 
 /// What a list is asked about; with the list, the key of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,19 +71,22 @@ impl Subject {
     }
 
     fn labels(&self, mut each: impl FnMut(&[u8])) {
+        let Ok(()) = self.try_labels(|label| {
+            each(label);
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+
+    fn try_labels<E>(&self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         match self {
             Self::Ip(IpAddr::V4(ip)) => {
-                for octet in ip.octets().into_iter().rev() {
-                    each(octet.to_string().as_bytes());
-                }
+                ip.octets().into_iter().rev().try_for_each(|octet| each(octet.to_string().as_bytes()))
             }
-            Self::Ip(IpAddr::V6(ip)) => {
-                for octet in ip.octets().into_iter().rev() {
-                    each(&[HEX[usize::from(octet & 15)]]);
-                    each(&[HEX[usize::from(octet >> 4)]]);
-                }
-            }
-            Self::Domain(domain) => domain.as_str().split('.').for_each(|label| each(label.as_bytes())),
+            Self::Ip(IpAddr::V6(ip)) => ip.octets().into_iter().rev().try_for_each(|octet| {
+                each(&[HEX[usize::from(octet & 15)]])?;
+                each(&[HEX[usize::from(octet >> 4)]])
+            }),
+            Self::Domain(domain) => domain.as_str().split('.').try_for_each(|label| each(label.as_bytes())),
         }
     }
 }
@@ -106,66 +105,30 @@ pub(super) fn room(key: &Key, list: List, base: &Domain) -> usize {
     NAME.saturating_sub(key.label().len() + list.name().len() + base.as_str().len() + 3)
 }
 
-/// A question as it goes over the wire, the key inside; wiped when dropped, and never shown.
-pub(super) struct Question {
-    octets: Zeroizing<Vec<u8>>,
-    /// Where the question section ends and the OPT record begins.
-    end: usize,
-}
+/// A name as it is asked, the key inside; never shown.
+pub(super) struct Question(Name);
 
 impl Question {
-    /// Writes the question, or `None` if the name is longer than a name can be: then the zone's own
-    /// name is out of bounds.
-    pub(super) fn new(id: u16, subject: &Subject, key: &Key, list: List, base: &Domain) -> Option<Self> {
-        // Never grown: a vector that moves leaves the key behind.
-        let mut octets = Zeroizing::new(Vec::with_capacity(HEADER + 512));
-        octets.extend_from_slice(&id.to_be_bytes());
-        // A query, recursion desired; one question, one additional record.
-        octets.extend_from_slice(&[0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 1]);
-        subject.labels(|label| push(&mut octets, label));
-        push(&mut octets, key.label());
-        push(&mut octets, list.name().as_bytes());
-        base.as_str().split('.').for_each(|label| push(&mut octets, label.as_bytes()));
-        octets.push(0);
-        if octets.len() - HEADER > NAME + 2 {
-            return None;
-        }
-        octets.extend_from_slice(&[0, 1, 0, 1]);
-        let end = octets.len();
-        // EDNS (RFC 6891): the root, type OPT, our payload size, version 0, no flags, no options.
-        octets.extend_from_slice(&[0, 0, 41]);
-        octets.extend_from_slice(&PAYLOAD.to_be_bytes());
-        octets.extend_from_slice(&[0; 6]);
-        Some(Self { octets, end })
+    /// Puts the name together, or `None` if it is longer than a name can be: then the zone's own name
+    /// is out of bounds.
+    pub(super) fn new(subject: &Subject, key: &Key, list: List, base: &Domain) -> Option<Self> {
+        let mut name = Name::new();
+        let mut push = |label: &[u8]| -> Result<(), ProtoError> {
+            name = std::mem::take(&mut name).append_label(label)?;
+            Ok(())
+        };
+        subject.try_labels(&mut push).ok()?;
+        push(key.label()).ok()?;
+        push(list.name().as_bytes()).ok()?;
+        base.as_str().split('.').try_for_each(|label| push(label.as_bytes())).ok()?;
+        name.set_fqdn(true);
+        Some(Self(name))
     }
 
-    /// The message.
-    pub(super) fn octets(&self) -> &[u8] {
-        &self.octets
+    /// The name. Whoever prints it prints the key.
+    pub(super) fn name(&self) -> &Name {
+        &self.0
     }
-
-    /// Whether `response` answers this question: its identifier and its question, in any case (servers
-    /// may not keep it). Errors may come without the question.
-    pub(super) fn is_answered_by(&self, response: &[u8]) -> bool {
-        let Some((header, rest)) = response.split_first_chunk::<HEADER>() else { return false };
-        let [id0, id1, flags, code, questions @ ..] = header;
-        if [*id0, *id1] != self.octets[..2] || flags & 0x80 == 0 {
-            return false;
-        }
-        let asked = &self.octets[HEADER..self.end];
-        match [questions[0], questions[1]] {
-            // Lengths are below 64 and letters above: comparing without case cannot mix them up.
-            [0, 1] => rest.get(..asked.len()).is_some_and(|theirs| theirs.eq_ignore_ascii_case(asked)),
-            [0, 0] => !matches!(code & 15, 0 | 3),
-            _ => false,
-        }
-    }
-}
-
-fn push(octets: &mut Vec<u8>, label: &[u8]) {
-    // Both keys and domains are made of labels of at most 63 octets.
-    octets.push(u8::try_from(label.len()).unwrap_or(63) & 63);
-    octets.extend_from_slice(label);
 }
 
 #[cfg(test)]
@@ -176,21 +139,18 @@ mod tests {
         Domain::from_setting("dq.spamhaus.net").expect("a domain")
     }
 
-    fn question(subject: &Subject) -> Question {
-        let key = Key::new("ABC").expect("a key");
-        Question::new(0x1234, subject, &key, List::Dbl, &base()).expect("a question")
-    }
-
     fn subject(name: &str) -> Subject {
         Subject::Domain(Domain::from_setting(name).expect("a domain"))
     }
 
     #[test]
-    fn a_question_is_made_of_labels_to_the_octet() {
-        let expected = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\x01\
-            \x04spam\x07example\x03ABC\x03dbl\x02dq\x08spamhaus\x03net\0\0\x01\0\x01\
-            \0\0\x29\x04\xd0\0\0\0\0\0\0";
-        assert_eq!(question(&subject("spam.example")).octets(), expected);
+    fn a_name_is_made_of_labels_to_the_octet() {
+        let key = Key::new("ABC").expect("a key");
+        let question = Question::new(&subject("spam.example"), &key, List::Dbl, &base()).expect("a question");
+        let labels: Vec<&[u8]> = question.name().iter().collect();
+        let expected: [&[u8]; 7] = [b"spam", b"example", b"ABC", b"dbl", b"dq", b"spamhaus", b"net"];
+        assert_eq!(labels, expected);
+        assert!(question.name().is_fqdn());
     }
 
     #[test]
@@ -202,41 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn only_responses_to_the_same_question_answer_it() {
-        let question = question(&subject("spam.example"));
-        let mut response = question.octets()[..question.end].to_vec();
-        response[2] |= 0x80;
-        assert!(question.is_answered_by(&response));
-        let upper: Vec<u8> = [&response[..12], &response[12..].to_ascii_uppercase()].concat();
-        assert!(question.is_answered_by(&upper), "servers may not keep the case");
-        for (at, octet, what) in [
-            (0, 0x13, "another identifier"),
-            (2, 0x01, "a question"),
-            (5, 2, "two questions"),
-            (13, b'x', "another name"),
-            (question.end - 3, 28, "another type"),
-            (question.end - 1, 3, "another class"),
-        ] {
-            let mut other = response.clone();
-            other[at] = octet;
-            assert!(!question.is_answered_by(&other), "{what}");
-        }
-        for length in 0..response.len() {
-            assert!(!question.is_answered_by(&response[..length]), "{length}");
-        }
-        let mut bare = response[..12].to_vec();
-        (bare[5], bare[3]) = (0, 0x85);
-        assert!(question.is_answered_by(&bare), "REFUSED may come without the question");
-        bare[3] = 0x83;
-        assert!(!question.is_answered_by(&bare), "NXDOMAIN may not");
-    }
-
-    #[test]
     fn a_name_that_cannot_be_is_not_asked() {
         let long = subject(&["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(40)].join("."));
         let key = Key::new("ABC").expect("a key");
-        assert!(Question::new(1, &long, &key, List::Dbl, &base()).is_none());
+        assert!(Question::new(&long, &key, List::Dbl, &base()).is_none());
         let room = room(&key, List::Dbl, &base());
-        assert!(Question::new(1, &long.canonical(room), &key, List::Dbl, &base()).is_some());
+        assert!(Question::new(&long.canonical(room), &key, List::Dbl, &base()).is_some());
     }
 }

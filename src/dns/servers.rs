@@ -8,8 +8,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+use super::Settings;
 use super::answer::{Fault, Reply};
-use super::exchange::{Sockets, Transport, ask};
+use super::exchange::{Resolvers, Way};
+use super::landing::GRACE;
 use super::question::Question;
 use crate::verdict::Trouble;
 
@@ -21,12 +23,16 @@ pub(super) struct Servers {
     addresses: Vec<SocketAddr>,
     per_try: Duration,
     silent: Mutex<Vec<Option<Instant>>>,
+    resolvers: Resolvers,
 }
 
 impl Servers {
-    pub(super) fn new(addresses: Vec<SocketAddr>, per_try: Duration) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let addresses = settings.servers.clone();
         let silent = Mutex::new(vec![None; addresses.len()]);
-        Self { addresses, per_try, silent }
+        // Every try is listened to as long as its question lives.
+        let resolvers = Resolvers::new(settings.queries, settings.lifetime + GRACE);
+        Self { addresses, per_try: settings.per_try, silent, resolvers }
     }
 
     /// The two servers to ask first, by number; fewer if there are fewer.
@@ -59,7 +65,6 @@ impl Servers {
 /// once, and then that is the answer.
 pub(super) struct Round<'a> {
     pub(super) servers: &'a Servers,
-    pub(super) sockets: &'a Sockets,
     pub(super) question: &'a Question,
 }
 
@@ -75,7 +80,7 @@ impl Round<'_> {
         let (Some(first), second) = self.servers.first_two() else { return Err(Trouble::Network) };
         let mut plan = Plan::new(first, second);
         let mut tries = FuturesUnordered::new();
-        tries.push(self.ask(first, Transport::Udp));
+        tries.push(self.ask(first, Way::Datagram));
         let mut next = Instant::now() + self.servers.per_try;
         loop {
             let step = tokio::select! {
@@ -102,7 +107,11 @@ impl Round<'_> {
             };
             match step {
                 Step::Ask(server, transport) => {
-                    tries.push(self.ask(server, transport));
+                    let way = match transport {
+                        Transport::Udp => Way::SecondDatagram,
+                        Transport::Tcp => Way::Connection,
+                    };
+                    tries.push(self.ask(server, way));
                     next = if transport == Transport::Udp {
                         Instant::now() + self.servers.per_try
                     } else {
@@ -128,10 +137,19 @@ impl Round<'_> {
         }
     }
 
-    async fn ask(&self, server: usize, transport: Transport) -> (usize, Transport, Result<Reply, Fault>) {
-        let result = ask(self.sockets, self.servers.addresses[server], transport, self.question).await;
+    async fn ask(&self, server: usize, way: Way) -> (usize, Transport, Result<Reply, Fault>) {
+        let Servers { addresses, resolvers, .. } = self.servers;
+        let result = resolvers.ask(addresses[server], way, self.question).await;
+        let transport = if way == Way::Connection { Transport::Tcp } else { Transport::Udp };
         (server, transport, result)
     }
+}
+
+/// How a question travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Udp,
+    Tcp,
 }
 
 /// What to try after what has happened so far. Knows no clock and no socket.
@@ -287,7 +305,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_server_is_asked_last_for_half_a_minute() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let servers = Servers::new(vec![address(1), address(2)], Duration::from_millis(700));
+        let settings = Settings { servers: vec![address(1), address(2)], ..Settings::default() };
+        let servers = Servers::new(&settings);
         servers.blame(0);
         assert_eq!(servers.first_two(), (Some(1), Some(0)));
         tokio::time::advance(PENALTY).await;

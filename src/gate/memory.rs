@@ -14,11 +14,11 @@ use crate::verdict::{Finding, Identity};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
     #[serde(skip)]
-    client: Option<Box<[Inquiry]>>,
+    client: Option<Vec<Inquiry>>,
     #[serde(skip)]
-    helo: Option<Box<[Inquiry]>>,
+    helo: Option<Vec<Inquiry>>,
     #[serde(skip)]
-    sender: Option<Box<[Inquiry]>>,
+    sender: Option<Vec<Inquiry>>,
     /// How long the session has waited for answers that did not come.
     pub(super) spent: Duration,
 }
@@ -46,7 +46,7 @@ impl Memory {
         [&mut self.client, &mut self.helo, &mut self.sender].into_iter().flatten().flatten()
     }
 
-    pub(super) fn keep(&mut self, identity: Identity, inquiries: Box<[Inquiry]>) {
+    pub(super) fn keep(&mut self, identity: Identity, inquiries: Vec<Inquiry>) {
         *self.slot(identity) = Some(inquiries);
     }
 
@@ -65,7 +65,7 @@ impl Memory {
         }
     }
 
-    fn slot(&mut self, identity: Identity) -> &mut Option<Box<[Inquiry]>> {
+    fn slot(&mut self, identity: Identity) -> &mut Option<Vec<Inquiry>> {
         match identity {
             Identity::Client => &mut self.client,
             Identity::Helo => &mut self.helo,

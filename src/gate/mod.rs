@@ -81,7 +81,8 @@ impl Gate {
             }
             let Some(target) = Target::of(identity, dialog, &self.rules.exempt) else { continue };
             let checks = self.rules.checks.iter().filter(|check| check.looks_at(identity));
-            let begun = checks.map(|check| check.begin(identity, &target, &self.dns)).collect();
+            let mut begun = Vec::with_capacity(checks.clone().count());
+            begun.extend(checks.map(|check| check.begin(identity, &target, &self.dns)));
             memory.keep(identity, begun);
         }
     }
@@ -116,8 +117,7 @@ impl Gate {
     }
 
     fn decide(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, waited: Duration) -> Decision {
-        let host = dialog.macros.find("j").map(String::from_utf8_lossy).unwrap_or_default();
-        let judgement = self.rules.policy.decide(memory.findings(), stage, dialog.client, &host);
+        let judgement = self.rules.policy.decide(memory.findings(), stage, dialog);
         let reply = match &judgement.decision.verdict {
             Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply),
             _ => None,

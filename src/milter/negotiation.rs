@@ -233,14 +233,19 @@ fn symbol_lists(needs: &Needs) -> Vec<u8> {
         (5, Stage::Message),
         (6, Stage::Message),
     ];
-    let mut lists = Vec::new();
+    let mut lists = Vec::with_capacity(256);
     for (number, stage) in stages {
-        let mut names: Vec<&str> = needs.macros_at(stage).collect();
-        if names.is_empty() {
-            names.push("i");
-        }
         lists.extend_from_slice(&number.to_be_bytes());
-        lists.extend_from_slice(names.join(" ").as_bytes());
+        let names = lists.len();
+        for name in needs.macros_at(stage) {
+            lists.extend_from_slice(name.as_bytes());
+            lists.push(b' ');
+        }
+        if lists.len() == names {
+            lists.extend_from_slice(b"i ");
+        }
+        // The list ends where the next blank would be.
+        lists.pop();
         lists.push(0);
     }
     lists

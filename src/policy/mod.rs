@@ -5,7 +5,7 @@
 mod replies;
 mod template;
 
-use crate::smtp::{Client, Reply, Stage};
+use crate::smtp::{Dialog, Reply, Stage};
 use crate::verdict::{Codes, Decision, Finding, List, Outcome, Verdict};
 
 pub use replies::{Replies, ReplyStyle};
@@ -78,14 +78,13 @@ pub struct Judgement {
 impl Policy {
     /// Decides on findings that come in the order of the session: client, HELO name, sender.
     ///
-    /// The strongest reason wins, among equal ones the first; there is one reply. `client` and the mail
-    /// server's own name, `host`, are for replies that mention them.
+    /// The strongest reason wins, among equal ones the first; there is one reply. The dialog is for replies
+    /// that mention the client's address or the mail server's own name.
     pub fn decide<'f>(
         &self,
         findings: impl IntoIterator<Item = &'f Finding>,
         stage: Stage,
-        client: Client,
-        host: &str,
+        dialog: &Dialog,
     ) -> Judgement {
         let mut worst: Option<(usize, Opinion, &Finding)> = None;
         for (place, finding) in findings.into_iter().enumerate() {
@@ -97,7 +96,7 @@ impl Policy {
         let Some((place, opinion, finding)) = worst else {
             return Judgement { decision: Decision::default(), cause: None };
         };
-        let reply = self.reply(finding, stage, client, host);
+        let reply = self.reply(finding, stage, dialog);
         let verdict = if opinion == Opinion::Refuse { Verdict::Refuse(reply) } else { Verdict::Defer(reply) };
         Judgement { decision: verdict.into(), cause: Some(place) }
     }
@@ -137,7 +136,7 @@ impl Policy {
         }
     }
 
-    fn reply(&self, finding: &Finding, stage: Stage, client: Client, host: &str) -> Reply {
+    fn reply(&self, finding: &Finding, stage: Stage, dialog: &Dialog) -> Reply {
         let rule = self.rule(finding.list);
         let template = self.replies.choose(finding, rule.act);
         let codes = match finding.outcome {
@@ -145,13 +144,17 @@ impl Policy {
             _ => String::new(),
         };
         let rendered = template.render(|variable| match variable {
-            Variable::Ip => client.to_string(),
+            Variable::Ip => dialog.client.to_string(),
             Variable::Domain => finding.subject.to_string(),
             Variable::Zone => finding.list.title().to_owned(),
             Variable::List => self.part(finding).to_owned(),
             Variable::Code => codes.clone(),
             Variable::Stage => stage.name().to_owned(),
-            Variable::Host => host.to_owned(),
+            Variable::Host => dialog
+                .macros
+                .find("j")
+                .map(|host| String::from_utf8_lossy(host).into_owned())
+                .unwrap_or_default(),
         });
         rendered.unwrap_or_else(|_| self.replies.fallback(template.is_temporary()))
     }
@@ -160,6 +163,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::Client;
     use crate::verdict::{Identity, Origin, Trouble};
     use std::time::Duration;
 
@@ -185,8 +189,8 @@ mod tests {
     }
 
     fn said(policy: &Policy, findings: &[Finding]) -> Option<String> {
-        let client = Client::Ip([192, 0, 2, 7].into());
-        match policy.decide(findings, Stage::Mail, client, "mx.example").decision.verdict {
+        let dialog = Dialog { client: Client::Ip([192, 0, 2, 7].into()), ..Dialog::default() };
+        match policy.decide(findings, Stage::Mail, &dialog).decision.verdict {
             Verdict::Continue => None,
             Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply.to_string()),
             other => panic!("{other:?}"),

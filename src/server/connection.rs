@@ -13,6 +13,8 @@ use crate::milter::{Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken}
 use crate::smtp::{SessionId, Stage};
 use crate::verdict::Decision;
 
+/// Largest buffer that a connection keeps while it waits, in octets: room for any usual command.
+const KEPT: usize = 256;
 /// Octets taken off a socket at once.
 const READ: usize = 65_540;
 
@@ -146,13 +148,14 @@ impl<F: Filter> Connection<F> {
         }
         if done == input.len() {
             self.due = None;
+            recycle(&mut input);
         } else {
             if done > 0 || self.due.is_none() {
                 self.due = Some(Instant::now() + self.shared.limits.frame_time);
             }
             input.drain(..done);
-            self.input = input;
         }
+        self.input = input;
         Ok(unanswered)
     }
 
@@ -217,10 +220,11 @@ impl<F: Filter> Connection<F> {
 
     /// Judges; at the end of a message Postfix is told every few seconds that it may take longer.
     async fn judge(&mut self, filter: &Arc<F>, stage: Stage) -> Result<Decision, End> {
-        let mut judging = Box::pin(filter.judge(stage, self.session.dialog(), &mut self.memory));
+        let judging = filter.judge(stage, self.session.dialog(), &mut self.memory);
         if stage != Stage::Message {
             return Ok(judging.await);
         }
+        let mut judging = Box::pin(judging);
         loop {
             if let Ok(decision) = tokio::time::timeout(self.shared.limits.progress, &mut judging).await {
                 return Ok(decision);
@@ -258,6 +262,15 @@ async fn send(stream: &Stream, output: &mut Vec<u8>, limits: &Limits) -> Result<
             Err(error) => return Err(End::Socket(error)),
         }
     }
-    *output = Vec::new();
+    recycle(output);
     Ok(())
+}
+
+/// Empties a buffer and keeps it for the next packet, unless it is a large one.
+fn recycle(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
 }

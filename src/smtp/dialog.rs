@@ -65,7 +65,7 @@ pub struct Recipient {
 impl Dialog {
     /// Whether the client has authenticated: a login is present for the open message.
     pub fn is_authenticated(&self) -> bool {
-        self.macros.find("{auth_authen}").is_some_and(|login| !login.is_empty())
+        self.transaction.is_some() && self.macros.find("{auth_authen}").is_some_and(|login| !login.is_empty())
     }
 
     /// The MTA's queue id, as soon as it has one: Postfix after the first recipient, Sendmail at MAIL.

@@ -1,8 +1,7 @@
 //! Domain names in the one form in which lists know them.
 
 use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Longest label and longest name in presentation form (RFC 1035, section 2.3.4).
 const LABEL: usize = 63;
@@ -17,11 +16,11 @@ const SPECIAL: [&str; 9] =
 ///
 /// In lower case, as A-labels (RFC 5890), without a trailing dot, of at least two labels, each one of
 /// 1 to 63 letters, digits, hyphens and underscores; at most 253 octets long.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Domain(Box<str>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(Arc<str>);
 
 /// Why octets are no domain name that could be asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoDomain {
     /// Nothing is left after blanks and dots are taken away.
     Empty,
@@ -102,6 +101,11 @@ impl Domain {
         &self.0
     }
 
+    /// The name, shared: findings about it need no copy.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The name without labels on the left until at most `room` octets are left, or two labels.
     #[must_use]
     pub fn fit(&self, room: usize) -> &str {
@@ -137,6 +141,15 @@ fn is_dot(c: char) -> bool {
 }
 
 fn canonical(text: &str) -> Result<(String, bool), NoDomain> {
+    // Nearly all names are legal as they stand; the way below copies each label.
+    if text.len() <= NAME && text.split('.').all(is_label) {
+        let last = text.rsplit('.').next().unwrap_or_default();
+        return match last.bytes().all(|octet| octet.is_ascii_digit()) {
+            true => Err(NoDomain::Numeric),
+            false if last.len() == text.len() => Err(NoDomain::Single),
+            false => Ok((text.to_ascii_lowercase(), false)),
+        };
+    }
     let mut legal = labels(text);
     let mut trimmed = legal.len() < text.split(is_dot).count();
     let mut length =
@@ -172,9 +185,12 @@ fn label(label: &str) -> Option<String> {
     } else {
         idna::domain_to_ascii_cow(label.as_bytes(), idna::AsciiDenyList::EMPTY).ok()?.into_owned()
     };
-    let legal = (1..=LABEL).contains(&label.len())
-        && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_');
-    legal.then_some(label)
+    is_label(&label).then_some(label)
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=LABEL).contains(&label.len())
+        && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
 }
 
 #[cfg(test)]

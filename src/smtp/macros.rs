@@ -83,14 +83,21 @@ fn bare(name: &[u8]) -> &[u8] {
 }
 
 fn lookup<'a>(pairs: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let mut strings = pairs.split(|&octet| octet == 0);
-    loop {
-        let name = strings.next()?;
-        let value = strings.next()?;
+    let mut rest = pairs;
+    while let Some((name, after)) = string(rest) {
+        let (value, after) = string(after)?;
         if bare(name) == wanted {
             return Some(value);
         }
+        rest = after;
     }
+    None
+}
+
+fn string(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Names and values are short: a plain loop is faster than anything clever.
+    let nul = octets.iter().position(|&octet| octet == 0)?;
+    Some((&octets[..nul], &octets[nul + 1..]))
 }
 
 #[cfg(test)]

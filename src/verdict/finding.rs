@@ -1,6 +1,7 @@
 //! What a check reports.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Codes;
@@ -85,7 +86,7 @@ pub struct Finding {
     /// What it is about.
     pub identity: Identity,
     /// The canonical address or domain; empty if there is none. Safe to show.
-    pub subject: Box<str>,
+    pub subject: Arc<str>,
     /// Whether an illegal or over-long left part of a domain was left out.
     pub trimmed: bool,
     /// What was found.

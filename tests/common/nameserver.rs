@@ -53,6 +53,8 @@ pub enum Act {
     WrongId(Box<Act>),
     /// The other act's response to another question.
     WrongQuestion(Box<Act>),
+    /// The other act, and then the end of the connection it came over.
+    Last(Box<Act>),
     /// These octets, after the question's identifier if `true`.
     Octets(bool, Vec<u8>),
     /// An A record of three octets.
@@ -217,7 +219,8 @@ async fn serve_tcp(listener: TcpListener, book: Arc<Mutex<Book>>) {
                 }
                 let (message, act) = look_up(&question, Transport::Tcp, peer, &book);
                 let responses = responses(&message, &act, Transport::Tcp);
-                if responses.is_empty() {
+                let is_last = is_last(&act);
+                if responses.is_empty() && !is_last {
                     // Silence is an open connection on which nothing comes.
                     std::future::pending::<()>().await;
                 }
@@ -229,8 +232,19 @@ async fn serve_tcp(listener: TcpListener, book: Arc<Mutex<Book>>) {
                         return;
                     }
                 }
+                if is_last {
+                    return;
+                }
             }
         });
+    }
+}
+
+fn is_last(act: &Act) -> bool {
+    match act {
+        Act::Last(_) => true,
+        Act::Cut(act) | Act::ByTransport(_, act) => is_last(act),
+        _ => false,
     }
 }
 
@@ -297,7 +311,8 @@ fn responses(question: &Message, act: &Act, transport: Transport) -> Vec<(Durati
             response.metadata.truncation = true;
             at_once(response.to_vec().expect("a response"))
         }
-        (Act::ByTransport(act, _), Transport::Udp)
+        (Act::Last(act), _)
+        | (Act::ByTransport(act, _), Transport::Udp)
         | (Act::Cut(act) | Act::ByTransport(_, act), Transport::Tcp) => responses(question, act, transport),
         (Act::WrongId(act), _) => {
             let mut responses = responses(question, act, transport);

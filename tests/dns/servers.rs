@@ -92,6 +92,28 @@ async fn a_truncated_answer_is_fetched_over_tcp() {
     assert_eq!(transports, [Transport::Udp, Transport::Tcp]);
 }
 
+// case: D05
+#[tokio::test]
+async fn every_connection_is_a_new_one_and_its_end_without_an_answer_costs_no_time() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::Cut(Box::new(Act::records(["127.0.0.2"]))));
+    server.on("1.0.8.8.zen", Act::Cut(Box::new(Act::Last(Box::new(Act::Silence)))));
+    let dns = dns(&[server.address()]);
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Network));
+    assert!(time < ms(50), "{time:?}");
+    for n in [2, 3] {
+        let (answered, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        assert_eq!(answered.answer, listed(0, [2]), "{n}");
+        assert!(time < ms(50), "{n}: {time:?}");
+    }
+    let asked = server.asked();
+    let ports: Vec<_> =
+        asked.iter().filter(|asked| asked.transport == Transport::Tcp).map(|asked| asked.port).collect();
+    assert!(ports.len() == 3 && ports[1] != ports[2], "{ports:?}");
+}
+
 // case: D06
 #[tokio::test]
 async fn where_udp_is_lost_tcp_answers_within_the_lifetime() {
@@ -117,6 +139,26 @@ async fn one_lost_packet_costs_one_try() {
     let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
+}
+
+// case: D06
+#[tokio::test]
+async fn one_lost_packet_costs_one_try_after_many_negative_answers_too() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    for n in 0..200 {
+        clock.run(ask(&dns, List::Zen, ip(&format!("8.8.1.{n}")))).await;
+    }
+    let seen = std::sync::atomic::AtomicBool::new(false);
+    server.script(move |_| {
+        let first = !seen.swap(true, std::sync::atomic::Ordering::Relaxed);
+        first.then_some(Act::Silence)
+    });
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
+    assert_eq!(server.total(), 202, "one packet per try");
 }
 
 // case: D07
@@ -183,6 +225,7 @@ async fn a_server_that_does_not_run_costs_no_time() {
 // case: D11
 #[tokio::test]
 async fn answers_to_other_questions_are_passed_over() {
+    let (log, _guard) = Log::listen();
     let clock = Clock::stop();
     let server = NameServer::start().await;
     let lie = || Box::new(Act::records(["127.0.0.2"]));
@@ -196,6 +239,30 @@ async fn answers_to_other_questions_are_passed_over() {
     assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
     let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
+    let silent = Box::new(Act::Silence);
+    let wrong_over_tcp = Box::new(Act::Several([&wrong[..], &[Act::records(["127.0.0.4"])]].concat()));
+    server.on("3.0.8.8.zen", Act::ByTransport(silent, wrong_over_tcp));
+    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.3"))).await;
+    assert_eq!(answered.answer, listed(0, [4]));
+    assert!((ms(1_395)..=ms(1_800)).contains(&time), "{time:?}");
+    assert!(log.lines().iter().all(|line| !line.to_lowercase().contains(KEY)), "{:?}", log.lines());
+}
+
+#[tokio::test]
+async fn every_question_has_a_port_and_an_identifier_of_its_own() {
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    for n in 0..64 {
+        ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+    }
+    let distinct = |mut values: Vec<u16>| {
+        values.sort_unstable();
+        values.dedup();
+        values.len()
+    };
+    // Chance may give one twice, but not all the time.
+    assert!(distinct(server.asked().iter().map(|asked| asked.port).collect()) > 56);
+    assert!(distinct(server.asked().iter().map(|asked| asked.id).collect()) > 56);
 }
 
 // case: D11
