@@ -197,16 +197,11 @@ impl<F: Filter> Shared<F> {
     async fn room(&self) {
         loop {
             let left = self.left.notified();
-            if self.open.load(Ordering::Relaxed) < self.limits.connections + self.spare() {
+            if self.open.load(Ordering::Relaxed) < self.limits.connections + self.limits.spare_connections() {
                 return;
             }
             left.await;
         }
-    }
-
-    /// Connections beyond the limit that are answered "go on without us".
-    fn spare(&self) -> usize {
-        self.limits.connections / 8 + 8
     }
 
     fn take(self: Arc<Self>, stream: Stream) {
