@@ -13,16 +13,16 @@
 //! | | `body-skip` | the rest of the body is not wanted |
 //! | | `eom-reject`, `eom-tempfail`, `eom-discard` | that, at the end of the message |
 //! | | `eom-reply` | 550 5.7.1 in two lines with a percent sign |
-//! | | `eom-addheader` | adds `X-Added: value` |
-//! | | `eom-insheader` | inserts `X-Inserted: value` on top |
+//! | | `eom-addheader` | adds `X-Action: added` |
+//! | | `eom-insheader` | inserts `X-Action: inserted` on top |
 //! | | `eom-chgheader` | changes the first `Subject` to `changed` |
-//! | | `eom-delheader` | deletes the first `X-Unwanted` |
-//! | | `eom-addrcpt`, `eom-delrcpt` | adds `<added@example.com>`, deletes the first recipient |
-//! | | `eom-chgfrom` | the sender becomes `<changed@example.com>` |
-//! | | `eom-replbody` | the body becomes `new body` |
-//! | | `eom-quarantine` | holds the message, with the reason `held on request` |
+//! | | `eom-delheader` | deletes the first `Subject` |
+//! | | `eom-addrcpt`, `eom-delrcpt` | adds `<added@example.org>`, deletes the first recipient |
+//! | | `eom-chgfrom` | the sender becomes `<changed@example.org>` |
+//! | | `eom-replbody` | the body becomes `replaced` |
+//! | | `eom-quarantine` | holds the message, with the reason `held by every_action` |
 //!
-//! Everything else goes on. "Reject" is 550 5.7.1, "tempfail" 451 4.7.1.
+//! Everything else goes on. "Reject" and "tempfail" leave the words to the MTA.
 
 use gatepost::limits::Limits;
 use gatepost::milter::{Filter, Flow};
@@ -117,12 +117,12 @@ fn sender(dialog: &Dialog) -> &[u8] {
 fn verdict(wish: &str) -> Verdict {
     let reply = |code, enhanced, text| Reply::new(code, enhanced, text).expect("a legal reply");
     match wish {
-        "reject" => Verdict::Refuse(reply(550, "5.7.1", "refused on request")),
-        "tempfail" => Verdict::Defer(reply(451, "4.7.1", "deferred on request")),
-        "reply" => Verdict::Refuse(reply(550, "5.7.1", "100% refused on request\nin two lines")),
+        "reject" => Verdict::Reject,
+        "tempfail" => Verdict::Tempfail,
+        "reply" => Verdict::Refuse(reply(550, "5.7.1", "first line\nsecond line, 100%")),
         "discard" => Verdict::Discard,
         "accept" => Verdict::Accept,
-        "quarantine" => Verdict::Quarantine("held on request".into()),
+        "quarantine" => Verdict::Quarantine("held by every_action".into()),
         _ => Verdict::Continue,
     }
 }
@@ -131,17 +131,17 @@ fn edit(wish: &str, dialog: &Dialog) -> Option<Edit> {
     let name = |name| HeaderName::new(name).expect("a legal name");
     let value = |value| HeaderValue::new(value).expect("a legal value");
     Some(match wish {
-        "addheader" => Edit::AddHeader(name("X-Added"), value("value")),
-        "insheader" => Edit::InsertHeader(0, name("X-Inserted"), value("value")),
+        "addheader" => Edit::AddHeader(name("X-Action"), value("added")),
+        "insheader" => Edit::InsertHeader(0, name("X-Action"), value("inserted")),
         "chgheader" => Edit::ChangeHeader(1, name("Subject"), value("changed")),
-        "delheader" => Edit::DeleteHeader(1, name("X-Unwanted")),
-        "addrcpt" => Edit::AddRecipient { address: "<added@example.com>".to_owned(), parameters: None },
+        "delheader" => Edit::DeleteHeader(1, name("Subject")),
+        "addrcpt" => Edit::AddRecipient { address: "<added@example.org>".to_owned(), parameters: None },
         "delrcpt" => {
             let first = dialog.transaction.as_ref()?.recipients.first()?;
             Edit::DeleteRecipient(String::from_utf8_lossy(&first.address).into_owned())
         }
-        "chgfrom" => Edit::ChangeSender { address: "<changed@example.com>".to_owned(), parameters: None },
-        "replbody" => Edit::ReplaceBody("new body\r\n".into()),
+        "chgfrom" => Edit::ChangeSender { address: "<changed@example.org>".to_owned(), parameters: None },
+        "replbody" => Edit::ReplaceBody("replaced\r\n".into()),
         _ => return None,
     })
 }

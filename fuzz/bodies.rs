@@ -106,7 +106,7 @@ pub fn stream(data: &[u8]) {
     assert_eq!(play(1), (out.clone(), end));
     let mut said = &out[..];
     while let Some((frame, size)) = Mta::take(said).expect("legal packets only") {
-        assert!(b"Ocadystpqhim+2-eb".contains(&frame.code), "{}", char::from(frame.code));
+        assert!(b"Ocardystpqhim+2-eb".contains(&frame.code), "{}", char::from(frame.code));
         said = &said[size..];
     }
     assert!(said.is_empty(), "half a packet");
@@ -166,7 +166,11 @@ fn hear(mta: &mut Mta, mut said: &[u8], outcome: Sent, decided: Option<&Said>) {
             assert_eq!((*code, enhanced), (reply.code(), &reply.enhanced()));
             assert!(reply.lines().eq(lines.iter().map(String::as_str)));
         }
-        (Answer::Accept, Verdict::Accept) | (Answer::Discard, Verdict::Discard) | (Answer::Continue, _) => {}
+        (Answer::Accept, Verdict::Accept)
+        | (Answer::Discard, Verdict::Discard)
+        | (Answer::Reject, Verdict::Reject)
+        | (Answer::Tempfail, Verdict::Tempfail)
+        | (Answer::Continue, _) => {}
         (answer, verdict) => panic!("{verdict:?} was said as {answer:?}"),
     }
 }
@@ -340,7 +344,9 @@ impl<'a> Dice<'a> {
 
     fn said(&mut self, question: Question) -> Said {
         let verdict = match self.roll() & 15 {
-            0..=7 => Verdict::Continue,
+            0..=5 => Verdict::Continue,
+            6 => Verdict::Reject,
+            7 => Verdict::Tempfail,
             8 => Verdict::Accept,
             9 | 10 => Verdict::Refuse(self.reply(550, "5.7.1")),
             11 => Verdict::Defer(self.reply(451, "4.7.1")),

@@ -36,7 +36,7 @@ pub(super) fn run(sources: &Sources, what: &args::Explain) -> Exit {
 
 /// A session that was played: what was found, and where it ended.
 struct Played {
-    findings: Vec<Finding>,
+    memory: Memory,
     refused: Option<(Stage, Reply)>,
 }
 
@@ -85,7 +85,7 @@ async fn play(gate: &Gate, what: &args::Explain) -> Played {
     if judged < enforce {
         refused = judge(gate, enforce, &dialog, &mut memory).await;
     }
-    Played { findings: memory.findings().map(|finding| spared(gate, &dialog, finding)).collect(), refused }
+    Played { memory, refused }
 }
 
 async fn judge(gate: &Gate, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<(Stage, Reply)> {
@@ -95,22 +95,11 @@ async fn judge(gate: &Gate, stage: Stage, dialog: &Dialog, memory: &mut Memory) 
     }
 }
 
-/// A finding that nobody waited for, since a login spares it, is no trouble.
-fn spared(gate: &Gate, dialog: &Dialog, finding: &Finding) -> Finding {
-    let mut finding = finding.clone();
-    if let (Outcome::Unknown(_), Some(trust)) =
-        (finding.outcome, gate.rules().exempt.identity(finding.identity, dialog))
-    {
-        finding.outcome = Outcome::Trusted(trust);
-    }
-    finding
-}
-
 impl Played {
     fn exit(&self) -> Exit {
         if self.refused.is_some() {
             Exit::Listed
-        } else if self.findings.iter().any(|finding| matches!(finding.outcome, Outcome::Unknown(_))) {
+        } else if self.memory.findings().any(|finding| matches!(finding.outcome, Outcome::Unknown(_))) {
             Exit::Unknown
         } else {
             Exit::Ok
@@ -118,7 +107,7 @@ impl Played {
     }
 
     fn print(&self, gate: &Gate) {
-        for finding in &self.findings {
+        for finding in self.memory.findings() {
             let (identity, title) = (finding.identity.name(), finding.list.title());
             let subject = if finding.subject.is_empty() { "-" } else { &finding.subject };
             println!(
@@ -138,8 +127,8 @@ impl Played {
 
     fn json(&self, gate: &Gate) -> Value {
         let findings: Vec<Value> = self
-            .findings
-            .iter()
+            .memory
+            .findings()
             .map(|finding| {
                 json!({
                     "identity": finding.identity.name(), "subject": &*finding.subject,

@@ -162,7 +162,7 @@ settings! {
         "while a list cannot be reached: accept or tempfail, or for each list as in zen=tempfail";
 
     "REPLY_STYLE" "reply.style" Text = "new", reply_style: read::reply_style,
-        "new, or seed for the texts of the Python milter";
+        "new, or python for the texts of the Python milter";
     "REPLY_ZEN" "reply.zen" Text = "", reply_zen: read::template,
         "reply to a client that ZEN lists, such as 554 5.7.1 {ip} is listed in {list}";
     "REPLY_HELO" "reply.helo" Text = "", reply_helo: read::template,

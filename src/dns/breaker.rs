@@ -65,12 +65,20 @@ impl Breaker {
 
     /// Whether a question may be asked now. In an open breaker whose pause is long over this question
     /// is the trial.
-    pub(super) fn permits(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::Closed => true,
-            State::Open { until, .. } if now >= until + PATIENCE => self.try_now(now),
-            State::Trial { since, .. } if now >= since + TRIAL => self.try_now(now),
-            State::Open { .. } | State::Trial { .. } => false,
+    ///
+    /// # Errors
+    /// Why not: what the operator of the list said stays what it is, as it must never defer mail; all
+    /// other trouble is now a rest from it.
+    pub(super) fn permits(&mut self, now: Instant) -> Result<(), Trouble> {
+        let (trouble, asks) = match self.state {
+            State::Closed => return Ok(()),
+            State::Open { trouble, until } => (trouble, now >= until + PATIENCE && self.try_now(now)),
+            State::Trial { trouble, since } => (trouble, now >= since + TRIAL && self.try_now(now)),
+        };
+        match trouble {
+            _ if asks => Ok(()),
+            Trouble::Service(_) | Trouble::Bogus => Err(trouble),
+            _ => Err(Trouble::Resting),
         }
     }
 
@@ -170,7 +178,7 @@ mod tests {
             assert_eq!(breaker.fail(Trouble::ServFail, now), None);
         }
         assert_eq!(opened(breaker.fail(Trouble::Refused, now)), Some(15));
-        assert!(!breaker.permits(now));
+        assert!(breaker.permits(now).is_err());
     }
 
     #[test]
@@ -220,7 +228,7 @@ mod tests {
             }
             assert_eq!(pauses, expected, "{trouble:?}");
             assert_eq!(breaker.succeed(), Some(Change::Closed));
-            assert!(breaker.permits(now));
+            assert!(breaker.permits(now).is_ok());
         }
     }
 
@@ -229,10 +237,10 @@ mod tests {
         let (mut breaker, now) = (Breaker::new(), Instant::now());
         assert_eq!(opened(breaker.fail(Trouble::Bogus, now)), Some(300));
         let later = now + Duration::from_mins(5);
-        assert!(!breaker.permits(later));
+        assert!(breaker.permits(later).is_err());
         let later = later + PATIENCE;
-        assert!(breaker.permits(later));
-        assert!(!breaker.permits(later), "one trial at a time");
+        assert!(breaker.permits(later).is_ok());
+        assert!(breaker.permits(later).is_err(), "one trial at a time");
         assert_eq!(breaker.succeed(), Some(Change::Closed));
     }
 
@@ -244,6 +252,6 @@ mod tests {
                 assert_eq!(breaker.fail(trouble, now), None);
             }
         }
-        assert!(breaker.permits(now));
+        assert!(breaker.permits(now).is_ok());
     }
 }

@@ -167,7 +167,7 @@ impl Zone {
         }
     }
 
-    pub(super) fn permits(&self) -> bool {
+    pub(super) fn permits(&self) -> Result<(), Trouble> {
         lock(&self.breaker).permits(Instant::now())
     }
 

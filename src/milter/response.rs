@@ -13,6 +13,10 @@ pub enum Response {
     Continue,
     /// Go on without the filter.
     Accept,
+    /// Refuse for good, in the MTA's words.
+    Reject,
+    /// Refuse for now, in the MTA's words.
+    Tempfail,
     /// Take the message and drop it.
     Discard,
     /// Seen enough of the body.
@@ -27,6 +31,8 @@ impl Response {
         let code = match self {
             Self::Continue => b'c',
             Self::Accept => b'a',
+            Self::Reject => b'r',
+            Self::Tempfail => b't',
             Self::Discard => b'd',
             Self::Skip => b's',
             Self::Progress => b'p',

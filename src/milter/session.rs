@@ -101,6 +101,13 @@ enum Final<'v> {
     Reply(&'v Reply),
 }
 
+impl Final<'_> {
+    /// Whether the event is refused, for now or for good.
+    fn is_negative(self) -> bool {
+        matches!(self, Self::Reply(_) | Self::Plain(Response::Reject | Response::Tempfail))
+    }
+}
+
 impl Session {
     /// A conversation that has not begun.
     pub fn new(id: SessionId, limits: &Limits) -> Self {
@@ -241,7 +248,7 @@ impl Session {
             }
             (Stage::Message, _) => {} // What is refused or dropped need not be changed.
             _ if !decision.edits.is_empty() => unspoken = Some(Unspoken::EditStage(stage.name())),
-            (Stage::Rcpt, Final::Reply(_)) => {
+            (Stage::Rcpt, last) if last.is_negative() => {
                 self.dialog.transaction.as_mut().and_then(|transaction| transaction.recipients.pop());
             }
             _ => {}
@@ -277,7 +284,7 @@ impl Session {
             Flow::Answer(verdict) => self.weigh(verdict, name, event != Event::Unknown),
         };
         self.respond(Some(event), last, out);
-        if matches!(last, Final::Reply(_)) && event != Event::Unknown && self.declined(Event::Mail) {
+        if last.is_negative() && event != Event::Unknown && self.declined(Event::Mail) {
             // Nothing more comes of a refused message, and no MAIL will tell where the next one begins.
             self.end_message();
         }
@@ -407,6 +414,8 @@ impl Session {
         match verdict {
             Verdict::Continue => (go_on, None),
             Verdict::Refuse(reply) | Verdict::Defer(reply) => (Final::Reply(reply), None),
+            Verdict::Reject => (Final::Plain(Response::Reject), None),
+            Verdict::Tempfail => (Final::Plain(Response::Tempfail), None),
             Verdict::Accept => {
                 self.passed = if in_message { Passed::Message } else { Passed::Session };
                 (Final::Plain(Response::Accept), None)

@@ -31,6 +31,10 @@ pub enum Verdict {
     Refuse(Reply),
     /// Refuse for now, in these words; at RCPT this recipient only.
     Defer(Reply),
+    /// Refuse for good, in the MTA's words.
+    Reject,
+    /// Refuse for now, in the MTA's words.
+    Tempfail,
     /// Take the message and drop it. From MAIL on.
     Discard,
     /// Take the message and hold it, for this reason; carried out at the end of the message. From MAIL on.

@@ -131,6 +131,7 @@ pub struct NameServer {
 impl NameServer {
     /// Starts a server on a free port of 127.0.0.1.
     pub async fn start() -> Self {
+        super::log::set_up();
         loop {
             let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP socket");
             let address = udp.local_addr().expect("an address");

@@ -189,7 +189,7 @@ fn toml_reads_the_same_settings() {
     let toml = "threads = 2\nconnections = 0x10\non_failure = 'zen=tempfail, DBL=accept'\nlisten = 'inet:1,unix:/x'\n\
                 [dns]\nlifetime = 1\nper_try = 0.5\nprobe_interval = 0\n\
                 [zen]\nenable = false\nreject_codes = [2, '9-11']\n[zrd]\naction = 'tempfail'\nmax_age = 3\n\
-                [reply]\nstyle = 'seed'\nzrd = '450 4.7.1 {domain} is young'\n\
+                [reply]\nstyle = 'python'\nzrd = '450 4.7.1 {domain} is young'\n\
                 [session]\nauth_skip = 'off'\nsubmission_daemons = ['submission', 'MSA']\n";
     let config = Machine::keyed().toml(toml).config();
     assert_eq!((config.threads, config.connections), (2, 16));

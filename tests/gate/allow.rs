@@ -98,7 +98,7 @@ async fn a_login_spares_address_and_helo_name() {
     phone.helo("spam.example").await;
     phone.macros(b'M', &[("{auth_type}", "PLAIN"), ("{auth_authen}", "alice")]);
     assert_eq!(phone.from("<alice@spam.example>").await, "continue");
-    assert_eq!(log.with(&["reason=login", "identity=sender", "auth=1"]).len(), 2);
+    assert_eq!(log.with(&["reason=login", "identity=sender", "auth=1"]).len(), 2, "{:#?}", log.lines());
     // The login is the message's own.
     phone.abort().await;
     phone.macros(b'M', &[]);

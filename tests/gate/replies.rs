@@ -56,7 +56,7 @@ async fn all_variables_become_what_they_stand_for() {
 
 #[tokio::test]
 async fn the_python_milters_words_are_there_for_who_wants_them() {
-    let world = listing("2.0.8.8.zen", "127.0.0.4", &["REPLY_STYLE=seed"]).await;
+    let world = listing("2.0.8.8.zen", "127.0.0.4", &["REPLY_STYLE=python"]).await;
     let reply = "554 5.7.1 Connecting IP address is rejected due to a security policy violation.";
     assert_eq!(world.connect("8.8.0.2").await, reply);
 }

@@ -36,6 +36,17 @@ async fn an_administrator_may_rather_have_mail_wait() {
     assert_eq!(world.from("<u@spam.example>").await, "continue");
 }
 
+#[tokio::test]
+async fn an_operator_error_never_makes_mail_wait_not_even_while_the_list_rests_from_it() {
+    let world = World::new(&["ON_FAILURE=tempfail"]).await;
+    for octet in [250, 254, 255] {
+        world.names.otherwise(Act::Records(vec![[127, 255, 255, octet].into()], 60));
+        for n in 1..=3 {
+            assert_eq!(world.connect(&format!("8.8.{octet}.{n}")).await, "continue");
+        }
+    }
+}
+
 // case: D03
 #[tokio::test]
 async fn silence_costs_a_stage_its_budget_and_a_session_two_seconds() {

@@ -85,6 +85,7 @@ impl Served {
     }
 
     fn at(endpoints: &[&str], limits: Limits) -> Self {
+        common::log::set_up();
         let sockets: Vec<_> = endpoints
             .iter()
             .flat_map(|endpoint| {

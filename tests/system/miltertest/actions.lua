@@ -180,7 +180,7 @@ final("eom-discard", SMFIR_DISCARD)
 case("eom-reply answers with a text of two lines", function()
     local conn = at_end("eom-reply")
     says(conn, SMFIR_REPLYCODE, "end of message")
-    if not mt.eom_check(conn, MT_SMTPREPLY, "550-5.7.1 first line\r\n550", "5.7.1", "second line") then
+    if not mt.eom_check(conn, MT_SMTPREPLY, "550-5.7.1 first line\r\n550", "5.7.1", "second line, 100%%") then
         error("not the two lines")
     end
     goes_on(conn)
