@@ -10,6 +10,11 @@ use gatepost::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 use crate::side::{EVENTS, PERMITS, Question, Said, Side, everything};
 
+#[path = "bodies/answer.rs"]
+pub mod answer;
+#[path = "bodies/config.rs"]
+pub mod config;
+
 /// Packets: whatever comes is taken within the limits, and commands are written as they were read.
 pub fn frame(data: &[u8]) {
     let small = Limits { frame: 64, header_frame: 128, negotiation_frame: 32, ..Limits::default() };

@@ -36,3 +36,13 @@ fn the_corpus_of_sessions_holds() {
 fn the_corpus_of_mailboxes_holds() {
     run("mailbox", bodies::mailbox);
 }
+
+#[test]
+fn the_corpus_of_configurations_holds() {
+    run("config", bodies::config::config);
+}
+
+#[test]
+fn the_corpus_of_answers_holds() {
+    run("answer", bodies::answer::answer);
+}

@@ -294,6 +294,7 @@ impl Draft {
         self.fit_times();
         self.check_replies();
         self.check_lists();
+        self.check_key();
         let origin = |(setting, place): (&Setting, Place)| Origin {
             toml: setting.toml,
             env: setting.variable(),
@@ -354,6 +355,19 @@ impl Draft {
         if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
             let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
             self.report.notice(Place::Nowhere, "", fault);
+        }
+    }
+
+    /// Finds the key in settings that are no secret: in a reply it would go out to every client, in a name
+    /// of a zone or an account to the log.
+    fn check_key(&mut self) {
+        let Some(key) = &self.config.key else { return };
+        for (setting, place) in SETTINGS.iter().zip(&self.places) {
+            if *place != Place::Default && key.stands_in(&(setting.show)(&self.config)) {
+                let fault =
+                    Fault::new("the value holds the DQS key, which it would give away", "take it out");
+                self.report.error(place.clone(), name_at(setting.env, place), fault);
+            }
         }
     }
 

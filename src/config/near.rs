@@ -9,6 +9,8 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let slips = (name.len() / 3).clamp(1, 3);
     known
         .into_iter()
+        // Each octet more or less is a slip by itself.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= slips)
         .map(|candidate| (distance(name, candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= slips)
@@ -47,6 +49,8 @@ mod tests {
             ("NAMESERVER", Some("NAMESERVERS")),
             ("ZEN_REJECT_CODE", Some("ZEN_REJECT_CODES")),
             ("CACHEMAX", Some("CACHE_MAX")),
+            ("LISTENERS", Some("LISTEN")),
+            ("LISTENER_S", None),
             ("PASSWORD", None),
             ("", None),
         ] {

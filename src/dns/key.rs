@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 /// Longest label (RFC 1035, section 2.3.4).
 const LONGEST: usize = 63;
 
+/// Shorter texts than this may be ordinary words.
+const TELLING: usize = 20;
+
 /// What the sample files of several programs put where the key belongs, without punctuation.
 const PLACEHOLDERS: [&str; 6] = ["replaceme", "changeme", "yourkey", "dqskey", "apikey", "examplekey"];
 
@@ -61,6 +64,13 @@ impl Key {
             return Err(BadKey::Hyphen);
         }
         Ok(Self(Zeroizing::new(text.as_bytes().into())))
+    }
+
+    /// Whether a text holds the key, in upper or lower case. A key of less than 20 characters is
+    /// never found: it may be part of any word.
+    pub fn stands_in(&self, text: &str) -> bool {
+        self.0.len() >= TELLING
+            && text.as_bytes().windows(self.0.len()).any(|piece| piece.eq_ignore_ascii_case(&self.0))
     }
 
     /// The label.
@@ -117,6 +127,14 @@ mod tests {
             assert_eq!(refused, why, "{text}");
             assert!(text.is_empty() || !refused.to_string().contains(text.trim()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_is_found_in_a_text_whatever_its_case() {
+        let key = Key::new("abcdefghij0123456789klmnop").expect("a key");
+        assert!(key.stands_in("https://x.example/ABCDEFGHIJ0123456789klmnop/"));
+        assert!(!key.stands_in("abcdefghij0123456789klmno") && !key.stands_in(""));
+        assert!(!Key::new("mail").expect("a key").stands_in("mail.example"));
     }
 
     #[test]

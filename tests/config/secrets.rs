@@ -225,6 +225,25 @@ fn no_message_ever_holds_the_key() {
 }
 
 #[test]
+fn a_key_in_another_setting_is_refused_before_anybody_sees_it() {
+    let cause = "the value holds the DQS key, which it would give away; take it out";
+    for (name, value) in [
+        ("ZONE_BASE", format!("{KEY}.dq.spamhaus.net")),
+        ("USER", KEY.to_owned()),
+        ("LISTEN", format!("inet:11332@{KEY}.example")),
+        ("REPLY_ZEN", format!("550 5.7.1 see https://www.example/{}", KEY.to_uppercase())),
+        ("SUBMISSION_DAEMONS", format!("msa,{KEY}")),
+    ] {
+        for machine in [Machine::keyed(), Machine::keyed().env("COMPAT_PARSE", "1")] {
+            let errors = machine.env(name, &value).errors();
+            assert_eq!(errors, [format!("environment: SPAMHAUS_DQS_{name}: {cause}")]);
+        }
+    }
+    let machine = Machine::keyed().toml(&format!("[reply]\nhelo = '550 5.7.1 {KEY}'\n"));
+    assert_eq!(machine.errors(), [format!("gatepost.toml:2:8: reply.helo: {cause}")]);
+}
+
+#[test]
 fn the_sources_themselves_show_names_only() {
     let sources =
         Sources { environment: [("SPAMHAUS_DQS_API_KEY".into(), KEY.into())].into(), ..Sources::default() };

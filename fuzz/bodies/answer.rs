@@ -1,0 +1,114 @@
+//! Answers of lists: what A records and whole responses of name servers are taken for.
+
+use std::net::Ipv4Addr;
+
+use gatepost::dns::{Answer, classify, read};
+use gatepost::verdict::{List, Trouble};
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::{RData, RecordType};
+
+use super::Dice;
+
+/// Only the list's own codes are a listing, whether they come as records or in a response, and nothing
+/// that somebody else says beside them is passed over.
+pub fn answer(data: &[u8]) {
+    for list in List::ALL {
+        response(list, data);
+        let mut dice = Dice(data);
+        let records = dice.records();
+        let answer = classify(list, &records);
+        judge(list, answer, &records);
+        let mut octets = written(&records);
+        assert_eq!(read(list, &octets), answer, "{records:?}");
+        // The same response with a few octets damaged, and cut short.
+        for _ in 0..dice.roll() & 7 {
+            let at = (usize::from(dice.roll()) << 8 | usize::from(dice.roll())) % octets.len();
+            octets[at] = dice.roll();
+        }
+        octets.truncate(octets.len() - usize::from(dice.roll()) % octets.len());
+        response(list, &octets);
+    }
+}
+
+/// Whatever the octets are, what is read from them is what they say to another reader.
+fn response(list: List, octets: &[u8]) {
+    let answer = read(list, octets);
+    let message = Message::from_vec(octets).ok();
+    let Some(message) = message.filter(|message| message.message_type == MessageType::Response) else {
+        assert_eq!(answer, Answer::Failed(Trouble::Network), "octets that are no response");
+        return;
+    };
+    let told = matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
+    if message.truncation || !told {
+        assert!(matches!(answer, Answer::Failed(_)), "{answer:?} {message:?}");
+        return;
+    }
+    let is_address = |kind: RecordType| kind == RecordType::A;
+    // The daemon takes no response without its question.
+    let is_ours = !message.queries.is_empty() && message.queries.iter().all(|q| is_address(q.query_type()));
+    let records: Vec<Ipv4Addr> = message
+        .answers
+        .iter()
+        .filter_map(|record| if let RData::A(address) = &record.data { Some(address.0) } else { None })
+        .collect();
+    if is_ours || matches!(answer, Answer::Listed(_)) {
+        judge(list, answer, &records);
+    }
+}
+
+/// Holds an answer against the records it was made of.
+fn judge(list: List, answer: Answer, records: &[Ipv4Addr]) {
+    let (group, most) = match list {
+        List::Zen => (0, 30),
+        List::Dbl => (1, 254),
+        List::Zrd => (2, 24),
+    };
+    let foreign = records.iter().any(|record| record.octets()[0] != 127 || *record == Ipv4Addr::LOCALHOST);
+    let service = records.iter().any(|record| record.octets()[..3] == [127, 255, 255]);
+    let codes = || {
+        let own = records.iter().map(Ipv4Addr::octets).filter(|octets| octets[..3] == [127, 0, group]);
+        own.map(|octets| octets[3]).filter(move |code| (2..=most).contains(code))
+    };
+    match answer {
+        Answer::Listed(listed) => {
+            assert!(!foreign && !service, "{list}: {records:?}");
+            assert_eq!(listed.group(), group);
+            assert!(!listed.is_empty() && codes().all(|code| listed.contains(code)), "{list}: {records:?}");
+            assert!(listed.iter().all(|code| codes().any(|own| own == code)), "{list}: {listed} {records:?}");
+        }
+        Answer::NotListed => {
+            assert!(!foreign && !service && codes().next().is_none(), "{list}: {records:?}");
+        }
+        Answer::Failed(trouble) => {
+            assert_eq!(trouble == Trouble::Bogus, foreign, "{list}: {records:?}");
+            assert_eq!(matches!(trouble, Trouble::Service(_)), service && !foreign, "{list}: {records:?}");
+        }
+    }
+}
+
+/// A response to a question about `x.example` with these records.
+fn written(records: &[Ipv4Addr]) -> Vec<u8> {
+    let count = u8::try_from(records.len()).expect("few records");
+    let mut octets = vec![0, 1, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+    octets.extend_from_slice(b"\x01x\x07example\0\0\x01\0\x01");
+    for record in records {
+        octets.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        octets.extend_from_slice(&record.octets());
+    }
+    octets
+}
+
+impl Dice<'_> {
+    /// A few addresses, most of them near those that mean something.
+    fn records(&mut self) -> Vec<Ipv4Addr> {
+        let count = self.roll() & 7;
+        let mut record = || match self.roll() & 15 {
+            group @ 0..=3 => Ipv4Addr::new(127, 0, group, self.roll()),
+            4..=9 => Ipv4Addr::new(127, 0, self.roll() % 3, self.roll() % 32),
+            10..=12 => Ipv4Addr::new(127, 255, 255, self.roll()),
+            13 => Ipv4Addr::new(127, self.roll(), self.roll(), self.roll()),
+            _ => Ipv4Addr::from(self.number()),
+        };
+        (0..count).map(|_| record()).collect()
+    }
+}
