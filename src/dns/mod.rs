@@ -116,7 +116,7 @@ impl Dns {
         let mut place = Place::None;
         let found = self.cache.look(&topic, generation, || {
             place = self.place(&live)?;
-            if zone.permits() { Ok(()) } else { Err(Trouble::Resting) }
+            zone.permit()
         });
         match found {
             Found::Known(answer) => {

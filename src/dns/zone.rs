@@ -167,8 +167,19 @@ impl Zone {
         }
     }
 
-    pub(super) fn permits(&self) -> bool {
-        lock(&self.breaker).permits(Instant::now())
+    /// Whether a question may be asked now; if not, what to say instead. A list that rests for what its
+    /// operator said about us is not out of reach: that trouble stays what it is.
+    pub(super) fn permit(&self) -> Result<(), Trouble> {
+        let mut breaker = lock(&self.breaker);
+        if breaker.permits(Instant::now()) {
+            return Ok(());
+        }
+        match breaker.state() {
+            State::Open { trouble, .. } | State::Trial { trouble, .. } if !trouble.is_transport() => {
+                Err(trouble)
+            }
+            _ => Err(Trouble::Resting),
+        }
     }
 
     pub(super) fn state(&self) -> State {
