@@ -52,7 +52,7 @@ impl Subject {
                 let parent = Domain::from_setting(domain.fit(room));
                 Self::Domain(parent.unwrap_or(domain))
             }
-            subject => subject,
+            subject @ Self::Domain(_) => subject,
         }
     }
 
