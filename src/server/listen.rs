@@ -1,13 +1,17 @@
 //! Where to listen: libmilter's notation, and binding to it.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
+
+use nix::fcntl::OFlag;
 
 use super::stream::Listener;
 
@@ -195,10 +199,10 @@ impl Listen {
         self.clear(path)?;
         let system = |source| BindError::System { listen: self.clone(), source };
         let listener = UnixListener::bind(path).map_err(|error| self.error(error))?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
-        let file = std::fs::symlink_metadata(path).map_err(system)?;
+        let (file, id) = pin(path).map_err(system)?;
+        std::fs::set_permissions(pinned(&file), std::fs::Permissions::from_mode(mode)).map_err(system)?;
         let kind = Mutex::new(Some(Kind::Unix(listener)));
-        Ok(Socket { listen: self.clone(), kind, made: Some((file.dev(), file.ino())) })
+        Ok(Socket { listen: self.clone(), kind, made: Some(id) })
     }
 
     /// Removes a socket file that nobody answers on; refuses to touch anything else.
@@ -221,6 +225,24 @@ impl Listen {
             BindError::System { listen: self.clone(), source }
         }
     }
+}
+
+/// A hold on a socket file itself, with its device and inode. Root must not change mode or owner of what
+/// somebody who can write to the directory may have put at the path meanwhile.
+fn pin(path: &Path) -> io::Result<(File, (u64, u64))> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    let what = file.metadata()?;
+    if what.file_type().is_socket() {
+        Ok((file, (what.dev(), what.ino())))
+    } else {
+        Err(io::Error::other("somebody replaced the socket file"))
+    }
+}
+
+/// A path that leads to a file that is [pinned](pin), and nowhere else.
+fn pinned(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 impl Socket {
@@ -247,9 +269,12 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub fn hand_to(&self, user: u32) -> io::Result<()> {
-        match &self.listen {
-            Listen::Unix(path) => std::os::unix::fs::lchown(path, Some(user), None),
-            Listen::Inet { .. } | Listen::Inet6 { .. } => Ok(()),
+        let Listen::Unix(path) = &self.listen else { return Ok(()) };
+        let (file, made) = pin(path)?;
+        if self.made == Some(made) {
+            std::os::unix::fs::chown(pinned(&file), Some(user), None)
+        } else {
+            Err(io::Error::other("somebody replaced the socket file"))
         }
     }
 
@@ -338,6 +363,10 @@ mod tests {
         let socket = Listen::Unix(path.clone()).bind(0o600).expect("a socket");
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "other").expect("a file");
+        let other = folder.path().join("other");
+        std::fs::rename(&path, &other).expect("renamed");
+        std::os::unix::fs::symlink(&other, &path).expect("a link");
+        assert!(socket[0].hand_to(0).is_err(), "nor given away");
         drop(socket);
         assert!(path.exists());
     }
