@@ -231,7 +231,7 @@ class Case:
         try:
             with open(f"/proc/{self.options.pid}/stat", encoding="ascii") as file:
                 return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return True
 
     def setting(self, rest):
