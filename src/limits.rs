@@ -47,6 +47,13 @@ pub struct Limits {
     pub waiting_queries: usize,
 }
 
+impl Limits {
+    /// Connections beyond the limit that are answered "go on without us"; further ones wait unseen.
+    pub fn spare_connections(&self) -> usize {
+        self.connections / 8 + 8
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -50,16 +50,24 @@ impl Inquiry {
         self.finding.outcome = trust.map_or(self.said, Outcome::Trusted);
     }
 
-    /// Waits for the answer until `deadline`; a late one is the trouble of this list alone.
-    pub async fn settle(&mut self, deadline: Instant) {
-        let Some(ticket) = &mut self.ticket else { return };
+    /// Waits for the answer until `deadline`; a late one is the trouble of this list alone. Tells whether
+    /// there was anything to learn.
+    pub async fn settle(&mut self, deadline: Instant) -> bool {
+        let Some(ticket) = &mut self.ticket else { return false };
         let asked = Instant::now();
-        let answered = match ticket.ready() {
-            Some(answered) => answered,
-            None => ticket.wait(deadline).await,
+        let (answered, waited) = match ticket.ready() {
+            Some(answered) => (answered, Duration::ZERO),
+            None => (ticket.wait(deadline).await, asked.elapsed()),
         };
-        self.finding.waited = asked.elapsed();
+        self.finding.waited = waited;
         self.learn(answered);
+        true
+    }
+
+    /// Whether an answer has come after all that was waited for in vain.
+    pub fn came_late(&mut self) -> bool {
+        let answered = self.ticket.as_mut().and_then(Ticket::ready);
+        answered.is_some_and(|answered| !matches!(answered.answer, Answer::Failed(_)))
     }
 
     /// Whether the next message has to ask anew: the question failed, or was never put because of a

@@ -10,7 +10,7 @@ use crate::daemon::Exit;
 use crate::dns::{Dns, Source};
 use crate::gate::{Gate, Memory};
 use crate::milter::Filter as _;
-use crate::smtp::{Client, Dialog, Recipient, Reply, Stage, Transaction};
+use crate::smtp::{Client, Dialog, Recipient, Reply, Stage, Transaction, canonical};
 use crate::verdict::{Finding, Outcome, Verdict};
 
 /// Octets of macros that a made-up session can have.
@@ -42,7 +42,7 @@ struct Played {
 
 async fn play(gate: &Gate, what: &args::Explain) -> Played {
     let mut dialog = Dialog {
-        client: what.client.map_or(Client::Unknown, |ip| Client::Ip(ip.to_canonical())),
+        client: what.client.map_or(Client::Unknown, |ip| Client::Ip(canonical(ip))),
         ..Dialog::default()
     };
     if let Some(port) = what.port {

@@ -11,7 +11,7 @@ use crate::config::{Config, Sources};
 use crate::daemon::Exit;
 use crate::dns::{Answer, Dns, Source, Subject};
 use crate::gate::Rules;
-use crate::smtp::{Domain, ReversePath, is_special, printable};
+use crate::smtp::{Domain, ReversePath, canonical, is_special, printable};
 use crate::verdict::{Finding, Identity, List, Origin, Outcome, Trouble};
 
 /// Longest subject shown.
@@ -50,7 +50,7 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
 /// An address, the domain of a mailbox, or a domain.
 fn subject(text: &str) -> Result<Subject, &'static str> {
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(Subject::Ip(ip.to_canonical()));
+        return Ok(Subject::Ip(canonical(ip)));
     }
     if text.contains('@') {
         return match ReversePath::parse(text.as_bytes()) {

@@ -3,6 +3,7 @@
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod descriptors;
 mod exit;
 mod privileges;
 mod serve;
@@ -52,8 +53,10 @@ impl Daemon {
         for listen in &config.listen {
             sockets.extend(listen.bind(SOCKET_MODE)?);
         }
+        let limits = Limits::from(&config);
+        descriptors::make_room(&limits);
         let dns = Dns::new((&config).into(), config.key.clone(), source);
-        let server = Server::new(Gate::compile(&config, dns.clone()), Limits::from(&config));
+        let server = Server::new(Gate::compile(&config, dns.clone()), limits);
         Ok(Self { config, sockets, server, dns })
     }
 

@@ -86,10 +86,10 @@ impl Daemon {
                 () = either(&mut terminate, &mut interrupt) => {
                     tracing::info!(event = "draining", open = self.server.tally().open, "stopping: open messages may finish");
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-                    // A second signal ends what is still open.
+                    // A second signal ends what is still open, on all threads.
                     if self.server.is_draining() {
-                        probes.abort();
-                        return Ok(());
+                        self.server.stop();
+                        continue;
                     }
                     self.server.drain();
                     self.sockets.iter().for_each(Socket::close);

@@ -178,6 +178,23 @@ impl Cache {
         }
     }
 
+    /// Forgets all answers of one list.
+    pub(super) fn forget(&self, list: List) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let of_list: Vec<Topic> = shard
+                .entries
+                .iter()
+                .map(|(topic, _)| topic)
+                .filter(|topic| topic.0 == list)
+                .cloned()
+                .collect();
+            for topic in of_list {
+                shard.entries.pop(&topic);
+            }
+        }
+    }
+
     /// Lets questions under way finish for those who wait, while nobody joins them any more.
     pub(super) fn part(&self) {
         for shard in &self.shards {

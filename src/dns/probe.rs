@@ -92,6 +92,8 @@ impl Dns {
         let Some(unlisted) = self.ask_directly(list, &absent).await else { return };
         if let Answer::Listed(_) = unlisted {
             zone.learn_wildcard();
+            // What it said about others is worth as much.
+            self.cache.forget(list);
         } else {
             zone.learn(unlisted);
         }

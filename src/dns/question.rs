@@ -5,13 +5,13 @@
 //! (RFC 5782, section 2.1: also for IPv6 addresses).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use hickory_resolver::proto::ProtoError;
 use hickory_resolver::proto::rr::Name;
 
 use super::Key;
-use crate::smtp::Domain;
+use crate::smtp::{Domain, canonical};
 use crate::verdict::List;
 
 /// Longest name in presentation form (RFC 1035, section 3.1: 255 octets on the wire).
@@ -44,16 +44,15 @@ impl Subject {
 
     /// The subject as it is asked and remembered.
     ///
-    /// An IPv4-mapped address is IPv4; so is one behind the well-known NAT64 prefix (RFC 6052), for no list
-    /// knows it by that name. A domain loses labels on the left until it has at most `room` octets.
+    /// An address is in its [canonical] form. A domain loses labels on the left until it has at most `room` octets.
     pub(super) fn canonical(self, room: usize) -> Self {
         match self {
-            Self::Ip(IpAddr::V6(ip)) => Self::Ip(embedded(ip)),
+            Self::Ip(ip) => Self::Ip(canonical(ip)),
             Self::Domain(domain) if domain.as_str().len() > room => {
                 let parent = Domain::from_setting(domain.fit(room));
                 Self::Domain(parent.unwrap_or(domain))
             }
-            subject => subject,
+            subject @ Self::Domain(_) => subject,
         }
     }
 
@@ -92,13 +91,6 @@ impl Subject {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-fn embedded(ip: Ipv6Addr) -> IpAddr {
-    match ip.octets() {
-        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => IpAddr::from([a, b, c, d]),
-        _ => IpAddr::V6(ip).to_canonical(),
-    }
-}
 
 /// The octets left for a subject beside the key, the zone and the dots between them.
 pub(super) fn room(key: &Key, list: List, base: &Domain) -> usize {

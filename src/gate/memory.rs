@@ -57,6 +57,11 @@ impl Memory {
     /// Forgets the sender, and what could not be answered or was spared for a login about the client:
     /// that is asked again for each message, but not for each recipient.
     pub(super) fn begin_message(&mut self) {
+        // Nothing is waited for any more once the time is spent, so this alone tells that the name server is
+        // back: without it the rest of the session would pass unchecked.
+        if self.all_mut().any(Inquiry::came_late) {
+            self.spent = Duration::ZERO;
+        }
         self.sender = None;
         for slot in [&mut self.client, &mut self.helo] {
             if slot.as_ref().is_some_and(|asked| asked.iter().any(Inquiry::is_spent)) {

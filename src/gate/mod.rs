@@ -17,7 +17,7 @@ use crate::milter::Filter;
 use crate::policy::{Opinion, Policy};
 use crate::smtp::{Dialog, Event, Needs, Reply, Stage};
 use crate::telemetry::{Action, Report};
-use crate::verdict::{Decision, Finding, Identity, Outcome, Trouble, Verdict};
+use crate::verdict::{Decision, Finding, Identity, Origin, Outcome, Verdict};
 
 pub use memory::Memory;
 
@@ -93,7 +93,7 @@ impl Gate {
         let start = Instant::now();
         let left = self.rules.session_budget.saturating_sub(memory.spent);
         let deadline = start + self.rules.stage_budget.min(left);
-        let (mut late, mut answered) = (false, false);
+        let (mut in_vain, mut answered) = (Duration::ZERO, false);
         for identity in IDENTITIES {
             let spared = self.rules.exempt.identity(identity, dialog);
             for inquiry in memory.of_mut(identity) {
@@ -101,15 +101,19 @@ impl Gate {
                 if spared.is_some() {
                     continue;
                 }
-                inquiry.settle(deadline).await;
+                if !inquiry.settle(deadline).await {
+                    continue;
+                }
                 let finding = inquiry.finding();
-                late |= finding.outcome == Outcome::Unknown(Trouble::Timeout);
-                answered |=
-                    matches!(finding.outcome, Outcome::Clear | Outcome::Hit(_)) && !finding.waited.is_zero();
+                match finding.outcome {
+                    Outcome::Unknown(_) => in_vain += finding.waited,
+                    Outcome::Clear | Outcome::Hit(_) => answered |= finding.origin != Origin::Hit,
+                    Outcome::Trusted(_) | Outcome::Skipped(_) => {}
+                }
             }
         }
-        if late {
-            memory.spent += start.elapsed();
+        if !in_vain.is_zero() {
+            memory.spent += in_vain;
         } else if answered {
             // The name server is back: later messages of a long session are worth waiting for again.
             memory.spent = Duration::ZERO;

@@ -105,7 +105,15 @@ impl<F: Filter> Connection<F> {
             match read {
                 Ok(0) if self.input.is_empty() && !self.session.in_message() => return Err(End::Quit),
                 Ok(0) => return Err(End::Gone),
-                Ok(_) => return Ok(()),
+                Ok(count) => {
+                    // A socket that is always readable never lets others have the thread by itself.
+                    if count == READ {
+                        tokio::task::yield_now().await;
+                    } else {
+                        tokio::task::consume_budget().await;
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(End::Socket(error)),
             }
@@ -120,6 +128,10 @@ impl<F: Filter> Connection<F> {
                 Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
             };
             let nearest = until.map_or(deadline, |until| until.min(deadline));
+            // Looked at first: a peer that never stops sending is always readable.
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Err(End::Drained);
+            }
             tokio::select! {
                 biased;
                 ready = timeout_at(nearest, self.stream.readable()) => match ready {

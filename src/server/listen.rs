@@ -42,6 +42,9 @@ pub enum BadListen {
     /// The port is no number from 0 to 65535.
     #[error("the port must be a number from 0 to 65535, as in inet:11332@localhost")]
     Port,
+    /// There is an `@` or a colon for a host, and no host.
+    #[error("the host is missing; write inet:PORT@HOST, or inet:PORT for all interfaces")]
+    Host,
     /// The path of a Unix socket is relative or too long.
     #[error("the path of a Unix socket must be absolute and at most 107 octets long")]
     Path,
@@ -93,8 +96,11 @@ fn endpoint(text: &str) -> Result<(u16, Option<String>), BadListen> {
             None => (text, None),
         },
     };
-    let host =
-        host.map(|host| host.trim_start_matches('[').trim_end_matches(']')).filter(|host| !host.is_empty());
+    let host = host.map(|host| host.trim_start_matches('[').trim_end_matches(']').trim());
+    // A host that is named and empty is a slip, such as an unset variable; it must not mean all interfaces.
+    if host.is_some_and(str::is_empty) {
+        return Err(BadListen::Host);
+    }
     Ok((port.trim().parse().map_err(|_| BadListen::Port)?, host.map(str::to_owned)))
 }
 
@@ -296,6 +302,9 @@ mod tests {
             ("inet:", BadListen::Port),
             ("inet:smtp@localhost", BadListen::Port),
             ("inet:70000@localhost", BadListen::Port),
+            ("inet:11332@", BadListen::Host),
+            ("inet:11332@[]", BadListen::Host),
+            ("inet::11332", BadListen::Host),
             ("unix:run/x", BadListen::Path),
         ] {
             assert_eq!(text.parse::<Listen>(), Err(why), "{text}");

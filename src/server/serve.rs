@@ -22,6 +22,8 @@ use crate::verdict::{Decision, Verdict};
 
 /// How long an idle connection may stay after a server began to drain: time for a QUIT under way.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long a connection beyond the limit lasts at most.
+const BRIEF: Duration = Duration::from_secs(5);
 /// How long accepting pauses when the system has no more descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -157,6 +159,12 @@ impl<F: Filter> Server<F> {
         *self.shared.phase.borrow() != Phase::Serving
     }
 
+    /// Ends a [drain](Server::drain) at once: no message may finish any more.
+    pub fn stop(&self) {
+        let now = Instant::now();
+        self.shared.phase.send_replace(Phase::Draining { idle: now, all: now });
+    }
+
     /// Stops accepting at once; open messages may finish within the drain limit, and idle connections
     /// within a second. Returns at once; [`Server::serve`] returns when all is done.
     pub fn drain(&self) {
@@ -197,16 +205,11 @@ impl<F: Filter> Shared<F> {
     async fn room(&self) {
         loop {
             let left = self.left.notified();
-            if self.open.load(Ordering::Relaxed) < self.limits.connections + self.spare() {
+            if self.open.load(Ordering::Relaxed) < self.limits.connections + self.limits.spare_connections() {
                 return;
             }
             left.await;
         }
-    }
-
-    /// Connections beyond the limit that are answered "go on without us".
-    fn spare(&self) -> usize {
-        self.limits.connections / 8 + 8
     }
 
     fn take(self: Arc<Self>, stream: Stream) {
@@ -320,10 +323,15 @@ impl<F> Drop for Place<F> {
 }
 
 /// Answers a connection beyond the limit: the MTA goes on without us, at once.
+///
+/// An MTA negotiates and connects at once, and has no more to say then: whoever takes longer only holds a place.
 async fn shed<F: Filter>(stream: Stream, id: SessionId, place: Place<F>) {
-    let limits = Limits { idle: Duration::from_secs(5), ..place.shared.limits };
-    let shared = Server::new(Pass, limits).shared;
-    Connection::new(stream, id, shared).run().await;
+    let shared = Server::new(Pass, place.shared.limits).shared;
+    let mut phase = place.shared.phase.subscribe();
+    tokio::select! {
+        _ = tokio::time::timeout(BRIEF, Connection::new(stream, id, shared).run()) => {}
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+    }
     drop(place);
 }
 

@@ -13,7 +13,7 @@ pub enum Client {
     Unknown,
     /// A local socket or standard input: mail that did not come over the network.
     Local,
-    /// An address in canonical form: an IPv4-mapped IPv6 address is held as IPv4.
+    /// An address in [canonical] form: an IPv4-mapped IPv6 address is held as IPv4.
     Ip(IpAddr),
 }
 
@@ -66,7 +66,23 @@ fn parse(address: &[u8]) -> Option<IpAddr> {
         _ => text,
     };
     let text = text.split_once('%').map_or(text, |(address, _zone)| address);
-    text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+    text.parse::<IpAddr>().ok().map(canonical)
+}
+
+/// The address under which lists know a host: IPv4 where it is mapped into IPv6, or translated with the
+/// well-known prefix of NAT64 (RFC 6052, section 2.1), which may hold global addresses only.
+pub fn canonical(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => match v6.octets() {
+            [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+                if !special4([a, b, c, d].into()) =>
+            {
+                IpAddr::from([a, b, c, d])
+            }
+            _ => ip.to_canonical(),
+        },
+        IpAddr::V4(_) => ip,
+    }
 }
 
 /// Whether no public list can know the address: special-purpose, private or documentation space
@@ -110,6 +126,8 @@ fn special6(ip: Ipv6Addr) -> bool {
         || (s[0] == 0x2001 && s[1] & 0xfff0 == 0x0010)
         || (s[0] == 0x3fff && s[1] & 0xf000 == 0)
         || s[..3] == [0x0064, 0xff9b, 0x0001]
+        // A global address behind that prefix is IPv4 in canonical form.
+        || s[..6] == [0x0064, 0xff9b, 0, 0, 0, 0] && canonical(ip.into()).is_ipv6()
 }
 
 #[cfg(test)]
@@ -130,6 +148,8 @@ mod tests {
             (b'6', "fe80::1%eth0", Client::Ip(ip("fe80::1"))),
             (b'6', "::ffff:192.0.2.7", Client::Ip(ip("192.0.2.7"))),
             (b'6', "IPv6:::ffff:c000:0207", Client::Ip(ip("192.0.2.7"))),
+            (b'6', "64:ff9b::192.0.1.7", Client::Ip(ip("192.0.1.7"))),
+            (b'6', "64:ff9b::127.0.0.1", Client::Ip(ip("64:ff9b::7f00:1"))),
             (b'L', "/run/x.sock", Client::Local),
             (b'L', "", Client::Local),
             (b'U', "", Client::Unknown),
@@ -180,6 +200,8 @@ mod tests {
             "3fff::1",
             "3fff:fff::1",
             "64:ff9b:1::1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b::127.0.0.2",
         ] {
             assert!(is_special(ip(special)), "{special}");
         }

@@ -67,7 +67,7 @@ impl Domain {
         let printable = octets.iter().position(u8::is_ascii_control).unwrap_or(octets.len());
         let cut = printable < octets.len();
         let text = std::str::from_utf8(&octets[..printable]).map_err(|_| NoDomain::Encoding)?;
-        let text = text.trim().trim_end_matches(is_dot);
+        let text = text.trim_start().trim_end_matches(|c: char| is_dot(c) || c.is_whitespace());
         if text.is_empty() {
             return Err(NoDomain::Empty);
         }
@@ -176,13 +176,13 @@ fn labels(text: &str) -> Vec<String> {
 }
 
 fn label(label: &str) -> Option<String> {
-    // Four octets of UTF-8 never become less than one of Punycode; longer input is not worth the work.
-    if label.len() > 4 * LABEL {
-        return None;
-    }
     let label = if label.is_ascii() {
+        if label.len() > LABEL {
+            return None;
+        }
         label.to_ascii_lowercase()
     } else {
+        // However long: UTS 46 takes out soft hyphens and the like. The library bounds its own work.
         idna::domain_to_ascii_cow(label.as_bytes(), idna::AsciiDenyList::EMPTY).ok()?.into_owned()
     };
     is_label(&label).then_some(label)
@@ -208,6 +208,7 @@ mod tests {
     fn names_become_lower_case_a_labels_without_trailing_dot() {
         assert_eq!(read("MAIL.Spam.Example."), Ok(("mail.spam.example".into(), false)));
         assert_eq!(read("  spam.example...  "), Ok(("spam.example".into(), false)));
+        assert_eq!(read("spam.example. ."), Ok(("spam.example".into(), false)));
         assert_eq!(read("b\u{fc}cher.example"), Ok(("xn--bcher-kva.example".into(), false)));
         assert_eq!(read("B\u{dc}CHER.EXAMPLE"), Ok(("xn--bcher-kva.example".into(), false)));
         assert_eq!(read("xn--bcher-kva.example"), Ok(("xn--bcher-kva.example".into(), false)));
@@ -227,6 +228,8 @@ mod tests {
         assert_eq!(read(".spam.example"), Ok(("spam.example".into(), true)));
         assert_eq!(read("spam.example\0x"), Ok(("spam.example".into(), true)));
         assert_eq!(read("\u{200d}\u{378}.spam.example"), Ok(("spam.example".into(), true)));
+        let padded = format!("s{}pam.example", "\u{ad}".repeat(900));
+        assert_eq!(read(&padded), Ok(("spam.example".into(), false)));
         let deep = format!("{}spam.example", "a.".repeat(5_000));
         let (name, trimmed) = read(&deep).expect("a domain");
         assert!(trimmed && name.len() <= 253 && name.ends_with(".a.spam.example"));

@@ -12,7 +12,7 @@ mod reply;
 mod stage;
 mod text;
 
-pub use client::{Client, is_special};
+pub use client::{Client, canonical, is_special};
 pub use dialog::{Dialog, Recipient, SessionId, Transaction};
 pub use domain::{Domain, NoDomain};
 pub use macros::Macros;

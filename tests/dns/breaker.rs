@@ -14,6 +14,11 @@ use super::{KEY, ask, dns, domain, ip, key, listed, ms, settings};
 
 const RESTING: Answer = Answer::Failed(Trouble::Resting);
 
+/// What a list that rests for what its operator said is still told to be in.
+const fn service(octet: u8) -> Answer {
+    Answer::Failed(Trouble::Service(octet))
+}
+
 fn healthy(server: &NameServer) {
     server.on("2.0.0.127.zen", Act::records(["127.0.0.2", "127.0.0.4", "127.0.0.10"]));
     server.on("dbltest.com.dbl", Act::records(["127.0.1.2"]));
@@ -116,7 +121,7 @@ async fn a_disabled_key_is_told_once_and_asked_with_seldom() {
     assert_eq!(answered.answer, Answer::Failed(Trouble::Service(250)));
     for n in 2..=100 {
         let (answered, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
-        assert_eq!((answered.answer, time), (Answer::Failed(Trouble::Service(250)), Duration::ZERO));
+        assert_eq!((answered.answer, time), (service(250), Duration::ZERO));
         clock.jump(ms(600)).await;
     }
     assert_eq!((server.total(), dns.cached()), (1, 0));
@@ -146,10 +151,7 @@ async fn every_operator_code_leaves_the_list_alone() {
         let dns = dns(&[server.address()]);
         let answered = ask(&dns, List::Dbl, domain("spam.example")).await;
         assert_eq!(answered.answer, Answer::Failed(Trouble::Service(octet)));
-        assert_eq!(
-            ask(&dns, List::Dbl, domain("x.example")).await.answer,
-            Answer::Failed(Trouble::Service(octet))
-        );
+        assert_eq!(ask(&dns, List::Dbl, domain("x.example")).await.answer, service(octet));
         let line = [level, "zone=dbl", &format!("for_s={seconds}")[..], &format!("error {octet} (")[..]];
         assert_eq!(log.with(&line).len(), 1, "{octet}: {:?}", log.lines());
     }
@@ -168,9 +170,9 @@ async fn a_probe_brings_a_list_back() {
     clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
     clock.jump(Duration::from_mins(1)).await;
     server.script(|_| None);
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::Failed(Trouble::Service(254)));
+    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(254));
     clock.jump(Duration::from_secs(235)).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::Failed(Trouble::Service(254)));
+    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(254));
     clock.jump(Duration::from_secs(6)).await;
     clock.pass(ms(50)).await;
     let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
@@ -281,7 +283,7 @@ async fn without_probes_a_question_closes_the_breaker() {
     clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
     server.otherwise(Act::NotFound(Some(60)));
     clock.jump(Duration::from_secs(299)).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::Failed(Trouble::Service(255)));
+    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(255));
     clock.jump(Duration::from_secs(6)).await;
     for n in 2..=3 {
         let (answered, _) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
@@ -300,7 +302,7 @@ async fn a_new_key_closes_the_breakers_and_old_answers_do_not_open_them() {
     });
     let dns = dns(&[server.address()]);
     clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::Failed(Trouble::Service(250)));
+    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(250));
     let mut old = dns.ask(List::Dbl, domain("spam.example"));
     clock.settle().await;
     dns.set_key(gatepost::dns::Key::new("another").ok());

@@ -93,6 +93,28 @@ async fn the_next_message_begins_with_a_clean_slate() {
     }
 }
 
+/// Postfix 3.7 takes each of these and queues mail from u@spam.example.
+#[tokio::test]
+async fn what_the_mta_reads_as_a_listed_sender_is_refused_as_one() {
+    let world = spam().await;
+    let padded = format!("<u@s{}pam.example>", "\u{ad}".repeat(200));
+    for sender in [
+        "<u@(a(b))spam.example>",
+        "<u@(a\\)b)spam.example>",
+        "<u@spam.(a)example>",
+        "<u@spam.example>>",
+        "<x <u@spam.example>>",
+        "<u@spam . example>",
+        "<u@\"spam.example\">",
+        "<u@spam.exampl\\e>",
+        "<spam.example!u>",
+        "<u%spam.example>",
+        &padded,
+    ] {
+        assert_eq!(world.from(sender).await, DBL, "{sender}");
+    }
+}
+
 #[tokio::test]
 async fn a_domain_in_utf8_is_asked_by_its_a_labels() {
     let world = listing("xn--bcher-kva.example.dbl", "127.0.1.2", &[]).await;

@@ -66,6 +66,42 @@ async fn silence_costs_a_stage_its_budget_and_a_session_two_seconds() {
 }
 
 #[tokio::test]
+async fn a_name_server_that_takes_long_to_fail_costs_a_session_two_seconds() {
+    let clock = Clock::stop();
+    let world = World::new(&[]).await;
+    world.names.otherwise(Act::Code(ResponseCode::ServFail).after(ms(1_500)));
+    let mut phone = world.call().await;
+    let waits = [
+        clock.run(phone.connect("8.8.0.2")).await,
+        clock.run(phone.helo("mx.example")).await,
+        clock.run(phone.from("<u@spam.example>")).await,
+    ];
+    let whole: Duration = waits.iter().map(|(_, time)| *time).sum();
+    assert!(whole <= ms(2_020), "{waits:?}");
+}
+
+#[tokio::test]
+async fn a_session_is_checked_again_when_the_name_server_is_back() {
+    let clock = Clock::stop();
+    let world = World::new(&["ENFORCE_STAGE=mail"]).await;
+    world.names.otherwise(Act::Silence);
+    let mut phone = world.call().await;
+    phone.connect(CLEAN).await;
+    for sender in ["<u@a.example>", "<u@b.example>"] {
+        assert_eq!(clock.run(phone.from(sender)).await.0, "continue", "{sender}");
+        phone.abort().await;
+    }
+    clock.pass(ms(6_000)).await;
+    world.names.otherwise(Act::Records(Vec::new(), 60).after(ms(20)));
+    world.names.on("spam.example.dbl", Act::records(["127.0.1.2"]).after(ms(20)));
+    assert_eq!(clock.run(phone.from("<u@c.example>")).await.0, "continue", "its answers come after it");
+    phone.abort().await;
+    clock.pass(ms(50)).await;
+    let (said, _) = clock.run(phone.from("<u@spam.example>")).await;
+    assert!(said.starts_with("550 5.7.1 Sender domain spam.example"), "{said}");
+}
+
+#[tokio::test]
 async fn after_the_breaker_opened_nobody_waits() {
     let clock = Clock::stop();
     let world = World::new(&["DBL_ENABLE=0", "ZRD_ENABLE=0"]).await;

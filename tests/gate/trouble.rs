@@ -128,3 +128,30 @@ async fn many_equal_failures_are_few_lines() {
     assert_eq!(lines.len(), 2);
     assert!(lines[1].contains("suppressed=799"), "{lines:?}");
 }
+
+#[tokio::test]
+async fn what_the_operator_says_about_us_defers_no_mail_even_while_the_list_rests() {
+    let world = World::new(&["DBL_ENABLE=0", "ZRD_ENABLE=0", "ON_FAILURE=tempfail"]).await;
+    for (code, n) in [("127.255.255.250", 1), ("198.51.100.99", 2)] {
+        world.names.otherwise(Act::records([code]));
+        world.reload(&["DBL_ENABLE=0", "ZRD_ENABLE=0", "ON_FAILURE=tempfail"]);
+        for host in 0..5 {
+            assert_eq!(world.connect(&format!("8.8.{n}.{host}")).await, "continue", "{code}, client {host}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_found_to_hold_everything_refuses_nobody_from_memory() {
+    let clock = Clock::stop();
+    let world = World::new(&["DBL_ENABLE=0", "ZRD_ENABLE=0"]).await;
+    world.names.otherwise(Act::records(["127.0.0.2"]));
+    let before = clock.run(world.connect("8.8.0.2")).await.0;
+    assert!(before.starts_with("554 "), "nobody knows yet: {before}");
+    let probes = tokio::spawn(Arc::clone(&world.dns).watch());
+    clock.pass(Duration::from_millis(100)).await;
+    for client in ["8.8.0.2", "8.8.0.3"] {
+        assert_eq!(clock.run(world.connect(client)).await.0, "continue", "{client}");
+    }
+    probes.abort();
+}

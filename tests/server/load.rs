@@ -134,3 +134,23 @@ async fn two_writes_over_tcp_do_not_wait_for_a_delayed_acknowledgement() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_peer_that_floods_leaves_the_thread_to_others() {
+    let served = Served::start(Limits::default());
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", served.port())).expect("somebody listens");
+    let flood = std::thread::spawn(move || {
+        use std::io::Write as _;
+        let macros = packet(b'D', b"H").repeat(10_000);
+        let mut open = stream.write_all(&greeting()).is_ok();
+        while open {
+            open = stream.write_all(&macros).is_ok();
+        }
+    });
+    served.open(1).await;
+    for _ in 0..20 {
+        assert_eq!(served.phone().await.connect("192.0.2.1").await, "continue");
+    }
+    drop(served);
+    drop(flood);
+}

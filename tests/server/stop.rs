@@ -71,3 +71,54 @@ async fn the_socket_file_goes_only_if_it_is_ours() {
         assert_eq!(path.exists(), replaced);
     }
 }
+
+#[tokio::test]
+async fn a_peer_that_never_stops_sending_does_not_keep_the_server() {
+    let mut served = Served::start(Limits { drain: Duration::from_millis(100), ..Limits::default() });
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", served.port())).expect("somebody listens");
+    let flood = std::thread::spawn(move || {
+        use std::io::Write as _;
+        let macros = packet(b'D', b"H").repeat(10_000);
+        let mut open = stream.write_all(&super::greeting()).is_ok();
+        while open {
+            open = stream.write_all(&macros).is_ok();
+        }
+    });
+    served.open(1).await;
+    served.server.drain();
+    let ended = tokio::time::timeout(Duration::from_secs(20), &mut served.serving).await;
+    ended.expect("not kept").expect("served to the end");
+    flood.join().expect("it was hung up on");
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_does_not_keep_the_server() {
+    let mut served = Served::start(Limits { connections: 1, ..Limits::default() });
+    let _full = served.greeted().await;
+    let mut shed = served.wire().await;
+    assert_eq!(shed.exchange(&super::offer(), 1).await, "O");
+    let dripping = tokio::spawn(async move {
+        while shed.send(&packet(b'D', b"H")).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    served.server.drain();
+    let ended = tokio::time::timeout(Duration::from_secs(20), &mut served.serving).await;
+    ended.expect("not kept").expect("served to the end");
+    dripping.await.expect("it was hung up on");
+}
+
+#[tokio::test]
+async fn stopping_ends_open_messages_too() {
+    let clock = Clock::stop();
+    let mut served = Served::start(Limits { drain: Duration::from_mins(1), ..Limits::default() });
+    let mut open = served.greeted().await;
+    assert_eq!(open.exchange(&mail("u@example.org"), 1).await, "c");
+    served.server.drain();
+    clock.pass(Duration::from_secs(2)).await;
+    served.server.stop();
+    let (ended, time) = clock.run(&mut served.serving).await;
+    ended.expect("served to the end");
+    assert_eq!(time, Duration::ZERO);
+    assert!(open.is_closed().await);
+}

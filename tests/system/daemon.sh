@@ -50,6 +50,14 @@ start_gatepost again
 ok "the next start takes over a socket that nobody answers"
 stop_gatepost again
 
+# The usual soft limit is less than the 2,048 connections that are served at once.
+before=$(ulimit -Sn); ulimit -Sn 256
+start_gatepost files
+ulimit -Sn "$before"
+check "it makes room for as many files as its connections need" \
+    test "$(awk '/^Max open files/ { print $4 }' "/proc/$gatepost_pid/limits")" -ge 2600
+stop_gatepost files
+
 start_gatepost interrupt
 kill -INT "$gatepost_pid"
 check "SIGINT ends it" await 10 gone "$gatepost_pid"
