@@ -24,7 +24,7 @@ pub enum Level {
     Info,
     /// And every finding.
     Debug,
-    /// And every packet.
+    /// And what the libraries below have to say, but for the resolver.
     Trace,
 }
 
