@@ -28,6 +28,7 @@ fn the_table_of_cases_names_tests_that_exist() {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [_, number, _, proof, _] = cells[..] else { panic!("{row}") };
         assert!(number.parse::<u32>().is_ok(), "{row}");
+        assert!(!proof.is_empty() && proof != "open", "{row}");
         for test in proof.split('`').skip(1).step_by(2) {
             assert!(sources.contains(&format!("fn {test}(")), "case {number}: no test {test}");
             rows += 1;
