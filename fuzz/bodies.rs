@@ -5,7 +5,7 @@
 use gatepost::limits::Limits;
 use gatepost::milter::mta::{Answer, Mta, Sent};
 use gatepost::milter::{Actions, Command, Frame, Offer, Protocol};
-use gatepost::smtp::{Client, Domain, Event, Needs, Reply, ReversePath, Stage, is_special, printable};
+use gatepost::smtp::{Client, Domain, Event, Needs, Part, Reply, ReversePath, Stage, is_special, printable};
 use gatepost::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 use crate::side::{EVENTS, PERMITS, Question, Said, Side, everything};
@@ -298,6 +298,11 @@ impl<'a> Dice<'a> {
         }
         needs.rejected_recipients = bits >> 18 & 1 == 1;
         needs.leading_space = bits >> 19 & 1 == 1;
+        for (n, part) in [Part::Recipients, Part::Parameters].into_iter().enumerate() {
+            if bits >> (20 + n) & 1 == 0 {
+                needs = needs.keep(part);
+            }
+        }
         needs
     }
 
