@@ -13,8 +13,9 @@ use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
-use crate::dns::Key;
+use crate::dns::{Key, longest_base};
 use crate::policy::Act;
+use crate::verdict::List;
 
 /// Where the configuration is looked for if nobody says otherwise.
 pub const CONFIG_FILE: &str = "/etc/gatepost/gatepost.toml";
@@ -294,6 +295,7 @@ impl Draft {
         self.fit_times();
         self.check_replies();
         self.check_lists();
+        self.check_zone_base();
         self.check_key();
         let origin = |(setting, place): (&Setting, Place)| Origin {
             toml: setting.toml,
@@ -355,6 +357,25 @@ impl Draft {
         if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
             let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
             self.report.notice(Place::Nowhere, "", fault);
+        }
+    }
+
+    /// A zone base that leaves no room for the subject would switch a list off, for all or for long names.
+    fn check_zone_base(&mut self) {
+        let config = &self.config;
+        let Some(key) = &config.key else { return };
+        let lists =
+            [(config.zen_enable, List::Zen), (config.dbl_enable, List::Dbl), (config.zrd_enable, List::Zrd)];
+        let enabled = lists.into_iter().filter_map(|(enabled, list)| enabled.then_some(list));
+        let Some(most) = enabled.map(|list| longest_base(key, list)).min() else { return };
+        let length = config.zone_base.as_str().len();
+        if length > most {
+            let place = self.places[index_of("ZONE_BASE")].clone();
+            let fault = Fault::new(
+                format!("{length} octets leave no room beside key and subject in a DNS name, which has 253"),
+                format!("give a domain of at most {most} octets"),
+            );
+            self.report.error(place.clone(), name_at("ZONE_BASE", &place), fault);
         }
     }
 

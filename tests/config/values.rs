@@ -205,3 +205,24 @@ fn reply_texts_are_checked_before_the_start() {
         config.reply_sender.expect("a template").render(|_| "spam.example".to_owned()).expect("a reply");
     assert_eq!(reply.to_string(), "550 5.7.1 100% spam.example");
 }
+
+#[test]
+fn a_zone_base_leaves_room_for_what_is_asked_about() {
+    let base = |length: usize| format!("{}.example", ["a"; 120].join(".").split_at(length - 8).0);
+    // 253 octets, less 127 for two labels, 26 for the key, 3 for the list and 3 dots.
+    for length in [95, 221, 239] {
+        let machine = Machine::keyed().toml(&format!("[dns]\nzone_base = '{}'\n", base(length)));
+        assert_eq!(
+            machine.errors(),
+            [format!(
+                "gatepost.toml:2:13: dns.zone_base: {length} octets leave no room beside key and subject in a DNS \
+                 name, which has 253; give a domain of at most 94 octets"
+            )]
+        );
+    }
+    assert_eq!(Machine::keyed().env("ZONE_BASE", &base(93)).config().zone_base.as_str().len(), 93);
+    let zen = Machine::keyed().env("DBL_ENABLE", "0").env("ZRD_ENABLE", "0");
+    assert_eq!(zen.env("ZONE_BASE", &base(157)).config().zone_base.as_str().len(), 157);
+    let longest = Machine::new().env("API_KEY", &"k".repeat(63)).env("ZONE_BASE", &base(59));
+    assert!(longest.errors()[0].ends_with("give a domain of at most 57 octets"), "{:?}", longest.errors());
+}
