@@ -226,3 +226,28 @@ fn a_zone_base_leaves_room_for_what_is_asked_about() {
     let longest = Machine::new().env("API_KEY", &"k".repeat(63)).env("ZONE_BASE", &base(59));
     assert!(longest.errors()[0].ends_with("give a domain of at most 57 octets"), "{:?}", longest.errors());
 }
+
+#[test]
+fn two_entries_about_one_list_are_no_wish() {
+    for (text, cause) in [
+        ("zen=tempfail,zen=accept", "entry 2: zen=accept comes after zen=tempfail; keep one entry about zen"),
+        (
+            "dbl=accept, ZEN=accept, Dbl = Accept",
+            "entry 3: dbl=accept comes after dbl=accept; keep one entry about dbl",
+        ),
+        (
+            "zen=accept,tempfail",
+            "entry 2: tempfail says nothing about a list; write accept, tempfail, or for each list as in \
+             zen=tempfail,dbl=accept",
+        ),
+    ] {
+        let errors = Machine::keyed().env("ON_FAILURE", text).errors();
+        assert_eq!(errors, [format!("environment: SPAMHAUS_DQS_ON_FAILURE: {cause}")]);
+    }
+    assert_eq!(
+        Machine::keyed().toml("on_failure = ['zrd=tempfail', 'zrd=accept']\n").errors(),
+        [
+            "gatepost.toml:1:31: on_failure: entry 2: zrd=accept comes after zrd=tempfail; keep one entry about zrd"
+        ]
+    );
+}
