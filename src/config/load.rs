@@ -14,7 +14,7 @@ use super::text::{Missing, WORLD, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
 use crate::dns::{Key, longest_base};
-use crate::policy::Act;
+use crate::policy::{Act, Template};
 use crate::verdict::List;
 
 /// Where the configuration is looked for if nobody says otherwise.
@@ -294,6 +294,7 @@ impl Draft {
     fn finish(mut self) -> Result<Config, Problems> {
         self.fit_times();
         self.check_replies();
+        self.check_deferrals();
         self.check_lists();
         self.check_zone_base();
         self.check_key();
@@ -349,6 +350,25 @@ impl Draft {
                 format!("begin it with {codes}"),
             );
             self.report.error(place.clone(), name_at("REPLY_ZRD", &place), fault);
+        }
+    }
+
+    /// Tells of replies that put a listed client off instead of refusing it.
+    fn check_deferrals(&mut self) {
+        let config = &self.config;
+        let replies = [
+            ("REPLY_ZEN", &config.reply_zen, "554 5.7.1"),
+            ("REPLY_HELO", &config.reply_helo, "550 5.7.1"),
+            ("REPLY_SENDER", &config.reply_sender, "550 5.7.1"),
+        ];
+        for (env, template, codes) in replies {
+            if template.as_ref().is_some_and(Template::is_temporary) {
+                let place = self.places[index_of(env)].clone();
+                let cause =
+                    "listed mail is not refused but comes again, as with every reply that begins with 4";
+                let fault = Fault::new(cause, format!("to refuse it, begin with {codes}"));
+                self.report.notice(place.clone(), name_at(env, &place), fault);
+            }
         }
     }
 

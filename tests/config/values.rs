@@ -251,3 +251,22 @@ fn two_entries_about_one_list_are_no_wish() {
         ]
     );
 }
+
+#[test]
+fn a_reply_that_only_puts_off_is_told() {
+    for (name, codes) in
+        [("REPLY_ZEN", "554 5.7.1"), ("REPLY_HELO", "550 5.7.1"), ("REPLY_SENDER", "550 5.7.1")]
+    {
+        let machine = Machine::keyed().env(name, "450 4.7.1 {ip} not today");
+        assert_eq!(
+            machine.notices(),
+            [format!(
+                "environment: SPAMHAUS_DQS_{name}: listed mail is not refused but comes again, as with every reply \
+                 that begins with 4; to refuse it, begin with {codes}"
+            )]
+        );
+        assert_eq!(Machine::keyed().env(name, &format!("{codes} no")).notices(), [""; 0]);
+    }
+    let zrd = Machine::keyed().env("ZRD_ACTION", "tempfail").env("REPLY_ZRD", "450 4.7.1 later");
+    assert_eq!(zrd.notices(), [""; 0], "asked for twice");
+}
