@@ -25,6 +25,9 @@ pub const DEFAULT_ENV_FILE: &str = "/etc/spamhaus-dqs-milter.env";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The credential that holds the key.
 pub(super) const CREDENTIAL: &str = "dqs-key";
+/// How many seconds mail servers wait for an answer unless told otherwise, and where to tell them.
+const MTAS: [(&str, u64, &str); 2] =
+    [("Sendmail", 10, "R in T= of INPUT_MAIL_FILTER"), ("Postfix", 30, "milter_command_timeout")];
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -336,6 +339,23 @@ impl Draft {
             let place = self.places[index_of(env)].clone();
             let fault = Fault::new(format!("{set} s is {change} to {used} s"), remedy);
             self.report.notice(place.clone(), name_at(env, &place), fault);
+        }
+        self.check_patience(lifetime + tenth);
+    }
+
+    /// Tells of a stage that may last longer than mail servers wait: they go on without the filter then, or
+    /// defer the mail, whatever the answer would have been.
+    fn check_patience(&mut self, stage: Duration) {
+        let impatient = MTAS.into_iter().filter(|(_, patience, _)| stage >= Duration::from_secs(*patience));
+        let (who, how): (Vec<String>, Vec<&str>) =
+            impatient.map(|(name, patience, setting)| (format!("{name} {patience} s"), setting)).unzip();
+        if !who.is_empty() {
+            let place = self.places[index_of("DNS_LIFETIME")].clone();
+            let fault = Fault::new(
+                format!("mail servers do not wait that long for a filter: {}", who.join(", ")),
+                format!("lower it, or raise {}", how.join(" and ")),
+            );
+            self.report.notice(place.clone(), name_at("DNS_LIFETIME", &place), fault);
         }
     }
 

@@ -270,3 +270,20 @@ fn a_reply_that_only_puts_off_is_told() {
     let zrd = Machine::keyed().env("ZRD_ACTION", "tempfail").env("REPLY_ZRD", "450 4.7.1 later");
     assert_eq!(zrd.notices(), [""; 0], "asked for twice");
 }
+
+#[test]
+fn a_stage_that_outlasts_the_mail_servers_patience_is_told() {
+    let machine =
+        |lifetime: &str| Machine::keyed().env("MILTER_TIMEOUT", "60").env("DNS_LIFETIME", lifetime).notices();
+    let start = "environment: SPAMHAUS_DQS_DNS_LIFETIME: mail servers do not wait that long for a filter: ";
+    let sendmail = "R in T= of INPUT_MAIL_FILTER";
+    let postfix = "milter_command_timeout";
+    assert_eq!(machine("9.8"), [""; 0]);
+    assert_eq!(machine("9.9"), [format!("{start}Sendmail 10 s; lower it, or raise {sendmail}")]);
+    let both = format!("{start}Sendmail 10 s, Postfix 30 s; lower it, or raise {sendmail} and {postfix}");
+    let lowered = "environment: SPAMHAUS_DQS_DNS_LIFETIME: 60 s is lowered to 59.9 s; raise timeouts.stage or \
+                   lower it yourself";
+    assert_eq!(machine("60"), [lowered, &both]);
+    let unused = Machine::keyed().env("MILTER_TIMEOUT", "60").notices();
+    assert_eq!(unused, [""; 0], "the lifetime counts");
+}
