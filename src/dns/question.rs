@@ -48,11 +48,7 @@ impl Subject {
     pub(super) fn canonical(self, room: usize) -> Self {
         match self {
             Self::Ip(ip) => Self::Ip(canonical(ip)),
-            Self::Domain(domain) if domain.as_str().len() > room => {
-                let parent = Domain::from_setting(domain.fit(room));
-                Self::Domain(parent.unwrap_or(domain))
-            }
-            subject @ Self::Domain(_) => subject,
+            Self::Domain(domain) => Self::Domain(domain.fit(room)),
         }
     }
 

@@ -79,7 +79,7 @@ impl Report<'_> {
                     reason = self.reason(),
                     cache = self.finding.origin.name(),
                     ms = %self.waited.as_millis(),
-                    trimmed = u8::from(self.finding.trimmed),
+                    trimmed = self.finding.trimmed,
                     "{}", self.summary()
                 )
             };

@@ -95,8 +95,13 @@ async fn a_refusal_is_one_line_with_everything_in_it() {
 async fn a_name_that_lost_its_left_part_is_marked() {
     let (log, _guard) = Log::listen();
     let world = listing("spam.example.dbl", "127.0.1.2", &[]).await;
-    assert!(world.helo("b@d.spam.example").await.starts_with("550 "));
-    assert_eq!(log.with(&["action=reject", "subject=spam.example ", "trimmed=1"]).len(), 1);
+    for (name, trimmed) in
+        [("spam.example", 0), ("b@d.spam.example", 1), ("x.y.b@d.spam.example", 3), ("x..spam.example", 2)]
+    {
+        assert!(world.helo(name).await.starts_with("550 "));
+        let field = format!("trimmed={trimmed}");
+        assert_eq!(log.with(&["action=reject", "subject=spam.example ", &field]).len(), 1, "{name}");
+    }
 }
 
 #[tokio::test]
