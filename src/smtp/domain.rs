@@ -258,6 +258,12 @@ mod tests {
             ("ylmf-pc", NoDomain::Single),
             ("a..b", NoDomain::Single),
             ("spam.exam ple", NoDomain::Syntax),
+            // A name is read from the right and ends at its first illegal label: here nothing is left.
+            // Unlike MAIL, HELO has no grammar of quotes, brackets and ports that could be taken off.
+            ("spam.example x", NoDomain::Syntax),
+            ("\"spam.example\"", NoDomain::Syntax),
+            ("<spam.example>", NoDomain::Syntax),
+            ("spam.example:25", NoDomain::Syntax),
             ("-", NoDomain::Single),
             ("host.local", NoDomain::Special),
             ("a.b.LocalDomain", NoDomain::Special),
