@@ -221,8 +221,9 @@ impl Draft {
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
         let effect = setting.apply(&mut self.config, value);
+        let commented = !effect.faults.is_empty() && naming != Naming::Toml && value.one().contains(" #");
         for mut fault in effect.faults {
-            if naming != Naming::Toml && value.one().contains(" #") && !setting.is_secret() {
+            if commented && !setting.is_secret() {
                 fault.remedy.push_str("; a comment needs a line of its own");
             }
             let forgiven = compat && !setting.is_secret();
