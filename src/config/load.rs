@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::choice::WithoutKey;
 use super::env::{self, ENV_FILE, Values};
-use super::report::{Naming, Report};
+use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, open_mode, read};
 use super::value::{Fault, Value};
@@ -218,12 +218,20 @@ impl Draft {
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
         let effect = setting.apply(&mut self.config, value);
         let commented = !effect.faults.is_empty() && naming != Naming::Toml && value.one().contains(" #");
-        for mut fault in effect.faults {
+        let forgiven = compat && !setting.is_secret();
+        let mut faults = Tally::new();
+        for fault in effect.faults {
+            faults.push(|| fault);
+        }
+        let (faults, rest) = faults.close();
+        for mut fault in faults {
             if commented && !setting.is_secret() {
                 fault.remedy.push_str("; a comment needs a line of its own");
             }
-            let forgiven = compat && !setting.is_secret();
             self.report.lapse(forgiven, value.place.clone(), naming.of(setting), fault);
+        }
+        if let Some(rest) = rest {
+            self.report.lapse(forgiven, value.place.clone(), naming.of(setting), rest);
         }
         for remark in effect.remarks {
             self.report.notice(value.place.clone(), naming.of(setting), remark);

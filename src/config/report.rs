@@ -82,7 +82,7 @@ impl Report {
             for problem in list.iter_mut() {
                 self.censor(problem);
             }
-            list.sort_by_key(|problem| self.rank(&problem.place));
+            list.sort_by_cached_key(|problem| self.rank(&problem.place));
             list.dedup();
         }
         if errors.is_empty() { Ok(notices) } else { Err(Problems { errors, notices }) }
