@@ -152,7 +152,7 @@ impl<F: Filter> Connection<F> {
         let mut done = 0;
         let mut unanswered = false;
         while let Some((frame, used)) =
-            Frame::take(&input[done..], &self.shared.limits).map_err(End::Protocol)?
+            Frame::take(&input[done..], &self.session.limits()).map_err(End::Protocol)?
         {
             self.packet(frame).await?;
             unanswered = matches!(frame.code, b'D' | b'A');
