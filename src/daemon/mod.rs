@@ -5,8 +5,10 @@
 
 mod descriptors;
 mod exit;
+mod handover;
 mod privileges;
 mod serve;
+mod store;
 
 use crate::config::Config;
 use crate::dns::{Dns, Source};

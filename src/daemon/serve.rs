@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Daemon, StartError, privileges};
+use super::{Daemon, StartError, handover, privileges};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -91,7 +91,7 @@ impl Daemon {
                         self.server.stop();
                         continue;
                     }
-                    self.server.drain();
+                    handover::leave(&self.server).await;
                     self.sockets.iter().for_each(Socket::close);
                 }
             }

@@ -232,12 +232,14 @@ impl<F: Filter> Server<F> {
             let dropped = count.dropped;
             tracing::warn!(event = "handover", dropped, %error, "cannot go on with a session of the process before");
         }
-        let add = |sum: &std::sync::atomic::AtomicU64, count: usize| {
-            sum.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
-        };
-        add(&self.shared.taken, count.taken);
-        add(&self.shared.dropped, count.dropped);
+        self.shared.taken.fetch_add(u64::try_from(count.taken).unwrap_or_default(), Ordering::Relaxed);
+        self.count_dropped(count.dropped);
         count
+    }
+
+    /// Counts connections of another process that came without a state.
+    pub fn count_dropped(&self, count: usize) {
+        self.shared.dropped.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
     }
 
     fn restore(&self, rested: Rested) -> Result<(), BadState> {

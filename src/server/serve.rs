@@ -190,8 +190,13 @@ impl<F: Filter> Server<F> {
     /// Stops accepting at once; open messages may finish within the drain limit, and idle connections
     /// within a second. Returns at once; [`Server::serve`] returns when all is done.
     pub fn drain(&self) {
+        self.drain_within(self.shared.limits.drain);
+    }
+
+    /// [Drains](Server::drain), but for no longer than this.
+    pub fn drain_within(&self, time: Duration) {
         let now = Instant::now();
-        let all = now + self.shared.limits.drain;
+        let all = now + time.min(self.shared.limits.drain);
         let idle = all.min(now + GRACE);
         self.shared.phase.send_replace(Phase::Draining { idle, all });
     }
