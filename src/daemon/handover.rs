@@ -17,8 +17,9 @@ use super::store::Store;
 use crate::milter::Filter;
 use crate::server::{BadStates, OVERHEAD, Rested, Server, pack, unpack};
 
-/// How long look-ups under way may take to end. Those that do not are asked again by the next process.
-const JUDGING: Duration = Duration::from_secs(2);
+/// How long look-ups under way may take to end, while all other sessions wait: time for a second try after
+/// a lost packet. Those that do not end are asked again by the next process.
+const JUDGING: Duration = Duration::from_secs(1);
 /// How long sessions that do not fit into the store may take to end: the others wait for that.
 const REST: Duration = Duration::from_secs(1);
 /// Octets of all states together. A usual one has below 1,000; a large packet that is half received, or an
@@ -49,8 +50,10 @@ enum Unusable {
 /// Ends serving: hands all sessions to the service manager for the next process, and drains what cannot be
 /// handed over. [`Server::serve`] returns when all is done.
 pub(super) async fn leave<F: Filter>(server: &Server<F>) {
-    let Some(store) = Store::open() else { return server.drain() };
-    let room = match (Store::limit(), store.has_room()) {
+    // A service manager that does not answer must not keep the sessions waiting.
+    let probed = tokio::task::spawn_blocking(|| Store::open().map(|store| (store.has_room(), store))).await;
+    let Ok(Some((has_room, store))) = probed else { return server.drain() };
+    let room = match (Store::limit(), has_room) {
         // Two places are for the states and for a last look whether all was kept.
         (limit, Ok(true)) => limit.unwrap_or(usize::MAX).saturating_sub(2),
         (_, Ok(false)) => 0,

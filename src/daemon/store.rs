@@ -57,6 +57,8 @@ impl Store {
         ours.set_nonblocking(true)?;
         let closed = matches!(ours.read(&mut [0]), Ok(0));
         self.forget(PROBE)?;
+        // What a process has said is heard only as long as it lives.
+        self.barrier()?;
         Ok(!closed)
     }
 

@@ -4,11 +4,17 @@
 mod common;
 
 mod commands;
+mod handover;
+mod inherited;
+mod manager;
 mod process;
 mod reload;
 mod secrets;
+mod signals;
+mod sockets;
 mod start;
 mod stop;
+mod store;
 
 use std::future::Future;
 
