@@ -72,10 +72,8 @@ async fn session(port: u16, number: usize, count: Rc<Count>) {
 fn thirty_long_sessions_notice_nothing_of_six_restarts() {
     let (names, key) = (Names::start(), new_key());
     names.script(|asked| {
-        let answer = match asked.name.ends_with(".spam.example.dbl") {
-            true => Act::records(["127.0.1.2"]),
-            false => Act::NotFound(Some(60)),
-        };
+        let is_listed = asked.name.ends_with(".spam.example.dbl");
+        let answer = if is_listed { Act::records(["127.0.1.2"]) } else { Act::NotFound(Some(60)) };
         Some(answer.after(Duration::from_millis(20)))
     });
     let manager = Keeper::new(&names, &key, &["ENFORCE_STAGE=mail"], 4_096);
@@ -217,6 +215,9 @@ fn without_room_in_the_store_sessions_are_drained() {
     }
 }
 
+/// What happens to the store between two processes.
+type Change<'c> = &'c dyn Fn();
+
 #[test]
 fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more() {
     let (names, key) = (Names::start(), new_key());
@@ -247,7 +248,6 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
             .expect("a file that can be sealed");
         replace(&manager, Some(file.into()));
     };
-    type Change<'c> = &'c dyn Fn();
     for (change, words) in [
         (&(|| sealed(&|octets| octets.truncate(40))) as Change<'_>, "not complete"),
         (&|| sealed(&|octets| octets.clear()), "not gatepost's"),
@@ -259,10 +259,8 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
         (&|| manager.book().stored.retain(|(name, _)| name == "sessions"), "closed=1"),
         (
             &|| {
-                manager
-                    .book()
-                    .stored
-                    .push(("session-x".to_owned(), File::open("/dev/null").expect("it").into()))
+                let other = File::open("/dev/null").expect("it is everywhere");
+                manager.book().stored.push(("session-x".to_owned(), other.into()));
             },
             "taken=1",
         ),
