@@ -70,13 +70,22 @@ async fn session(port: u16, number: usize, count: Rc<Count>) {
 // case: 65
 #[test]
 fn thirty_long_sessions_notice_nothing_of_six_restarts() {
+    sessions_notice_nothing(RESTARTS, &["ENFORCE_STAGE=mail"]);
+}
+
+#[test]
+fn sessions_of_several_threads_are_handed_over_too() {
+    sessions_notice_nothing(2, &["ENFORCE_STAGE=mail", "THREADS=3"]);
+}
+
+fn sessions_notice_nothing(restarts: usize, settings: &[&str]) {
     let (names, key) = (Names::start(), new_key());
     names.script(|asked| {
         let is_listed = asked.name.ends_with(".spam.example.dbl");
         let answer = if is_listed { Act::records(["127.0.1.2"]) } else { Act::NotFound(Some(60)) };
         Some(answer.after(Duration::from_millis(20)))
     });
-    let manager = Keeper::new(&names, &key, &["ENFORCE_STAGE=mail"], 4_096);
+    let manager = Keeper::new(&names, &key, settings, 4_096);
     let daemon = manager.start();
     let port = manager.port;
     let count = Rc::new(Count::default());
@@ -85,7 +94,7 @@ fn thirty_long_sessions_notice_nothing_of_six_restarts() {
             .map(|number| tokio::task::spawn_local(session(port, number, Rc::clone(&count))))
             .collect();
         let (mut manager, mut daemon) = (manager, daemon);
-        for _ in 0..RESTARTS {
+        for _ in 0..restarts {
             // Mails enough of everybody in between, so that a restart meets all situations.
             let (known, start) = (count.mails.get(), Instant::now());
             while count.mails.get() < known + 10 * SESSIONS {
@@ -111,7 +120,7 @@ fn thirty_long_sessions_notice_nothing_of_six_restarts() {
     }));
     let (mails, longest) = (count.mails.get(), count.longest.get());
     println!("{mails} mails, {} refused, longest wait for an answer {longest:?}", count.refused.get());
-    assert!(mails >= RESTARTS * 10 * SESSIONS && count.refused.get() * 4 > mails);
+    assert!(mails >= restarts * 10 * SESSIONS && count.refused.get() * 4 > mails);
     assert!(longest < Duration::from_secs(9), "{longest:?}: Sendmail waits for ten seconds");
     manager.wait_for_stored(0);
     assert_eq!(daemon.stop().0, Some(0));
