@@ -4,6 +4,7 @@
 mod common;
 
 mod commands;
+mod confinement;
 mod inherited;
 mod manager;
 mod process;
