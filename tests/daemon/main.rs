@@ -4,6 +4,7 @@
 mod common;
 
 mod commands;
+mod confinement;
 mod handover;
 mod inherited;
 mod manager;
