@@ -1,7 +1,7 @@
 //! `gatepost check-config`: what `run` would do, without doing it.
 
 use crate::config::Sources;
-use crate::daemon::{Account, Exit};
+use crate::daemon::{Account, Exit, Ownership, fixed_at_start};
 
 pub(super) fn run(sources: &Sources) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
@@ -12,10 +12,17 @@ pub(super) fn run(sources: &Sources) -> Exit {
     for notice in &config.notices {
         eprintln!("{notice}");
     }
+    for notice in fixed_at_start(&config) {
+        eprintln!("{notice}");
+    }
     if Account::is_needed()
         && let Err(error) = Account::find(&config.user)
     {
         eprintln!("user: {error}");
+        return Exit::Config;
+    }
+    if let Err(error) = Ownership::find(&config) {
+        eprintln!("{error}");
         return Exit::Config;
     }
     Exit::Ok

@@ -4,12 +4,19 @@
 mod common;
 
 mod commands;
+mod confinement;
+mod handover;
+mod inherited;
+mod manager;
 mod memory;
 mod process;
 mod reload;
 mod secrets;
+mod signals;
+mod sockets;
 mod start;
 mod stop;
+mod store;
 
 use std::future::Future;
 
