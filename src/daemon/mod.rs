@@ -12,6 +12,7 @@ mod privileges;
 mod sandbox;
 mod serve;
 pub mod signals;
+mod watchdog;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;

@@ -14,6 +14,7 @@ mod signals;
 mod sockets;
 mod start;
 mod stop;
+mod watchdog;
 
 use std::future::Future;
 
