@@ -14,6 +14,7 @@ mod sandbox;
 mod serve;
 pub mod signals;
 mod store;
+mod watchdog;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Daemon, StartError, handover, manager, signals};
+use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -33,6 +33,8 @@ impl Daemon {
         let this = Arc::new(self);
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
         let first = runtime()?;
+        let all = [&first].into_iter().chain(&others).map(|runtime| runtime.handle().clone());
+        watchdog::start(&this, all.collect());
         let (report, failures) = mpsc::unbounded_channel();
         let threads: Vec<_> = others
             .into_iter()

@@ -17,6 +17,7 @@ mod sockets;
 mod start;
 mod stop;
 mod store;
+mod watchdog;
 
 use std::future::Future;
 
