@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Overrides, Sources};
+use crate::server::Listen;
 
 /// A milter that asks Spamhaus DQS, while the SMTP session is still open, who may bring mail in.
 #[derive(Debug, Parser)]
@@ -51,6 +52,24 @@ pub(super) enum Command {
     /// Play an SMTP session and show every finding and the decision; no mail server is needed
     #[command(after_help = "Exit status: 0 let in, 1 refused or deferred, 2 could not tell.")]
     Explain(Explain),
+    /// Look over the whole set-up: configuration, key, name servers, lists, sockets, mail server
+    #[command(after_help = "Exit status: 0 all is well, 1 warnings, 2 something is broken.")]
+    Doctor(Doctor),
+    /// Keep, name or forget the DQS key
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Show the lines that make a mail server ask gatepost, or put them into force
+    Mta(Mta),
+    /// Print the Python milter's env file as TOML, and what will differ
+    Migrate(Migrate),
+    /// Print a completion script
+    Completions {
+        /// The shell that it is for
+        shell: clap_complete::Shell,
+    },
+    /// Connect to a Unix socket as another account, for `doctor`
+    #[command(hide = true)]
+    ProbeSocket(ProbeSocket),
     /// Show the main job: serves a built-in zone and plays sessions; needs no key, DNS or mail server
     Demo,
 }
@@ -88,6 +107,60 @@ pub(super) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Doctor {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask nothing over the network: no name server, no list
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyVerb {
+    /// Read the key from the terminal, where it is not shown, or from standard input, and keep it
+    Set,
+    /// Print the first digits of the key's SHA-256, and where it is from
+    Fingerprint,
+    /// Forget the key that `set` has kept
+    Remove,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Mta {
+    /// The mail server
+    pub(super) kind: MtaKind,
+    /// Write the lines to its configuration, and tell it to reload
+    #[arg(long)]
+    pub(super) apply: bool,
+    /// Where gatepost is reached, in libmilter's notation, if it cannot be found out
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) socket: Option<Listen>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum MtaKind {
+    Postfix,
+    Sendmail,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    /// The env file, if it is not /etc/spamhaus-dqs-milter.env
+    #[arg(value_name = "ENVFILE")]
+    pub(super) old: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ProbeSocket {
+    #[arg(long)]
+    pub(super) account: String,
+    #[arg(long)]
+    pub(super) chroot: Option<PathBuf>,
+    pub(super) path: PathBuf,
 }
 
 impl Args {

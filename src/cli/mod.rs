@@ -2,9 +2,15 @@
 
 mod args;
 mod check_config;
+mod completions;
 mod demo;
+mod doctor;
 mod explain;
+mod host;
+mod key;
 mod lookup;
+mod migrate;
+mod mta;
 mod run;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -32,6 +38,12 @@ pub fn main() -> Exit {
         Command::CheckConfig => check_config::run(&sources),
         Command::Lookup(what) => lookup::run(&sources, &what),
         Command::Explain(what) => explain::run(&sources, &what),
+        Command::Doctor(what) => doctor::run(&sources, &what),
+        Command::Key(verb) => key::run(&sources, &verb),
+        Command::Mta(what) => mta::run(&sources, &what),
+        Command::Migrate(what) => migrate::run(&what),
+        Command::Completions { shell } => completions::run(shell),
+        Command::ProbeSocket(what) => doctor::probe(&what),
         Command::Demo => demo::run(),
     }
 }

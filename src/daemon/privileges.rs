@@ -63,6 +63,11 @@ impl Account {
         &self.name
     }
 
+    /// The number of its group.
+    pub fn group(&self) -> u32 {
+        self.gid.as_raw()
+    }
+
     pub(super) fn uid(&self) -> u32 {
         self.uid.as_raw()
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// Longest label (RFC 1035, section 2.3.4).
@@ -73,6 +74,13 @@ impl Key {
             && text.as_bytes().windows(self.0.len()).any(|piece| piece.eq_ignore_ascii_case(&self.0))
     }
 
+    /// The first four hexadecimal digits of the key's SHA-256: enough to tell two keys apart, of no use
+    /// to find one.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(&*self.0);
+        format!("{:02x}{:02x}", digest[0], digest[1])
+    }
+
     /// The label.
     pub(super) fn label(&self) -> &[u8] {
         &self.0
@@ -135,6 +143,12 @@ mod tests {
         assert!(key.stands_in("https://x.example/ABCDEFGHIJ0123456789klmnop/"));
         assert!(!key.stands_in("abcdefghij0123456789klmno") && !key.stands_in(""));
         assert!(!Key::new("mail").expect("a key").stands_in("mail.example"));
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_beginning_of_the_digest() {
+        // printf abc | sha256sum
+        assert_eq!(Key::new("abc").expect("a key").fingerprint(), "ba78");
     }
 
     #[test]

@@ -38,6 +38,7 @@ use zone::{Zone, count};
 pub use answer::{Answer, Answered, classify, read};
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
+pub use probe::test_entries;
 pub use question::Subject;
 pub use settings::{Answers, Settings, Source};
 pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};

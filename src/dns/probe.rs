@@ -17,7 +17,7 @@ use crate::verdict::{List, Trouble};
 
 /// What the list must have, and what it must not have (RFC 5782, section 5; for DBL and ZRD as Spamhaus
 /// documents them).
-fn entries(list: List) -> Option<(Subject, Subject)> {
+pub fn test_entries(list: List) -> Option<(Subject, Subject)> {
     let domain = |name| Domain::from_setting(name).ok().map(Subject::Domain);
     Some(match list {
         List::Zen => (address(2), address(1)),
@@ -79,7 +79,7 @@ impl Dns {
 
     /// Asks for both entries of a list.
     async fn probe(&self, list: List) {
-        let Some((present, absent)) = entries(list) else { return };
+        let Some((present, absent)) = test_entries(list) else { return };
         let zone = self.zone(list);
         let Some(listed) = self.ask_directly(list, &present).await else { return };
         zone.learn_test_entry(listed);

@@ -1,0 +1,136 @@
+//! The service: its units, its sockets, and a session with it.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::report::Report;
+use crate::cli::host::systemd::{Unit, is_booted};
+use crate::config::Config;
+use crate::milter::Offer;
+use crate::server::{Call, CallError, Listen};
+
+/// Longest time for one session.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn units(report: &mut Report, service: Option<&Unit>, config: &Config) {
+    if !is_booted() {
+        report.skipped("service", "systemd does not run here");
+        return;
+    }
+    let socket = Unit::find("gatepost.socket");
+    for entry in judge(service, socket.as_ref(), config) {
+        match entry {
+            Ok(text) => report.fine("service", text),
+            Err((text, remedy)) => report.wrong("service", text, remedy),
+        }
+    }
+}
+
+type Judgement = Result<String, (String, &'static str)>;
+
+fn judge(service: Option<&Unit>, socket: Option<&Unit>, config: &Config) -> Vec<Judgement> {
+    let mut found = Vec::new();
+    match service {
+        None => found.push(Err((
+            "there is no gatepost.service".to_owned(),
+            "install the package, or systemd/gatepost.service and gatepost.socket",
+        ))),
+        Some(unit) => {
+            if unit.is_active() {
+                found.push(Ok(format!("gatepost.service runs ({})", unit.get("SubState"))));
+            } else if unit.get("ActiveState") == "failed" {
+                let why = "gatepost.service has failed".to_owned();
+                found.push(Err((
+                    why,
+                    "journalctl -u gatepost -n 20, then: systemctl restart gatepost.service",
+                )));
+            } else if socket.is_some_and(Unit::is_active) {
+                found.push(Ok("gatepost.service starts with the first connection".to_owned()));
+            } else {
+                let why = "gatepost.service does not run".to_owned();
+                found.push(Err((why, "systemctl enable --now gatepost.socket gatepost.service")));
+            }
+            if unit.get("NeedDaemonReload") == "yes" {
+                let why = "the unit's file changed and systemd does not know it yet".to_owned();
+                found.push(Err((why, "systemctl daemon-reload && systemctl restart gatepost.service")));
+            }
+            let starts = unit.is_enabled() || socket.is_some_and(Unit::is_enabled);
+            if !starts {
+                let why = "it does not start with the machine".to_owned();
+                found.push(Err((why, "systemctl enable gatepost.socket gatepost.service")));
+            }
+        }
+    }
+    match socket {
+        None => {}
+        Some(unit) if unit.is_active() => found.push(Ok("gatepost.socket listens".to_owned())),
+        Some(unit) if unit.get("ActiveState") == "failed" => {
+            let why = "gatepost.socket has failed: mail servers reach nobody".to_owned();
+            found.push(Err((why, "systemctl reset-failed gatepost.socket; systemctl start gatepost.socket")));
+        }
+        Some(_) if config.listen == Config::default().listen => {
+            let why = "gatepost.socket does not listen".to_owned();
+            found.push(Err((why, "systemctl enable --now gatepost.socket")));
+        }
+        Some(_) => found.push(Ok("gatepost.socket is not used: listen is set".to_owned())),
+    }
+    found
+}
+
+/// Speaks with the daemon on each endpoint.
+pub(super) fn sockets(report: &mut Report, listens: &[Listen]) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    for listen in listens {
+        let began = Instant::now();
+        let outcome = runtime.block_on(async { timeout(PATIENCE, session(listen)).await });
+        match outcome {
+            Ok(Ok(())) => {
+                report.fine(
+                    "sockets",
+                    format!("{listen} answers a whole session, in {} ms", began.elapsed().as_millis()),
+                );
+            }
+            Ok(Err(error)) => report.wrong("sockets", format!("{listen}: {error}"), remedy(&error)),
+            Err(_) => report.wrong(
+                "sockets",
+                format!("{listen} takes the connection and does not answer"),
+                "systemctl restart gatepost.service, and look who listens there: ss -lp",
+            ),
+        }
+    }
+}
+
+fn remedy(error: &CallError) -> &'static str {
+    let text = error.to_string();
+    if text.contains("ermission") {
+        "run doctor as root, or as a member of the socket's group"
+    } else {
+        "start the service, or look who listens there: ss -lp"
+    }
+}
+
+async fn session(listen: &Listen) -> Result<(), CallError> {
+    match listen {
+        Listen::Unix(path) => talk(UnixStream::connect(path).await?).await,
+        Listen::Inet { port, host } => {
+            talk(TcpStream::connect((host.as_deref().unwrap_or("127.0.0.1"), *port)).await?).await
+        }
+        Listen::Inet6 { port, host } => {
+            talk(TcpStream::connect((host.as_deref().unwrap_or("::1"), *port)).await?).await
+        }
+    }
+}
+
+/// A session of this host with itself: no list is asked about it.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<(), CallError> {
+    let mut call = Call::new(stream, Offer::V6);
+    call.negotiate().await?;
+    let client = crate::smtp::Client::Ip(std::net::Ipv4Addr::LOCALHOST.into());
+    call.connect(b"localhost", client, 25).await?;
+    call.helo(b"localhost").await?;
+    call.mail(b"<>", &[]).await?;
+    call.quit().await
+}
