@@ -1,0 +1,15 @@
+#!/bin/bash
+# The Debian package: what it is, and its whole life on a booted Debian with Postfix.
+source "$(dirname "$0")/lib.sh"
+source "$here/container.sh"
+packages=$results/packages/deb
+cache=${GATEPOST_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/gatepost-tests}
+
+same() { cmp "$packages"/gatepost_*-2_*.deb "$results/packages/again/"gatepost_*-2_*.deb; }
+check "two builds are the same to the last octet" same
+check "lintian" lintian --fail-on error,warning --allow-root --suppress-tags-from-file "$here/lintian.txt" "$packages"/gatepost_*-2_*.deb
+clean() { sh -n "$1" && shellcheck -s sh -S warning "$1"; }
+for script in postinst prerm postrm; do check "debian/$script is plain sh" clean "$here/../../debian/$script"; done
+
+boot "$cache/bookworm-postfix" deb --bind-ro="$packages:/packages"
+exit 0
