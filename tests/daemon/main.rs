@@ -4,9 +4,13 @@
 mod common;
 
 mod commands;
+mod inherited;
+mod manager;
 mod process;
 mod reload;
 mod secrets;
+mod signals;
+mod sockets;
 mod start;
 mod stop;
 
