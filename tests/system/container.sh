@@ -6,9 +6,11 @@
 
 # boot TREE SCRIPT [nspawn argument...]: runs tests/system/inside/SCRIPT in a booted TREE. Its output comes to
 # standard output, and the journal to $work/log/SCRIPT.journal.
+cache=${GATEPOST_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/gatepost-tests}
+
 boot() {
-    local tree=$1 script=$2 out=$work/boot-$2 status; shift 2
-    mkdir -p "$out/unit"
+    local tree=$1 script=$2 out=$results/boot-$2 status; shift 2
+    rm -rf "$out"; mkdir -p "$out/unit"
     cat >"$out/unit/inside.service" <<U
 [Unit]
 Description=Test script

@@ -3,7 +3,6 @@
 source "$(dirname "$0")/lib.sh"
 source "$here/container.sh"
 packages=$results/packages/deb
-cache=${GATEPOST_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/gatepost-tests}
 
 same() { cmp "$packages"/gatepost_*-2_*.deb "$results/packages/again/"gatepost_*-2_*.deb; }
 check "two builds are the same to the last octet" same

@@ -17,9 +17,9 @@ rm -rf "$out"; mkdir -p "$out/deb" "$out/rpm"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)}
 export SOURCE_DATE_EPOCH
 for release in 1 2; do
-    cargo deb --quiet --no-build --deb-revision $release --output "$out/deb/"
+    cargo deb --quiet --no-build --strip --deb-revision $release --output "$out/deb/"
 done
 mkdir "$out/again"
-cargo deb --quiet --no-build --deb-revision 2 --output "$out/again/"
+cargo deb --quiet --no-build --strip --deb-revision 2 --output "$out/again/"
 
 "$here/tree.sh" bookworm-postfix bookworm systemd systemd-sysv dbus postfix rbldnsd python3 iproute2 procps passwd >/dev/null

@@ -11,6 +11,9 @@ packages=(
     python3 iproute2 procps gcc libc6-dev mandoc
     systemd                                        # its socket activation
     python3-milter python3-dnspython libmilter-dev # peers of the benchmarks
+    systemd systemd-container mmdebstrap           # booted containers
+    dpkg-dev lintian shellcheck                    # the Debian package
+    rpm dnf createrepo-c                           # the rpm package
 )
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -12,6 +12,7 @@ packages=/packages
 # The lists on port 53 of loopback, as the host's own resolver would give them.
 start_lists() {
     local zen=zen.dq.spamhaus.net dbl=dbl.dq.spamhaus.net zrd=zrd.dq.spamhaus.net
+    systemctl stop rbldnsd.socket rbldnsd.service
     ip link set lo up
     cp -r /tests/zones $work/zones
     chmod -R a+rX /root $work
