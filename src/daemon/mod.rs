@@ -5,11 +5,13 @@
 
 mod descriptors;
 mod exit;
+mod handover;
 mod inherited;
 mod manager;
 mod privileges;
 mod serve;
 pub mod signals;
+mod store;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;

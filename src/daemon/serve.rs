@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Daemon, StartError, manager, privileges, signals};
+use super::{Daemon, StartError, handover, manager, privileges, signals};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -23,13 +23,14 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError::Runtime`] and [`StartError::Privileges`].
-    pub fn run(self, reload: Reload) -> Result<(), StartError> {
+    pub fn run(mut self, reload: Reload) -> Result<(), StartError> {
         privileges::harden()?;
         std::panic::set_hook(Box::new(|panic| {
             // Not its message: that may hold what a client sent.
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(event = "panic", place, "a programming error; please report it");
         }));
+        let stored = self.take_stored();
         let this = Arc::new(self);
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
         let first = runtime()?;
@@ -46,7 +47,10 @@ impl Daemon {
                 })
             })
             .collect();
-        let ended = first.block_on(this.live(reload, failures));
+        let ended = first.block_on(async {
+            handover::take_over(&this.server, stored);
+            this.live(reload, failures).await
+        });
         // Whatever went wrong here, the others must not go on without signals and reload.
         if ended.is_err() {
             this.server.stop();
@@ -142,7 +146,7 @@ impl Daemon {
                         self.server.stop();
                         continue;
                     }
-                    self.server.drain();
+                    handover::leave(&self.server).await;
                     self.sockets.iter().for_each(Socket::close);
                 }
             }

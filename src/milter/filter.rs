@@ -46,6 +46,9 @@ pub trait Filter: Send + Sync + 'static {
     /// Decides at a stage. Called at the stages whose event is in [`Filter::needs`], and always at
     /// [`Stage::Message`]. MTAs wait ten seconds at most; a filter keeps its own, shorter deadline.
     ///
+    /// A judgement that is under way when the session is handed to another process is dropped and begun
+    /// anew over there, with the memory as it was left.
+    ///
     /// A new message can be told from an earlier one by [`Dialog::messages`].
     fn judge(
         &self,

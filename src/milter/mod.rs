@@ -21,4 +21,4 @@ pub use filter::{Filter, Flow};
 pub use frame::Frame;
 pub use negotiation::{Actions, Agreement, Offer, Protocol, VERSION};
 pub use response::Response;
-pub use session::{Session, Step};
+pub use session::{Due, Session, Step};

@@ -85,12 +85,18 @@ enum Passed {
 
 /// Which answer is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Due {
+pub enum Due {
+    /// None: the next packet may come.
     Nothing,
+    /// That to [`Step::Judge`] at this stage.
     Judgement(Stage),
+    /// That to [`Step::Header`].
     Header,
+    /// That to [`Step::EndOfHeaders`].
     EndOfHeaders,
+    /// That to [`Step::Body`].
     Body,
+    /// That to [`Step::Unknown`].
     Unknown,
 }
 
@@ -141,6 +147,11 @@ impl Session {
             Due::Judgement(stage) => Some(stage),
             _ => None,
         }
+    }
+
+    /// Which answer is due.
+    pub fn due(&self) -> Due {
+        self.due
     }
 
     /// Whether a message is open: between MAIL and its end.

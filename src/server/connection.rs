@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::handover::{BadState, Rested, State};
 use super::serve::{Phase, Shared};
 use super::stream::Stream;
-use crate::limits::Limits;
-use crate::milter::{Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken};
+use crate::milter::{Due, Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken};
 use crate::smtp::{SessionId, Stage};
 use crate::verdict::Decision;
 
@@ -32,12 +33,22 @@ pub(super) enum End {
     Gone,
     /// The server stops.
     Drained,
+    /// The server hands its connections over: not an end, and nothing is lost or said twice.
+    Rested,
     /// A deadline passed.
     Late(&'static str),
     /// The MTA sent what no MTA can mean.
     Protocol(ProtocolError),
     /// The socket failed.
     Socket(io::Error),
+}
+
+/// What became of a connection.
+pub(super) enum Outcome {
+    /// It is closed.
+    Ended(End),
+    /// It goes on elsewhere.
+    Rested(Rested),
 }
 
 /// The state of a connection: what is known, and what is half received.
@@ -50,7 +61,10 @@ pub(super) struct Connection<F: Filter> {
     input: Vec<u8>,
     /// When the packet that is half received must be complete.
     due: Option<Instant>,
+    /// What is said and has not left yet.
     output: Vec<u8>,
+    /// What was left of the wait in which the connection was put to rest, for the one that continues it.
+    left: Option<Duration>,
 }
 
 impl<F: Filter> Connection<F> {
@@ -64,21 +78,95 @@ impl<F: Filter> Connection<F> {
             input: Vec::new(),
             due: None,
             output: Vec::new(),
+            left: None,
             shared,
         }
     }
 
-    /// Serves the connection to its end.
-    pub(super) async fn run(mut self) -> End {
-        loop {
-            match self.step().await {
-                Ok(()) => {}
-                Err(end) => {
-                    // What is already said may still be read: the answer to the last packet, mostly.
-                    let _ = self.stream.try_write(&self.output);
-                    return end;
-                }
+    /// A connection that was [put to rest](Outcome::Rested), here or in another process.
+    ///
+    /// # Errors
+    /// [`BadState`] if no connection can have been in that state.
+    pub(super) fn restored(
+        stream: Stream,
+        state: State<Session, F::Memory>,
+        shared: Arc<Shared<F>>,
+    ) -> Result<Self, BadState> {
+        let State { mut session, memory, input, output, left } = state;
+        session.resume(&shared.limits);
+        let waits = matches!(session.due(), Due::Nothing | Due::Judgement(_));
+        if !waits || (session.agreement().is_none() && session.due() != Due::Nothing) {
+            return Err(BadState::Impossible);
+        }
+        stream.prepare();
+        let filter = session.agreement().map(|_| shared.filter.load_full());
+        let left = left.map(Duration::from_millis).map(|left| left.min(shared.limits.idle));
+        // The wait was for the rest of a packet, unless something could not leave.
+        let due = left.filter(|_| output.is_empty() && !input.is_empty());
+        Ok(Self {
+            due: due.map(|left| Instant::now() + left.min(shared.limits.frame_time)),
+            left: left.filter(|_| due.is_none()),
+            stream,
+            filter,
+            session,
+            memory,
+            input,
+            output,
+            shared,
+        })
+    }
+
+    /// The session's id in the log.
+    pub(super) fn id(&self) -> SessionId {
+        self.session.dialog().id
+    }
+
+    /// Serves the connection to its end, or until it is to go on elsewhere.
+    pub(super) async fn run(mut self) -> Outcome {
+        let mut step = self.go_on().await;
+        let end = loop {
+            match step {
+                Ok(()) => step = self.step().await,
+                Err(end) => break end,
             }
+        };
+        if let End::Rested = end {
+            return self.rest();
+        }
+        // What is already said may still be read: the answer to the last packet, mostly.
+        let _ = self.stream.try_write(&self.output);
+        Outcome::Ended(end)
+    }
+
+    /// Does what was left undone when the connection was put to rest; of a new one, nothing.
+    async fn go_on(&mut self) -> Result<(), End> {
+        if !self.output.is_empty() {
+            self.send().await?;
+            self.left = None;
+        }
+        if let Due::Judgement(stage) = self.session.due() {
+            self.decide(stage).await?;
+        }
+        if !self.input.is_empty() || !self.output.is_empty() {
+            self.process().await?;
+            self.send().await?;
+            self.stream.acknowledge();
+        }
+        Ok(())
+    }
+
+    fn rest(self) -> Outcome {
+        let in_message = self.session.in_message() || self.session.due() != Due::Nothing;
+        let state = State {
+            session: &self.session,
+            memory: &self.memory,
+            input: self.input,
+            output: self.output,
+            left: self.left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+        };
+        match state.store().and_then(|state| Ok((state, self.stream.into_fd()?))) {
+            Ok((state, stream)) => Outcome::Rested(Rested { stream, state, in_message }),
+            Err(error) => Outcome::Ended(End::Socket(error)),
         }
     }
 
@@ -94,7 +182,8 @@ impl<F: Filter> Connection<F> {
 
     /// Waits for octets and takes what is there.
     async fn receive(&mut self) -> Result<(), End> {
-        let deadline = self.due.unwrap_or_else(|| Instant::now() + self.shared.limits.idle);
+        let idle = self.left.take().unwrap_or(self.shared.limits.idle);
+        let deadline = self.due.unwrap_or_else(|| Instant::now() + idle);
         loop {
             self.wait_readable(deadline).await?;
             let read: io::Result<usize> = SCRATCH.with_borrow_mut(|scratch| {
@@ -126,6 +215,11 @@ impl<F: Filter> Connection<F> {
             let until = match *phase.borrow_and_update() {
                 Phase::Serving => None,
                 Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
+                Phase::HandingOver { .. } => {
+                    // What has not been read stays in the socket.
+                    self.left = Some(deadline.saturating_duration_since(Instant::now()));
+                    return Err(End::Rested);
+                }
             };
             let nearest = until.map_or(deadline, |until| until.min(deadline));
             // Looked at first: a peer that never stops sending is always readable.
@@ -151,12 +245,14 @@ impl<F: Filter> Connection<F> {
         let mut input = std::mem::take(&mut self.input);
         let mut done = 0;
         let mut unanswered = false;
-        while let Some((frame, used)) =
-            Frame::take(&input[done..], &self.shared.limits).map_err(End::Protocol)?
-        {
-            self.packet(frame).await?;
-            unanswered = matches!(frame.code, b'D' | b'A');
+        let mut result = Ok(());
+        while result.is_ok() {
+            let taken = Frame::take(&input[done..], &self.shared.limits).map_err(End::Protocol)?;
+            let Some((frame, used)) = taken else { break };
+            // Whatever becomes of the packet: the session has it, and it must not come again.
             done += used;
+            unanswered = matches!(frame.code, b'D' | b'A');
+            result = self.packet(frame).await;
         }
         if done == input.len() {
             self.due = None;
@@ -168,7 +264,7 @@ impl<F: Filter> Connection<F> {
             input.drain(..done);
         }
         self.input = input;
-        Ok(unanswered)
+        result.map(|()| unanswered)
     }
 
     async fn packet(&mut self, frame: Frame<'_>) -> Result<(), End> {
@@ -187,16 +283,12 @@ impl<F: Filter> Connection<F> {
                 Ok(())
             }
             Step::Judge { stage, last_chunk } => {
-                let Some(filter) = self.filter.clone() else { return Ok(()) };
-                if !last_chunk.is_empty() {
+                if let (false, Some(filter)) = (last_chunk.is_empty(), &self.filter) {
                     let _ = filter.body(self.session.dialog(), &mut self.memory, last_chunk);
                 }
                 // Answers to earlier packets must not wait for this one.
                 self.send().await?;
-                let decision = self.judge(&filter, stage).await?;
-                let said = self.session.resolve(&decision, &mut self.output);
-                self.note(said);
-                Ok(())
+                self.decide(stage).await
             }
             Step::Restart => {
                 self.memory = F::Memory::default();
@@ -230,25 +322,44 @@ impl<F: Filter> Connection<F> {
         self.note(said);
     }
 
+    /// Judges and speaks.
+    async fn decide(&mut self, stage: Stage) -> Result<(), End> {
+        let Some(filter) = self.filter.clone() else { return Ok(()) };
+        let decision = self.judge(&filter, stage).await?;
+        let said = self.session.resolve(&decision, &mut self.output);
+        self.note(said);
+        Ok(())
+    }
+
     /// Judges; at the end of a message Postfix is told every few seconds that it may take longer.
+    ///
+    /// A judgement that is not ready when the connection has to go on elsewhere is begun anew there: the
+    /// session remembers that it is due.
     async fn judge(&mut self, filter: &Arc<F>, stage: Stage) -> Result<Decision, End> {
-        let judging = filter.judge(stage, self.session.dialog(), &mut self.memory);
+        let Self { shared, session, memory, output, stream, left, .. } = self;
+        let judging = filter.judge(stage, session.dialog(), memory);
         if stage != Stage::Message {
-            return Ok(judging.await);
+            return tokio::select! {
+                biased;
+                decision = judging => Ok(decision),
+                () = shared.handing_over() => Err(End::Rested),
+            };
         }
         let mut judging = Box::pin(judging);
         loop {
-            if let Ok(decision) = tokio::time::timeout(self.shared.limits.progress, &mut judging).await {
-                return Ok(decision);
+            let waiting = tokio::time::timeout(shared.limits.progress, &mut judging);
+            tokio::select! {
+                biased;
+                waited = waiting => if let Ok(decision) = waited { return Ok(decision) },
+                () = shared.handing_over() => return Err(End::Rested),
             }
-            let mut progress = Vec::new();
-            self.session.progress(&mut progress);
-            send(&self.stream, &mut progress, &self.shared.limits).await?;
+            session.progress(output);
+            send(stream, output, shared, left).await?;
         }
     }
 
     async fn send(&mut self) -> Result<(), End> {
-        send(&self.stream, &mut self.output, &self.shared.limits).await
+        send(&self.stream, &mut self.output, &self.shared, &mut self.left).await
     }
 
     fn note(&self, said: Result<(), Unspoken>) {
@@ -258,23 +369,52 @@ impl<F: Filter> Connection<F> {
     }
 }
 
-/// Writes all of `output` and frees it.
-async fn send(stream: &Stream, output: &mut Vec<u8>, limits: &Limits) -> Result<(), End> {
+/// Writes all of `output` and frees it; what has not left stays in it. `left` is the time for the first wait,
+/// if it is not the usual one.
+async fn send<F>(
+    stream: &Stream,
+    output: &mut Vec<u8>,
+    shared: &Shared<F>,
+    left: &mut Option<Duration>,
+) -> Result<(), End> {
     let mut written = 0;
-    while written < output.len() {
-        match stream.try_write(&output[written..]) {
-            Ok(count) => written += count,
+    let sent = write(stream, output, &mut written, shared, left).await;
+    if sent.is_ok() {
+        recycle(output);
+    } else {
+        output.drain(..written);
+    }
+    sent
+}
+
+async fn write<F>(
+    stream: &Stream,
+    output: &[u8],
+    written: &mut usize,
+    shared: &Shared<F>,
+    left: &mut Option<Duration>,
+) -> Result<(), End> {
+    while *written < output.len() {
+        match stream.try_write(&output[*written..]) {
+            Ok(count) => *written += count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let deadline = Instant::now() + limits.write_time;
-                match timeout_at(deadline, stream.writable()).await {
-                    Ok(ready) => ready.map_err(End::Socket)?,
-                    Err(_) => return Err(End::Late("the MTA does not read")),
+                let deadline = Instant::now() + left.take().unwrap_or(shared.limits.write_time);
+                let mut phase = shared.phase.subscribe();
+                tokio::select! {
+                    biased;
+                    ready = timeout_at(deadline, stream.writable()) => match ready {
+                        Ok(ready) => ready.map_err(End::Socket)?,
+                        Err(_) => return Err(End::Late("the MTA does not read")),
+                    },
+                    _ = phase.wait_for(|phase| matches!(phase, Phase::HandingOver { .. })) => {
+                        *left = Some(deadline.saturating_duration_since(Instant::now()));
+                        return Err(End::Rested);
+                    }
                 }
             }
             Err(error) => return Err(End::Socket(error)),
         }
     }
-    recycle(output);
     Ok(())
 }
 

@@ -1,13 +1,15 @@
-//! Where the protocol meets sockets: listening, accepting, reading, writing, deadlines, draining.
+//! Where the protocol meets sockets: listening, accepting, reading, writing, deadlines, draining, hand-over.
 //!
 //! Knows nothing of what a filter decides; generic over [`Filter`](crate::milter::Filter).
 
 mod call;
 mod connection;
+mod handover;
 mod listen;
 mod serve;
 mod stream;
 
 pub use call::{Call, CallError};
+pub use handover::{BadStates, OVERHEAD, Rested, Taken, pack, unpack};
 pub use listen::{BadListen, BindError, Listen, Socket};
 pub use serve::{Server, Tally};

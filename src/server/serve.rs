@@ -2,8 +2,8 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -11,7 +11,8 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, Outcome};
+use super::handover::Rested;
 use super::listen::Socket;
 use super::stream::{Listener, Stream};
 use crate::limits::Limits;
@@ -37,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Ok(()) }
 /// ```
 pub struct Server<F: Filter> {
-    shared: Arc<Shared<F>>,
+    pub(super) shared: Arc<Shared<F>>,
 }
 
 impl<F: Filter> Clone for Server<F> {
@@ -60,6 +61,12 @@ pub struct Tally {
     pub panics: u64,
     /// Connections closed for what their peer sent.
     pub malformed: u64,
+    /// Connections put to rest for another process.
+    pub handed: u64,
+    /// Connections that came from another process.
+    pub taken: u64,
+    /// Connections that came from another process and could not be taken over.
+    pub dropped: u64,
 }
 
 /// What all connections of a server share.
@@ -73,6 +80,10 @@ pub(super) struct Shared<F> {
     shed: AtomicU64,
     panics: AtomicU64,
     malformed: AtomicU64,
+    pub(super) handed: AtomicU64,
+    pub(super) taken: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) rested: Mutex<Vec<Rested>>,
     left: Notify,
     strange: Budget,
     shortage: Budget,
@@ -87,6 +98,10 @@ pub(super) enum Phase {
     Draining {
         idle: Instant,
         all: Instant,
+    },
+    /// Connections rest where they are; judgements under way have until `judged`.
+    HandingOver {
+        judged: Instant,
     },
 }
 
@@ -105,6 +120,10 @@ impl<F: Filter> Server<F> {
             shed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
+            handed: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            rested: Mutex::default(),
             left: Notify::new(),
             strange: Budget::new(10, minute),
             shortage: Budget::new(1, minute),
@@ -132,6 +151,9 @@ impl<F: Filter> Server<F> {
             shed: shared.shed.load(Ordering::Relaxed),
             panics: shared.panics.load(Ordering::Relaxed),
             malformed: shared.malformed.load(Ordering::Relaxed),
+            handed: shared.handed.load(Ordering::Relaxed),
+            taken: shared.taken.load(Ordering::Relaxed),
+            dropped: shared.dropped.load(Ordering::Relaxed),
         }
     }
 
@@ -172,8 +194,13 @@ impl<F: Filter> Server<F> {
     /// Stops accepting at once; open messages may finish within the drain limit, and idle connections
     /// within a second. Returns at once; [`Server::serve`] returns when all is done.
     pub fn drain(&self) {
+        self.drain_within(self.shared.limits.drain);
+    }
+
+    /// [Drains](Server::drain), but for no longer than this.
+    pub fn drain_within(&self, time: Duration) {
         let now = Instant::now();
-        let all = now + self.shared.limits.drain;
+        let all = now + time.min(self.shared.limits.drain);
         let idle = all.min(now + GRACE);
         self.shared.phase.send_replace(Phase::Draining { idle, all });
     }
@@ -234,17 +261,26 @@ impl<F: Filter> Shared<F> {
             tokio::spawn(shed(stream, id, place));
             return;
         }
+        let connection = Connection::new(stream, id, Arc::clone(&self));
+        self.spawn(connection, place);
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(super) fn spawn(self: Arc<Self>, connection: Connection<F>, place: Place<F>) {
+        let id = connection.id();
         tokio::spawn(async move {
-            let shared = Arc::clone(&self);
-            let run = AssertUnwindSafe(Connection::new(stream, id, shared).run());
-            if let Ok(end) = run.catch_unwind().await {
-                self.ended(id, &end);
-            } else {
-                self.panics.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(
-                    event = "panic", session = %id,
-                    "a session ended in a programming error; the MTA goes on as it is set to; please report it"
-                );
+            match AssertUnwindSafe(connection.run()).catch_unwind().await {
+                Ok(Outcome::Ended(end)) => self.ended(id, &end),
+                Ok(Outcome::Rested(rested)) => {
+                    self.rested.lock().unwrap_or_else(PoisonError::into_inner).push(rested);
+                }
+                Err(_) => {
+                    self.panics.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(
+                        event = "panic", session = %id,
+                        "a session ended in a programming error; the MTA goes on as it is set to; please report it"
+                    );
+                }
             }
             drop(place);
         });
@@ -254,7 +290,7 @@ impl<F: Filter> Shared<F> {
         match end {
             End::Quit => self.closed(id, "quit"),
             End::Gone => self.closed(id, "gone"),
-            End::Drained => self.closed(id, "drained"),
+            End::Drained | End::Rested => self.closed(id, "drained"),
             End::Socket(error) => self.closed(id, &error.to_string()),
             End::Late(reason) => {
                 tracing::info!(event = "close", session = %id, reason, "connection closed: {reason}");
@@ -296,7 +332,28 @@ impl<F: Filter> Shared<F> {
         }
     }
 
-    async fn emptied(&self) {
+    /// Waits until the connections are handed over and judgements have had their time.
+    pub(super) async fn handing_over(&self) {
+        let mut phase = self.phase.subscribe();
+        let judged = loop {
+            if let Phase::HandingOver { judged } = *phase.borrow_and_update() {
+                break judged;
+            }
+            if phase.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        };
+        tokio::time::sleep_until(judged).await;
+    }
+
+    /// Makes sure that no session of this process gets the number of one that was taken over.
+    pub(super) fn reserve(&self, id: SessionId) {
+        if id.process == self.process {
+            self.served.fetch_max(id.number, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) async fn emptied(&self) {
         loop {
             let left = self.left.notified();
             if self.open.load(Ordering::Relaxed) == 0 {
@@ -308,13 +365,13 @@ impl<F: Filter> Shared<F> {
 }
 
 /// A connection's place among the others, given back when dropped.
-struct Place<F> {
+pub(super) struct Place<F> {
     shared: Arc<Shared<F>>,
     number: usize,
 }
 
 impl<F> Place<F> {
-    fn take(shared: &Arc<Shared<F>>) -> Self {
+    pub(super) fn take(shared: &Arc<Shared<F>>) -> Self {
         Self { number: shared.open.fetch_add(1, Ordering::Relaxed) + 1, shared: Arc::clone(shared) }
     }
 }

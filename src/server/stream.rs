@@ -1,7 +1,12 @@
 //! TCP and Unix sockets as one.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
+use nix::sys::socket::{
+    AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getpeername, getsockname, getsockopt,
+    setsockopt, sockopt,
+};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A listening socket of the runtime.
@@ -56,6 +61,36 @@ impl Stream {
         }
     }
 
+    /// The socket without the runtime.
+    pub(super) fn into_fd(self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(OwnedFd::from),
+            Self::Unix(stream) => stream.into_std().map(OwnedFd::from),
+        }
+    }
+
+    /// A connected socket for the current runtime; whatever else it may be is an error.
+    pub(super) fn from_fd(socket: OwnedFd) -> io::Result<Self> {
+        let family = getsockname::<SockaddrStorage>(socket.as_raw_fd())?.family();
+        if getsockopt(&socket, sockopt::SockType)? != SockType::Stream {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        getpeername::<SockaddrStorage>(socket.as_raw_fd())?;
+        match family {
+            Some(AddressFamily::Inet | AddressFamily::Inet6) => {
+                let stream = std::net::TcpStream::from(socket);
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream).map(Self::Tcp)
+            }
+            Some(AddressFamily::Unix) => {
+                let stream = std::os::unix::net::UnixStream::from(socket);
+                stream.set_nonblocking(true)?;
+                UnixStream::from_std(stream).map(Self::Unix)
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
     /// Acknowledges what was received at once.
     ///
     /// Sendmail sends ABORT, macros and their command with a write each; Nagle's algorithm holds the next
@@ -70,7 +105,7 @@ impl Stream {
     /// Lets the kernel find out about an MTA that vanished, and sends answers without waiting.
     pub(super) fn prepare(&self) {
         if let Self::Tcp(stream) = self {
-            let _ = nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::KeepAlive, &true);
+            let _ = setsockopt(stream, sockopt::KeepAlive, &true);
         }
     }
 }

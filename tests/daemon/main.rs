@@ -4,6 +4,7 @@
 mod common;
 
 mod commands;
+mod handover;
 mod inherited;
 mod manager;
 mod process;
@@ -13,6 +14,7 @@ mod signals;
 mod sockets;
 mod start;
 mod stop;
+mod store;
 
 use std::future::Future;
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tokio::sync::oneshot;
@@ -77,7 +78,7 @@ impl Drop for Names {
 /// real machine are never read.
 pub struct Machine {
     directory: tempfile::TempDir,
-    environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
     launcher: Option<Launcher>,
 }
 
@@ -202,7 +203,28 @@ impl Machine {
 
     /// Starts the daemon and waits for nothing.
     pub fn spawn(&self) -> Daemon {
-        let mut child = self.command(&["run"]).stderr(Stdio::piped()).spawn().expect("the program");
+        Self::begin(self.command(&["run"]))
+    }
+
+    /// Starts the daemon as a service manager does, with descriptors and their names; waits for nothing.
+    pub fn spawn_with(&self, descriptors: &[(String, OwnedFd)]) -> Daemon {
+        let plain = self.command(&["run"]);
+        let mut command = Command::new("/bin/sh");
+        // A shell that becomes the program: LISTEN_PID has to be its process number.
+        command.args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"]);
+        command.arg(plain.get_program()).args(plain.get_args()).env_clear().envs(&self.environment);
+        let names: Vec<&str> = descriptors.iter().map(|(name, _)| name.as_str()).collect();
+        command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+        let mapping = |((_, descriptor), number): (&(String, OwnedFd), i32)| FdMapping {
+            parent_fd: descriptor.try_clone().expect("a copy"),
+            child_fd: number,
+        };
+        command.fd_mappings(descriptors.iter().zip(3..).map(mapping).collect()).expect("each number once");
+        Self::begin(command)
+    }
+
+    fn begin(mut command: Command) -> Daemon {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program");
         let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let (theirs, stderr) = (Arc::clone(&lines), child.stderr.take().expect("piped"));
         let reader = thread::spawn(move || {
