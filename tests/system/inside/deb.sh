@@ -4,7 +4,7 @@
 source /tests/inside/lib.sh
 
 listing() {
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /outside -o -path /tests -o -path /root/work \) -prune -o -print |
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /outside -o -path /tests -o -path /root/work \) -prune -o -print |
         grep -vE '^/(var/(log|lib/(dpkg|apt|systemd|postfix)|cache|spool/postfix/(active|incoming|maildrop|deferred|bounce|defer|pid|public|private|corrupt|hold|flush|trace|saved)|mail|backups)|run)/|^/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^/etc/\.pwd\.lock$' | sort
 }
 accounts() { cut -d: -f1 /etc/passwd /etc/group | sort; }

@@ -7,7 +7,7 @@ dnf() {
     local release=$1; shift
     mkdir -p /etc/yum.repos.d
     printf '[local]\nname=local\nbaseurl=file:///packages/repo%s\ngpgcheck=0\n' "$release" >/etc/yum.repos.d/local.repo
-    command dnf --quiet --assumeyes --releasever 1 --disableplugin='*' --setopt=metadata_expire=0 "$@"
+    command dnf --assumeyes --releasever 1 --disableplugin='*' --setopt=metadata_expire=0 "$@"
 }
 
 start_lists
@@ -27,7 +27,8 @@ socket=/var/spool/postfix/gatepost/milter.sock
 before=$(inode $socket) pid=$(main_pid)
 sed -i 's/^#threads = 1/threads = 2/' /etc/gatepost/gatepost.toml
 check "dnf upgrade" dnf 2 upgrade gatepost
-check "it is the new release" rpm --query gatepost-0.1.0-2
+new_release() { dnf 2 list --installed gatepost | grep -E '^gatepost.* [0-9.]+-2 '; }
+check "it is the new release" new_release
 check "an upgrade restarts the service" test "$(main_pid)" != "$pid"
 check "an upgrade leaves the socket" test "$(inode $socket)" = "$before"
 check "an upgrade keeps the configuration" grep -qx 'threads = 2' /etc/gatepost/gatepost.toml
