@@ -1,20 +1,20 @@
 //! The sources of a configuration, and how they become one.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::choice::{WithoutKey, Word as _};
+use super::choice::WithoutKey;
 use super::env::{self, ENV_FILE, Values};
-use super::report::{Naming, Report};
+use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, drop_ins, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
 use crate::dns::Key;
-use crate::policy::Act;
 
 /// Where the configuration is looked for if nobody says otherwise.
 pub const CONFIG_FILE: &str = "/etc/gatepost/gatepost.toml";
@@ -231,12 +231,21 @@ impl Draft {
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
         let effect = setting.apply(&mut self.config, value);
-        for mut fault in effect.faults {
-            if naming != Naming::Toml && value.one().contains(" #") && !setting.is_secret() {
+        let commented = !effect.faults.is_empty() && naming != Naming::Toml && value.one().contains(" #");
+        let forgiven = compat && !setting.is_secret();
+        let mut faults = Tally::new();
+        for fault in effect.faults {
+            faults.push(|| fault);
+        }
+        let (faults, rest) = faults.close();
+        for mut fault in faults {
+            if commented && !setting.is_secret() {
                 fault.remedy.push_str("; a comment needs a line of its own");
             }
-            let forgiven = compat && !setting.is_secret();
             self.report.lapse(forgiven, value.place.clone(), naming.of(setting), fault);
+        }
+        if let Some(rest) = rest {
+            self.report.lapse(forgiven, value.place.clone(), naming.of(setting), rest);
         }
         for remark in effect.remarks {
             self.report.notice(value.place.clone(), naming.of(setting), remark);
@@ -307,7 +316,9 @@ impl Draft {
     fn finish(mut self) -> Result<Config, Problems> {
         self.fit_times();
         self.check_replies();
+        self.check_deferrals();
         self.check_lists();
+        self.check_zone_base();
         self.check_key();
         let origin = |(setting, place): (&Setting, Place)| Origin {
             toml: setting.toml,
@@ -319,70 +330,6 @@ impl Draft {
         self.config.origins = SETTINGS.iter().zip(self.places).map(origin).collect();
         self.config.notices = self.report.close()?;
         Ok(self.config)
-    }
-
-    /// Brings the time limits in line with each other, as the Python milter does.
-    fn fit_times(&mut self) {
-        let config = &mut self.config;
-        let tenth = Duration::from_millis(100);
-        let room = config.milter_timeout.saturating_sub(tenth).max(Duration::from_millis(500));
-        let lifetime = config.dns_lifetime.min(room).max(tenth);
-        let room = lifetime.saturating_sub(tenth).max(Duration::from_millis(200));
-        let per_try = config.dns_per_try.min(room).max(Duration::from_millis(50));
-        let lifetimes = std::mem::replace(&mut config.dns_lifetime, lifetime);
-        let tries = std::mem::replace(&mut config.dns_per_try, per_try);
-        for (env, set, used, above) in [
-            ("DNS_LIFETIME", lifetimes, lifetime, "timeouts.stage"),
-            ("DNS_PER_TRY", tries, per_try, "dns.lifetime"),
-        ] {
-            if set == used {
-                continue;
-            }
-            let (set, used) = (set.as_secs_f64(), used.as_secs_f64());
-            let (change, remedy) = if used < set {
-                ("lowered", format!("raise {above} or lower it yourself"))
-            } else {
-                ("raised", "less leaves no time for an answer".to_owned())
-            };
-            let place = self.places[index_of(env)].clone();
-            let fault = Fault::new(format!("{set} s is {change} to {used} s"), remedy);
-            self.report.notice(place.clone(), name_at(env, &place), fault);
-        }
-    }
-
-    fn check_replies(&mut self) {
-        let defer = self.config.zrd_action == Act::Defer;
-        if self.config.reply_zrd.as_ref().is_some_and(|template| template.is_temporary() != defer) {
-            let place = self.places[index_of("REPLY_ZRD")].clone();
-            let action = self.config.zrd_action.word();
-            let codes = if defer { "450 4.7.1" } else { "550 5.7.1" };
-            let fault = Fault::new(
-                format!("the reply does not fit zrd.action, which is {action}"),
-                format!("begin it with {codes}"),
-            );
-            self.report.error(place.clone(), name_at("REPLY_ZRD", &place), fault);
-        }
-    }
-
-    fn check_lists(&mut self) {
-        let config = &self.config;
-        if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
-            let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
-            self.report.notice(Place::Nowhere, "", fault);
-        }
-    }
-
-    /// Finds the key in settings that are no secret: in a reply it would go out to every client, in a name
-    /// of a zone or an account to the log.
-    fn check_key(&mut self) {
-        let Some(key) = &self.config.key else { return };
-        for (setting, place) in SETTINGS.iter().zip(&self.places) {
-            if *place != Place::Default && key.stands_in(&(setting.show)(&self.config)) {
-                let fault =
-                    Fault::new("the value holds the DQS key, which it would give away", "take it out");
-                self.report.error(place.clone(), name_at(setting.env, place), fault);
-            }
-        }
     }
 
     /// Says so if there is no key, unless it is told already why the one that was given is none.

@@ -11,6 +11,7 @@ mod near;
 mod problem;
 mod read;
 mod report;
+mod secrets;
 mod settings;
 mod show;
 mod text;

@@ -128,15 +128,24 @@ pub(super) fn on_failure(value: &Value) -> Reading<OnFailure> {
     {
         return Ok(OnFailure::all(act)).into();
     }
+    let mut seen: Vec<(List, String)> = Vec::new();
     let one = |text: &str| {
         let pair = text.split_once('=').and_then(|(list, act)| {
             let name = list.trim().to_ascii_lowercase();
             let list = List::ALL.into_iter().find(|list| list.name() == name)?;
             Some((list, OnTrouble::from_word(act.trim())?))
         });
-        let remedy = "write accept, tempfail, or for each list as in zen=tempfail,dbl=accept";
-        pair.map(|pair| (pair, None))
-            .ok_or_else(|| Fault::new(format!("{} says nothing about a list", shown(text)), remedy))
+        let Some((list, act)) = pair else {
+            let remedy = "write accept, tempfail, or for each list as in zen=tempfail,dbl=accept";
+            return Err(Fault::new(format!("{} says nothing about a list", shown(text)), remedy));
+        };
+        let text = format!("{list}={}", act.word());
+        if let Some((_, before)) = seen.iter().find(|(other, _)| *other == list) {
+            let cause = format!("{text} comes after {before}");
+            return Err(Fault::new(cause, format!("keep one entry about {list}")));
+        }
+        seen.push((list, text));
+        Ok(((list, act), None))
     };
     let pairs = needed(each(value, one), "write accept or tempfail");
     let value = pairs.value.map(|pairs| {
@@ -150,7 +159,10 @@ pub(super) fn on_failure(value: &Value) -> Reading<OnFailure> {
 }
 
 /// Reads every entry of a list, each with a fault or a remark of its own.
-fn each<T>(value: &Value, read: impl Fn(&str) -> Result<(T, Option<Fault>), Fault>) -> Reading<Vec<T>> {
+fn each<T>(
+    value: &Value,
+    mut read: impl FnMut(&str) -> Result<(T, Option<Fault>), Fault>,
+) -> Reading<Vec<T>> {
     let entries = value.entries();
     let many = entries.len() > 1;
     let mut reading = Reading { value: None, faults: Vec::new(), remarks: Vec::new() };

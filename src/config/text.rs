@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::Place;
@@ -48,7 +49,7 @@ pub(super) enum Missing {
 /// Reads a file.
 pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Report) -> Option<Text> {
     let mut octets = Zeroizing::new(Vec::new());
-    let opened = File::open(path).and_then(|file| {
+    let opened = open(path).and_then(|file| {
         let mode = file.metadata()?.permissions().mode();
         file.take(LARGEST + 1).read_to_end(&mut octets)?;
         Ok(mode)
@@ -104,6 +105,16 @@ pub(super) fn drop_ins(directory: &Path, report: &mut Report) -> Option<Vec<Path
     });
     files.sort();
     Some(files)
+}
+
+/// Opens a file without waiting for anybody to write to it: a start must not hang on a pipe, and a reload
+/// could not read it again.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    Ok(file)
 }
 
 /// An error of the operating system in its own words, without its number.

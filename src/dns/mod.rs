@@ -28,6 +28,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::smtp::Domain;
 use crate::verdict::{List, Origin, Trouble};
 use cache::{Cache, Found};
 use landing::{Landing, Place, Queued};
@@ -39,7 +40,7 @@ pub use answer::{Answer, Answered, classify, read};
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
 pub use probe::test_entries;
-pub use question::Subject;
+pub use question::{Subject, longest_base};
 pub use settings::{Answers, Settings, Source};
 pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};
 
@@ -106,14 +107,10 @@ impl Dns {
         let live = self.live.load();
         let generation = self.generation.load(Ordering::Acquire);
         let key = self.key.load_full();
-        let subject = match (&self.source, &key) {
-            (Source::Resolver, Some(key)) => subject.canonical(room(key, list, &live.settings.zone_base)),
-            (Source::Resolver, None) => {
-                return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
-            }
-            (Source::Table(_), _) => subject.canonical(usize::MAX),
-        };
-        let topic = (list, subject);
+        if matches!((&self.source, &key), (Source::Resolver, None)) {
+            return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
+        }
+        let topic = (list, subject.canonical(self.room(list, &live, key.as_deref())));
         let mut place = Place::None;
         let found = self.cache.look(&topic, generation, || {
             place = self.place(&live)?;
@@ -149,6 +146,19 @@ impl Dns {
                 }
                 ticket
             }
+        }
+    }
+
+    /// The domain as `list` is asked about it: without labels on the left if it would not fit beside the key.
+    pub fn fit(&self, list: List, domain: &Domain) -> Domain {
+        domain.fit(self.room(list, &self.live.load(), self.key.load().as_deref()))
+    }
+
+    /// The octets that a subject may have.
+    fn room(&self, list: List, live: &Live, key: Option<&Key>) -> usize {
+        match (&self.source, key) {
+            (Source::Resolver, Some(key)) => room(key, list, &live.settings.zone_base),
+            (Source::Resolver, None) | (Source::Table(_), _) => usize::MAX,
         }
     }
 

@@ -247,7 +247,7 @@ impl<F: Filter> Connection<F> {
         let mut unanswered = false;
         let mut result = Ok(());
         while result.is_ok() {
-            let taken = Frame::take(&input[done..], &self.shared.limits).map_err(End::Protocol)?;
+            let taken = Frame::take(&input[done..], &self.session.limits()).map_err(End::Protocol)?;
             let Some((frame, used)) = taken else { break };
             // Whatever becomes of the packet: the session has it, and it must not come again.
             done += used;

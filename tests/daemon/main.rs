@@ -7,6 +7,7 @@ mod commands;
 mod handover;
 mod inherited;
 mod manager;
+mod memory;
 mod process;
 mod reload;
 mod secrets;
