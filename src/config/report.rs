@@ -1,6 +1,6 @@
 //! Collects what is wrong while the sources are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::load::CREDENTIAL;
 use super::secrets::Secrets;
@@ -36,12 +36,19 @@ pub(super) struct Report {
     secrets: Secrets,
     /// The files, in the order in which their problems are told.
     files: Vec<PathBuf>,
+    /// Where the process can still read; empty for everywhere.
+    pub(super) confined_to: Vec<PathBuf>,
 }
 
 impl Report {
     /// Remembers a text that must not be shown.
     pub(super) fn hide(&mut self, secret: &str) {
         self.secrets.add(secret);
+    }
+
+    /// Whether a sandbox keeps the process from a file.
+    pub(super) fn forbids(&self, path: &Path) -> bool {
+        !self.confined_to.is_empty() && !self.confined_to.iter().any(|place| path.starts_with(place))
     }
 
     /// Fixes the place of a file in the order of problems.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{Mode, OnFailure, WithoutKey, Word};
+use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
 use crate::policy::{Act, ReplyStyle, Template};
@@ -45,6 +45,7 @@ show! {
     Stage => |stage| stage.name().to_owned();
     Level => |level| level.word().to_owned();
     WithoutKey => |act| act.word().to_owned();
+    Sandbox => |sandbox| sandbox.word().to_owned();
     Act => |act| act.word().to_owned();
     ReplyStyle => |style| style.word().to_owned();
     OnFailure => |on| show_on_failure(*on);

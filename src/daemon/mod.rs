@@ -3,28 +3,34 @@
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod confinement;
 mod descriptors;
 mod exit;
 mod handover;
 mod inherited;
 mod manager;
 mod privileges;
+mod sandbox;
 mod serve;
 pub mod signals;
 mod store;
+mod watchdog;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
-use crate::config::{Config, Place};
+use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::server::{BindError, Listen, Server, Socket};
 
+pub use confinement::{Confinement, Extent, Step};
 pub use exit::Exit;
 pub use inherited::{InheritError, Inherited};
 pub use privileges::{Account, Ownership, PrivilegeError};
+pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::Reload;
 
 /// Why the daemon could not start. The text says what to do.
@@ -67,6 +73,9 @@ pub struct Daemon {
     metrics: Vec<UnixListener>,
     /// What the process before left in the descriptor store, with its names.
     stored: Vec<(String, OwnedFd)>,
+    confinement: Confinement,
+    /// What the sandbox leaves, if there is one.
+    bounds: Option<Bounds>,
     server: Server<Gate>,
     dns: std::sync::Arc<Dns>,
 }
@@ -103,7 +112,8 @@ impl Daemon {
         descriptors::make_room(&limits, config.threads)?;
         let dns = Dns::new((&config).into(), config.key.clone(), source);
         let server = Server::new(Gate::compile(&config, dns.clone()), limits);
-        Ok(Self { config, sockets, control, metrics, stored, server, dns })
+        let (confinement, bounds) = (Confinement::default(), None);
+        Ok(Self { config, sockets, control, metrics, stored, confinement, bounds, server, dns })
     }
 
     /// Where it listens, with ports that the system chose.
@@ -143,18 +153,55 @@ impl Daemon {
         std::mem::take(&mut self.stored)
     }
 
-    /// Gives up root, if the process has it: becomes `account` for good. Its socket files go to that
-    /// account too. To be called before the first thread exists.
+    /// Gives up all rights that serving does not need: becomes `account` for good if there is one, clears the
+    /// capabilities, and makes the sandbox of the settings. Its socket files go to the account. To be called
+    /// once, before the first thread exists.
     ///
     /// # Errors
-    /// [`PrivilegeError`]; the process must not go on then.
-    pub fn become_account(&self, account: &Account) -> Result<(), StartError> {
-        if self.config.socket_owner.is_none() {
-            for socket in &self.sockets {
-                socket.hand_to(Some(account.uid()), None)?;
+    /// [`StartError::Privileges`]; the process must not go on then.
+    pub fn confine(&mut self, account: Option<&Account>) -> Result<(), StartError> {
+        let mut confinement = Confinement::default();
+        if let Some(account) = account {
+            if self.config.socket_owner.is_none() {
+                for socket in &self.sockets {
+                    socket.hand_to(Some(account.uid()), None)?;
+                }
             }
+            privileges::drop_to(account)?;
         }
-        privileges::drop_to(account)?;
+        privileges::give_up()?;
+        privileges::read_back(&mut confinement);
+        if self.config.sandbox == Sandbox::Off {
+            confinement.note("landlock", Extent::Off, "switched off by the settings");
+        } else {
+            let made = self.sockets.iter().filter(|socket| socket.name().is_none());
+            let paths = made.filter_map(|socket| match socket.listen() {
+                Listen::Unix(path) => Some(path.as_path()),
+                _ => None,
+            });
+            let bounds = Bounds::new(&self.config, paths);
+            bounds.enforce(&mut confinement);
+            let holds =
+                confinement.steps().iter().any(|step| step.name == "landlock" && step.extent != Extent::Off);
+            self.bounds = holds.then_some(bounds);
+        }
+        privileges::hide()?;
+        privileges::read_back_hidden(&mut confinement);
+        tracing::info!(event = "confined", steps = %confinement, "what the process does not need is given up");
+        if let Some(gap) = confinement.gap().filter(|_| self.config.sandbox == Sandbox::Require) {
+            return Err(PrivilegeError::Gap(gap.to_string()).into());
+        }
+        self.confinement = confinement;
         Ok(())
+    }
+
+    /// What [`Daemon::confine`] took from the process, and what it could not.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// Where the process can still read; nothing without a sandbox.
+    pub fn readable(&self) -> Vec<PathBuf> {
+        self.bounds.iter().flat_map(Bounds::readable).map(Path::to_owned).collect()
     }
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Daemon, StartError, handover, manager, privileges, signals};
+use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -22,9 +22,8 @@ impl Daemon {
     /// any error the old one stays.
     ///
     /// # Errors
-    /// [`StartError::Runtime`] and [`StartError::Privileges`].
+    /// [`StartError::Runtime`] and [`StartError::Thread`].
     pub fn run(mut self, reload: Reload) -> Result<(), StartError> {
-        privileges::harden()?;
         std::panic::set_hook(Box::new(|panic| {
             // Not its message: that may hold what a client sent.
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -34,6 +33,8 @@ impl Daemon {
         let this = Arc::new(self);
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
         let first = runtime()?;
+        let all = [&first].into_iter().chain(&others).map(|runtime| runtime.handle().clone());
+        watchdog::start(&this, all.collect());
         let (report, failures) = mpsc::unbounded_channel();
         let threads: Vec<_> = others
             .into_iter()
@@ -77,7 +78,6 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::run`].
     pub fn run_during<T>(self, work: impl Future<Output = T>) -> Result<T, StartError> {
-        privileges::harden()?;
         let done = runtime()?.block_on(async {
             tokio::select! {
                 served = self.server.serve(&self.sockets) => served.and(Err(io::ErrorKind::Interrupted.into())),
@@ -185,6 +185,10 @@ impl Daemon {
                 return None;
             }
         };
+        if let Some(problem) = self.bounds.as_ref().and_then(|bounds| bounds.forbids(&config)) {
+            tracing::error!(event = "reload", problem, "the configuration in force stays");
+            return None;
+        }
         for notice in &config.notices {
             tracing::warn!(event = "config", "{notice}");
         }
@@ -224,6 +228,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("socket.group", old.socket_group != new.socket_group),
         ("socket.mode", old.socket_mode != new.socket_mode),
         ("user", old.user != new.user),
+        ("sandbox", old.sandbox != new.sandbox),
         ("threads", old.threads != new.threads),
         ("log.level", old.log_level != new.log_level),
         ("connections", old.connections != new.connections),

@@ -4,6 +4,7 @@
 mod common;
 
 mod commands;
+mod confinement;
 mod handover;
 mod inherited;
 mod manager;
@@ -16,6 +17,7 @@ mod sockets;
 mod start;
 mod stop;
 mod store;
+mod watchdog;
 
 use std::future::Future;
 
