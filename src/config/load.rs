@@ -11,7 +11,7 @@ use super::choice::WithoutKey;
 use super::env::{self, ENV_FILE, Values};
 use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
-use super::text::{Missing, WORLD, open_mode, read};
+use super::text::{Missing, WORLD, drop_ins, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
 use crate::dns::Key;
@@ -47,7 +47,8 @@ pub struct Sources {
     pub environment: BTreeMap<OsString, OsString>,
     /// The command line.
     pub overrides: Overrides,
-    /// The TOML file that is read if there is one and nobody names another.
+    /// The TOML file that is read if there is one and nobody names another. Files `*.toml` in a directory of
+    /// its name with `.d` behind it add to it.
     pub default_config: PathBuf,
     /// The env file that is read if there is one and nobody names another.
     pub default_env_file: PathBuf,
@@ -109,8 +110,8 @@ impl Sources {
 }
 
 impl Config {
-    /// Reads all sources: command line before environment before env file before TOML before what is
-    /// built in.
+    /// Reads all sources: command line before environment before env file before the TOML files of the directory
+    /// (the last in the order of their octets first) before the TOML file before what is built in.
     ///
     /// # Errors
     /// All problems of all sources.
@@ -123,11 +124,24 @@ impl Config {
         let named = sources.overrides.config.clone();
         let missing = if named.is_some() { Missing::Wrong } else { Missing::Normal };
         let path = named.unwrap_or_else(|| sources.default_config.clone());
-        report.begin(path.clone());
-        if let Some(text) = read(&path, missing, "", &mut report) {
-            let values = file::from_toml(&path, &text.text, &mut report);
-            layers.push(Layer { naming: Naming::Toml, values, lapses: Vec::new(), file: Some(text.mode) });
-            files.push(path);
+        // The directory itself is read again at a reload, too.
+        let directory = PathBuf::from(format!("{}.d", path.display()));
+        let additions = drop_ins(&directory, &mut report);
+        files.extend(additions.is_some().then_some(directory));
+        let toml = std::iter::once((path, missing))
+            .chain(additions.into_iter().flatten().map(|path| (path, Missing::Normal)));
+        for (path, missing) in toml {
+            report.begin(path.clone());
+            if let Some(text) = read(&path, missing, "", &mut report) {
+                let values = file::from_toml(&path, &text.text, &mut report);
+                layers.push(Layer {
+                    naming: Naming::Toml,
+                    values,
+                    lapses: Vec::new(),
+                    file: Some(text.mode),
+                });
+                files.push(path);
+            }
         }
 
         let (missing, named) = match (&sources.overrides.env_file, sources.variable(ENV_FILE)) {

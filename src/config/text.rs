@@ -1,9 +1,10 @@
 //! The texts of files, and who else can read them.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
@@ -90,6 +91,32 @@ pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Re
     };
     report.error(Place::file(path), setting, fault);
     None
+}
+
+/// The TOML files of a directory, in the order of their octets; nothing if there is no such directory. Others, such as
+/// `.toml.dpkg-old` and what an editor leaves behind, are none of ours.
+pub(super) fn drop_ins(directory: &Path, report: &mut Report) -> Option<Vec<PathBuf>> {
+    let listed = fs::read_dir(directory)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>());
+    let mut files = match listed {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            let cause = format!("the directory cannot be read: {}", plain(&error));
+            let remedy = match error.kind() {
+                io::ErrorKind::PermissionDenied => format!("chmod 0755 {}", directory.display()),
+                _ => "make it a directory, or remove it".to_owned(),
+            };
+            report.error(Place::file(directory), "", Fault::new(cause, remedy));
+            return None;
+        }
+    };
+    files.retain(|file| {
+        let name = file.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+        name.ends_with(b".toml") && !name.starts_with(b".")
+    });
+    files.sort();
+    Some(files)
 }
 
 /// Opens a file without waiting for anybody to write to it: a start must not hang on a pipe, and a reload

@@ -52,6 +52,47 @@ fn the_sources_come_in_their_order() {
 }
 
 #[test]
+fn files_in_the_directory_add_to_the_file_in_the_order_of_their_octets() {
+    let machine = Machine::keyed().toml("[cache]\nmax = 1\nttl_listed = 1\nttl_unlisted = 1\n");
+    let directory = machine.path("gatepost.toml.d");
+    fs::create_dir(&directory).expect("a directory");
+    let machine = machine
+        .file("gatepost.toml.d/a.toml", "[cache]\nttl_unlisted = 3\n")
+        .file("gatepost.toml.d/Z.toml", "[cache]\nttl_listed = 2\nttl_unlisted = 2\n")
+        .file("gatepost.toml.d/.hidden.toml", "[cache]\nmax = 9\n")
+        .file("gatepost.toml.d/b.toml.dpkg-old", "[cache]\nmax = 9\n")
+        .env_file("SPAMHAUS_DQS_CACHE_HONOR_TTL=0\n");
+    let config = machine.config();
+    assert_eq!(config.cache_max, 1);
+    assert_eq!(config.cache_ttl_listed, Duration::from_secs(2));
+    assert_eq!(config.cache_ttl_unlisted, Duration::from_secs(3));
+    assert!(!config.cache_honor_ttl);
+    let at = Place::File { path: directory.join("a.toml"), line: 2, column: 16 };
+    assert_eq!(origin(&config, "cache.ttl_unlisted"), ("3".to_owned(), at));
+    let files = [
+        &directory,
+        &machine.path("gatepost.toml"),
+        &directory.join("Z.toml"),
+        &directory.join("a.toml"),
+        &machine.path("milter.env"),
+    ];
+    assert_eq!(config.files.iter().collect::<Vec<_>>(), files);
+}
+
+#[test]
+fn a_mistake_in_the_directory_is_told_with_its_place() {
+    let machine = Machine::keyed().toml("");
+    fs::create_dir(machine.path("gatepost.toml.d")).expect("a directory");
+    let machine = machine.file("gatepost.toml.d/10.toml", "[cache]\nmax = 'many'\n");
+    let problems = machine.load().expect_err("no number").to_string();
+    assert!(problems.contains("gatepost.toml.d/10.toml:2:7: cache.max: "), "{problems}");
+
+    let machine = Machine::keyed().toml("").file("gatepost.toml.d", "no directory");
+    let problems = machine.load().expect_err("no directory").to_string();
+    assert!(problems.contains("gatepost.toml.d: the directory cannot be read: not a directory"), "{problems}");
+}
+
+#[test]
 fn an_empty_variable_says_nothing_and_an_empty_list_something() {
     let toml = "[allow]\ndomains = ['a.example']\n[cache]\nmax = 1\n";
     let config = Machine::keyed()

@@ -1,0 +1,116 @@
+#!/bin/bash
+# The whole life of the .deb on a Debian with Postfix: install, five commands, restart, upgrade, a broken
+# configuration, removal, purge.
+source /tests/inside/lib.sh
+
+listing() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /outside -o -path /tests -o -path /root/work \) -prune -o -print |
+        grep -vE '^/(var/(log|lib/(dpkg|apt|systemd|postfix)|cache|spool/postfix/(active|incoming|maildrop|deferred|bounce|defer|pid|public|private|corrupt|hold|flush|trace|saved)|mail|backups)|run)/|^/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^/etc/\.pwd\.lock$' | sort
+}
+accounts() { cut -d: -f1 /etc/passwd /etc/group | sort; }
+
+start_lists
+start_postfix
+listing >$work/before; accounts >$work/accounts
+
+# The five commands of the README.
+old=$(echo $packages/gatepost_*-1_*.deb) new=$(echo $packages/gatepost_*-2_*.deb)
+check "apt install" apt-get install -y "$old"
+check "the sockets listen before anything is configured" active gatepost.socket gatepost-control.socket gatepost-metrics.socket
+check "the service runs without a key" active gatepost.service
+check "it says that it has no key" await 5 grep -q 'there is no DQS key' <(journalctl -t gatepost)
+check "gatepost key set" gatepost key set <<<"$key"
+check "systemctl restart gatepost" systemctl restart gatepost
+check "gatepost mta postfix --apply" gatepost mta postfix --apply
+doctor() { gatepost doctor || [ $? -eq 1 ]; }
+check "gatepost doctor finds no failure" doctor
+
+check "clean mail comes in" says 8.8.3.1 u@clean.example 250 ""
+check "a listed client is refused" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+check "a listed sender is refused" says 8.8.3.1 u@spam.example 550 "Sender domain spam.example blocked"
+
+check "Postfix may open the socket, others may not" \
+    test "$(stat -c '%U %G %a' /run/gatepost/milter.sock /var/spool/postfix/gatepost/milter.sock | uniq)" = "root postfix 660"
+check "the control socket is the administrators'" \
+    test "$(stat -c '%U %G %a' /run/gatepost/control.sock)" = "root gatepost-admin 660"
+check "the metrics socket is the exporter's" \
+    test "$(stat -c '%U %G %a' /run/gatepost/metrics.sock)" = "root gatepost-exporter 660"
+check "the process is gatepost's and has no capability" \
+    grep -qE '^CapEff:\s+0+$' "/proc/$(main_pid)/status"
+check "it runs as gatepost" test "$(stat -c %U "/proc/$(main_pid)")" = gatepost
+
+socket=/var/spool/postfix/gatepost/milter.sock
+before=$(inode $socket) pid=$(main_pid)
+check "restart" systemctl restart gatepost.service
+check "a restart is another process" test "$(main_pid)" != "$pid"
+check "a restart leaves the socket" test "$(inode $socket)" = "$before"
+check "and mail is filtered as before" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+reload() {
+    journalctl --sync; systemctl reload gatepost.service || return 1
+    await 5 sh -c 'journalctl -t gatepost --since -10s | grep -q "new configuration is in force"'
+}
+check "reload" reload
+
+pid=$(main_pid)
+check "upgrade" apt-get install -y "$new"
+check "an upgrade restarts the service" test "$(main_pid)" != "$pid"
+check "an upgrade leaves the socket" test "$(inode $socket)" = "$before"
+check "and mail is filtered as before" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+
+# Broken: whatever comes, the process that serves is kept.
+pid=$(main_pid)
+sed -i 's/^stage = .*/stage = "nonsense"/' /etc/gatepost/gatepost.toml
+downgrade() { apt-get install -y --allow-downgrades "$old" >$work/broken 2>&1; }
+check "a broken configuration does not break the upgrade" downgrade
+check "it is told with its place" grep -q 'gatepost.toml:.*nonsense' $work/broken
+check "the old process is kept" test "$(main_pid)" = "$pid"
+check "and it filters" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+
+# The administrator restarts it nevertheless, and clients keep knocking.
+outage() {
+    systemctl restart gatepost.service && { echo "it started"; return 1; }
+    for n in $(seq 40); do timeout 0.1 python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX); s.connect("/run/gatepost/milter.sock"); s.recv(1)'; done 2>/dev/null
+    active gatepost.socket || { systemctl status gatepost.socket; return 1; }
+}
+check "a service that cannot start leaves the sockets" outage
+sed -i 's/^stage = .*/stage = "mail"/' /etc/gatepost/gatepost.toml
+check "corrected, it comes back by itself" await 5 active gatepost.service
+check "and filters" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+
+kill_it() {
+    local pid; pid=$(main_pid); kill -KILL "$pid"
+    await 5 sh -c "systemctl is-active -q gatepost.service && [ \$(systemctl show -P MainPID gatepost.service) != $pid ]"
+}
+check "killed, it comes back" kill_it
+often() { for n in 1 2 3 4 5 6 7 8; do systemctl restart gatepost.service || return 1; done; active gatepost.socket; }
+check "eight restarts at once are no outage" often
+
+# A choice of the administrator is kept; a mail server that comes later is noticed.
+printf '[Socket]\nSocketGroup=adm\n' >/etc/systemd/system/gatepost.socket.d/50-group.conf
+check "install again" apt-get install -y --reinstall "$old"
+check "an administrator's group is kept" grep -qx SocketGroup=adm /etc/systemd/system/gatepost.socket.d/50-group.conf
+rm /etc/systemd/system/gatepost.socket.d/50-group.conf
+chgrp gatepost $socket /run/gatepost/milter.sock
+trigger() { dpkg-trigger --by-package=gatepost /usr/sbin/postfix && dpkg --configure --pending; }
+check "a mail server installed later is noticed" trigger
+check "the open sockets change hands" test "$(stat -c %G $socket)" = postfix
+check "and stay" test "$(inode $socket)" = "$before"
+
+grep -rl "$key" /etc /usr/lib/systemd /usr/share /var/log 2>/dev/null >$work/leaks
+journalctl -b | grep -F "$key" >>$work/leaks
+check "the key is in no file and no log line" empty $work/leaks
+
+postconf -# smtpd_milters
+systemctl reload postfix
+check "remove" apt-get remove -y gatepost
+check "removed: the sockets are gone" test ! -e /run/gatepost -a ! -e /var/spool/postfix/gatepost
+check "removed: the configuration stays" test -e /etc/gatepost/gatepost.toml
+check "install again after removal" apt-get install -y "$new"
+check "and it filters at once" active gatepost.service
+check "purge" apt-get purge -y gatepost
+listing >$work/after; accounts >$work/accounts-after
+check "purge leaves no file" diff $work/before $work/after
+check "purge leaves no account" diff $work/accounts $work/accounts-after
+check "no unit is left in a failed state" test -z "$(systemctl list-units --state=failed --no-legend 'gatepost*')"
+exit 0
