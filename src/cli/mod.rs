@@ -5,7 +5,10 @@ mod check_config;
 mod demo;
 mod explain;
 mod lookup;
+mod metrics_exporter;
+mod orders;
 mod run;
+mod status;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -33,6 +36,11 @@ pub fn main() -> Exit {
         Command::Lookup(what) => lookup::run(&sources, &what),
         Command::Explain(what) => explain::run(&sources, &what),
         Command::Demo => demo::run(),
+        Command::Status(what) => status::run(&what),
+        Command::Reload(socket) => orders::reload(&socket),
+        Command::Drain(socket) => orders::drain(&socket),
+        Command::Cache(what) => orders::cache(&what),
+        Command::MetricsExporter(what) => metrics_exporter::run(&sources.overrides, &what),
     }
 }
 

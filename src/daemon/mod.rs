@@ -1,22 +1,34 @@
-//! Being a Unix process: sockets, privileges, readiness, signals, reload.
+//! Being a Unix process: sockets, privileges, readiness, signals, reload, orders.
 //!
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod ask;
+mod control;
 mod descriptors;
 mod exit;
 mod privileges;
 mod serve;
+mod status;
+
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dns::{Dns, Source};
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::server::{BindError, Listen, Server, Socket};
+use crate::telemetry::Metrics;
+use control::Desk;
+use status::Notes;
 
+pub use ask::{AskError, CONTROL_SOCKET, METRICS_SOCKET, ask};
 pub use exit::Exit;
 pub use privileges::{Account, PrivilegeError};
 pub use serve::Reload;
+pub use status::{
+    CacheStatus, FORMAT, KeyStatus, ServerStatus, Sessions, SocketStatus, Status, Step, ZoneStatus,
+};
 
 /// Mode of a Unix socket that we make ourselves: the MTA's account gets in by its group.
 const SOCKET_MODE: u32 = 0o660;
@@ -35,12 +47,28 @@ pub enum StartError {
     Runtime(#[from] std::io::Error),
 }
 
+/// Gives up root for good in favour of `account`, if there is one, and hardens the process: for one that
+/// stands beside the daemon. To be called before the first thread exists.
+///
+/// # Errors
+/// [`StartError::Privileges`]; the process must not go on then.
+pub fn confine(account: Option<&Account>) -> Result<(), StartError> {
+    if let Some(account) = account {
+        privileges::drop_to(account)?;
+    }
+    privileges::harden()?;
+    Ok(())
+}
+
 /// A daemon with its sockets bound, ready to serve.
 pub struct Daemon {
     config: Config,
     sockets: Vec<Socket>,
+    desks: Vec<Desk>,
     server: Server<Gate>,
-    dns: std::sync::Arc<Dns>,
+    dns: Arc<Dns>,
+    metrics: Arc<Metrics>,
+    notes: Notes,
 }
 
 impl Daemon {
@@ -53,11 +81,14 @@ impl Daemon {
         for listen in &config.listen {
             sockets.extend(listen.bind(SOCKET_MODE)?);
         }
+        let desks = Desk::bind(&config)?;
         let limits = Limits::from(&config);
         descriptors::make_room(&limits);
-        let dns = Dns::new((&config).into(), config.key.clone(), source);
-        let server = Server::new(Gate::compile(&config, dns.clone()), limits);
-        Ok(Self { config, sockets, server, dns })
+        let metrics = Arc::<Metrics>::default();
+        let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
+        let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
+        let server = Server::counting(gate, limits, Arc::clone(&metrics));
+        Ok(Self { config, sockets, desks, server, dns, metrics, notes: Notes::new() })
     }
 
     /// Where it listens, with ports that the system chose.
@@ -74,7 +105,11 @@ impl Daemon {
         for socket in &self.sockets {
             socket.hand_to(account.uid())?;
         }
+        for desk in &self.desks {
+            desk.hand_to(account.uid())?;
+        }
         privileges::drop_to(account)?;
+        self.notes.runs_as(account.name());
         Ok(())
     }
 }

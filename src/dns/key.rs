@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// Longest label (RFC 1035, section 2.3.4).
@@ -73,6 +74,14 @@ impl Key {
             && text.as_bytes().windows(self.0.len()).any(|piece| piece.eq_ignore_ascii_case(&self.0))
     }
 
+    /// Tells keys apart without telling them: the first four hexadecimal digits of the key's SHA-256. Case does
+    /// not count, as in DNS.
+    pub fn fingerprint(&self) -> String {
+        let lower = Zeroizing::new(self.0.to_ascii_lowercase());
+        let digest = Sha256::digest(&*lower);
+        format!("{:02x}{:02x}", digest[0], digest[1])
+    }
+
     /// The label.
     pub(super) fn label(&self) -> &[u8] {
         &self.0
@@ -135,6 +144,14 @@ mod tests {
         assert!(key.stands_in("https://x.example/ABCDEFGHIJ0123456789klmnop/"));
         assert!(!key.stands_in("abcdefghij0123456789klmno") && !key.stands_in(""));
         assert!(!Key::new("mail").expect("a key").stands_in("mail.example"));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart_and_nothing_else() {
+        let key = |text| Key::new(text).expect("a key");
+        assert_eq!(key("abc").fingerprint(), "ba78");
+        assert_eq!(key("ABC").fingerprint(), "ba78");
+        assert_ne!(key("abd").fingerprint(), "ba78");
     }
 
     #[test]

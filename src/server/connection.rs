@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::serve::{Phase, Shared};
+use super::serve::{Phase, Seat, Shared};
 use super::stream::Stream;
 use crate::limits::Limits;
 use crate::milter::{Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken};
@@ -51,6 +51,7 @@ pub(super) struct Connection<F: Filter> {
     /// When the packet that is half received must be complete.
     due: Option<Instant>,
     output: Vec<u8>,
+    seat: Option<Seat<F>>,
 }
 
 impl<F: Filter> Connection<F> {
@@ -64,6 +65,7 @@ impl<F: Filter> Connection<F> {
             input: Vec::new(),
             due: None,
             output: Vec::new(),
+            seat: None,
             shared,
         }
     }
@@ -193,13 +195,17 @@ impl<F: Filter> Connection<F> {
                 }
                 // Answers to earlier packets must not wait for this one.
                 self.send().await?;
-                let decision = self.judge(&filter, stage).await?;
+                let decision = match self.seat(stage) {
+                    Ok(()) => self.judge(&filter, stage).await?,
+                    Err(decision) => decision,
+                };
                 let said = self.session.resolve(&decision, &mut self.output);
                 self.note(said);
                 Ok(())
             }
             Step::Restart => {
                 self.memory = F::Memory::default();
+                self.seat = None;
                 Ok(())
             }
             Step::Hangup => Err(End::Quit),
@@ -208,6 +214,15 @@ impl<F: Filter> Connection<F> {
                 Ok(())
             }
         }
+    }
+
+    /// Makes sure that the client may have one more session, as soon as the client is known.
+    fn seat(&mut self, stage: Stage) -> Result<(), Decision> {
+        if stage == Stage::Connect && self.seat.is_none() {
+            let dialog = self.session.dialog();
+            self.seat = self.shared.admit(dialog.id, &dialog.client)?;
+        }
+        Ok(())
     }
 
     /// Lets the filter look at something that streams by.

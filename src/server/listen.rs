@@ -269,12 +269,42 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub fn hand_to(&self, user: u32) -> io::Result<()> {
+        self.hand_to_both(user, None)
+    }
+
+    /// Lets another account and, if there is one, another group own the socket file; a no-op for TCP.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn hand_to_both(&self, user: u32, group: Option<u32>) -> io::Result<()> {
         let Listen::Unix(path) = &self.listen else { return Ok(()) };
         let (file, made) = pin(path)?;
         if self.made == Some(made) {
-            std::os::unix::fs::chown(pinned(&file), Some(user), None)
+            std::os::unix::fs::chown(pinned(&file), Some(user), group)
         } else {
             Err(io::Error::other("somebody replaced the socket file"))
+        }
+    }
+
+    /// A handle on a Unix socket for the current runtime, for who serves it without [`Server`](super::Server).
+    ///
+    /// # Errors
+    /// If it is closed or no Unix socket, and what the system says.
+    pub fn unix_listener(&self) -> io::Result<tokio::net::UnixListener> {
+        match self.listener()? {
+            Listener::Unix(listener) => Ok(listener),
+            Listener::Tcp(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The same for a TCP socket.
+    ///
+    /// # Errors
+    /// As [`Socket::unix_listener`].
+    pub fn tcp_listener(&self) -> io::Result<tokio::net::TcpListener> {
+        match self.listener()? {
+            Listener::Tcp(listener) => Ok(listener),
+            Listener::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod call;
 mod connection;
+mod crowd;
 mod listen;
 mod serve;
 mod stream;

@@ -210,7 +210,7 @@ fn toml_reads_the_same_settings() {
 
 #[test]
 fn settings_that_are_not_there_are_told_even_if_they_are_known_elsewhere() {
-    let machine = Machine::keyed().env("DRY_RUN", "1").env("ZEN_ACTION_2", "log").env("METRICS_LISTEN", "x");
+    let machine = Machine::keyed().env("DRY_RUN", "1").env("ZEN_ACTION_2", "log").env("AUTHBL_ENABLE", "1");
     let errors = machine.errors();
     assert_eq!(errors.len(), 3);
     for line in errors {
