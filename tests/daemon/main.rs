@@ -4,6 +4,7 @@
 mod common;
 
 mod commands;
+mod control;
 mod process;
 mod reload;
 mod secrets;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -150,6 +151,15 @@ impl Machine {
         finish(self.command(arguments))
     }
 
+    /// The same, if we are root as the user of this number.
+    pub fn run_as(&self, user: u32, arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments);
+        if Uid::effective().is_root() {
+            command.uid(user).gid(user);
+        }
+        finish(command)
+    }
+
     /// The same, as an account of the settings.
     pub fn run_without_user(&self, arguments: &[&str]) -> Ended {
         finish(self.command_as_told(arguments))
@@ -157,7 +167,12 @@ impl Machine {
 
     /// Starts the daemon and waits until it serves.
     pub fn start(&self) -> Daemon {
-        let mut child = self.command(&["run"]).stderr(Stdio::piped()).spawn().expect("the program");
+        self.start_as(&["run"])
+    }
+
+    /// Starts a command that serves, and waits until it does.
+    pub fn start_as(&self, arguments: &[&str]) -> Daemon {
+        let mut child = self.command(arguments).stderr(Stdio::piped()).spawn().expect("the program");
         let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let (theirs, stderr) = (Arc::clone(&lines), child.stderr.take().expect("piped"));
         let reader = thread::spawn(move || {
