@@ -1,7 +1,7 @@
 //! `gatepost check-config`: what `run` would do, without doing it.
 
 use crate::config::Sources;
-use crate::daemon::{Account, Exit};
+use crate::daemon::{Account, Exit, Ownership};
 
 pub(super) fn run(sources: &Sources) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
@@ -16,6 +16,10 @@ pub(super) fn run(sources: &Sources) -> Exit {
         && let Err(error) = Account::find(&config.user)
     {
         eprintln!("user: {error}");
+        return Exit::Config;
+    }
+    if let Err(error) = Ownership::find(&config) {
+        eprintln!("{error}");
         return Exit::Config;
     }
     Exit::Ok

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use crate::config::Config;
-use crate::daemon::{Account, Daemon, Exit, StartError};
+use crate::daemon::{Account, Daemon, Exit, Inherited, StartError};
 use crate::dns::{Answers, Source};
 use crate::milter::Offer;
 use crate::milter::mta::Answer;
@@ -123,7 +123,7 @@ fn play() -> Result<bool, StartError> {
     config.listen = vec![Listen::Inet { port: 0, host: Some("127.0.0.1".to_owned()) }];
     config.enforce_stage = Stage::Mail;
     config.skip_special = false;
-    let daemon = Daemon::new(config, Source::Table(Arc::new(Zone)))?;
+    let daemon = Daemon::new(config, Source::Table(Arc::new(Zone)), Inherited::default())?;
     if let Some(account) = &account {
         daemon.become_account(account)?;
     }

@@ -69,9 +69,9 @@ pub(super) fn run(overrides: &Overrides, what: &args::MetricsExporter) -> Exit {
         Err(error) => {
             tracing::error!(event = "start", "{error}");
             match error {
-                StartError::Privileges(PrivilegeError::Unknown(_) | PrivilegeError::Root(_)) => Exit::Config,
                 StartError::Privileges(PrivilegeError::Step { .. }) => Exit::Permission,
-                StartError::Bind(_) | StartError::Runtime(_) => Exit::Unavailable,
+                StartError::Privileges(_) => Exit::Config,
+                _ => Exit::Unavailable,
             }
         }
     }

@@ -1,11 +1,14 @@
 //! `gatepost run`: the daemon.
 
 use crate::config::{Config, Sources};
-use crate::daemon::{Account, Daemon, Exit, PrivilegeError, StartError};
+use crate::daemon::{Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals};
 use crate::dns::Source;
 use crate::telemetry::{self, Destination};
 
 pub(super) fn run(sources: Sources) -> Exit {
+    signals::hold();
+    // Before anything is opened: a number that was announced and is not ours must not become ours.
+    let inherited = Inherited::take();
     let Some(config) = super::load(&sources) else { return Exit::Config };
     // Whoever reads a terminal sees these before anything else; the journal gets them too.
     if telemetry::start(config.log_level, Destination::detect()).is_err() {
@@ -14,27 +17,28 @@ pub(super) fn run(sources: Sources) -> Exit {
     for notice in &config.notices {
         tracing::warn!(event = "config", "{notice}");
     }
-    match serve(config, sources) {
+    match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
         Ok(()) => Exit::Ok,
         Err(error) => {
             tracing::error!(event = "start", "{error}");
             match error {
-                StartError::Privileges(PrivilegeError::Unknown(_) | PrivilegeError::Root(_)) => Exit::Config,
                 StartError::Privileges(PrivilegeError::Step { .. }) => Exit::Permission,
-                StartError::Bind(_) | StartError::Runtime(_) => Exit::Unavailable,
+                StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
+                _ => Exit::Unavailable,
             }
         }
     }
 }
 
-fn serve(config: Config, mut sources: Sources) -> Result<(), StartError> {
+fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(), StartError> {
     if config.has_credential() {
         sources.credential.clone_from(&config.key);
     }
-    // The account first: an unknown one must not leave a socket file behind.
+    // Accounts first: an unknown one must not leave a socket file behind.
     let account = if Account::is_needed() { Some(Account::find(&config.user)?) } else { None };
+    Ownership::find(&config)?;
     let files = config.files.clone();
-    let daemon = Daemon::new(config, Source::Resolver)?;
+    let daemon = Daemon::new(config, Source::Resolver, inherited)?;
     if let Some(account) = &account {
         daemon.become_account(account)?;
         tracing::info!(event = "privileges", user = account.name(), "root is given up for good");

@@ -43,7 +43,7 @@ fn page(status: &Status) -> String {
     );
     page.line("refuses at", &status.enforce);
     for socket in &status.sockets {
-        page.line(&socket.purpose, &format!("{} (from {})", socket.endpoint, socket.origin));
+        page.line(&socket.purpose, &format!("{} ({})", socket.endpoint, socket.origin));
     }
     sessions(status, &mut page);
     for server in &status.servers {

@@ -76,6 +76,10 @@ impl Word for Stage {
     }
 }
 
+/// Permissions of a file, such as `0o660`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
 /// What becomes of mail while a list cannot be reached, list by list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnFailure {

@@ -30,7 +30,7 @@ use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
 use crate::verdict::Codes;
 
-pub use choice::{OnFailure, WithoutKey, Word};
+pub use choice::{Mode, OnFailure, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
@@ -44,6 +44,12 @@ pub use value::Shape;
 pub struct Config {
     /// Sockets to listen on, in libmilter's notation; at least one.
     pub listen: Vec<Listen>,
+    /// The account that owns a Unix socket; `None` is that of `user`.
+    pub socket_owner: Option<String>,
+    /// The group of a Unix socket; `None` is what its directory gives.
+    pub socket_group: Option<String>,
+    /// Permissions of a Unix socket.
+    pub socket_mode: Mode,
     /// The account to run as when started as root.
     pub user: String,
     /// Single-thread runtimes that share the listeners.
@@ -174,6 +180,12 @@ impl Config {
 }
 
 impl Config {
+    /// Where a setting has its value from, by its name in TOML.
+    pub fn place_of(&self, toml: &str) -> Place {
+        let origin = self.origins.iter().find(|origin| origin.toml == toml);
+        origin.map_or(Place::Default, |origin| origin.place.clone())
+    }
+
     /// Whether the key comes from a credential of the service manager.
     pub fn has_credential(&self) -> bool {
         self.origins.iter().any(|origin| matches!(origin.place, Place::Credential(_)))
@@ -185,6 +197,9 @@ impl Default for Config {
         let limits = Limits::default();
         Self {
             listen: vec!["inet:11332@localhost".parse().expect("a legal endpoint")],
+            socket_owner: None,
+            socket_group: None,
+            socket_mode: Mode(0o660),
             user: "gatepost".to_owned(),
             threads: 1,
             log_level: Level::Info,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::choice::{OnFailure, WithoutKey, Word};
+use super::choice::{Mode, OnFailure, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
 use crate::limits::Overload;
@@ -220,12 +220,35 @@ pub(super) fn local_socket(value: &Value) -> Reading<Option<Listen>> {
 
 /// An account name; whether it exists is seen at start.
 pub(super) fn user(value: &Value) -> Reading<String> {
+    account_name(value.one()).into()
+}
+
+/// The name of an account or a group, or nothing.
+pub(super) fn account(value: &Value) -> Reading<Option<String>> {
     let text = value.one();
+    if text.is_empty() { Ok(None) } else { account_name(text).map(Some) }.into()
+}
+
+fn account_name(text: &str) -> Result<String, Fault> {
     let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"_-.$".contains(&octet);
     if !text.is_empty() && text.len() <= 64 && !text.starts_with('-') && text.bytes().all(plain) {
         Ok(text.to_owned())
     } else {
         Err(Fault::new(format!("{} is no account name", shown(text)), "name an account, such as gatepost"))
+    }
+}
+
+/// Permissions in octal. Who may connect to a milter may ask lists at its owner's expense, but nothing
+/// worse: 0666 is allowed.
+pub(super) fn mode(value: &Value) -> Reading<Mode> {
+    let text = value.one();
+    let digits = (3..=4).contains(&text.len()) && text.bytes().all(|octet| (b'0'..=b'7').contains(&octet));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if digits && mode & !0o666 == 0 && mode & 0o600 == 0o600 => Ok(Mode(mode)),
+        _ => {
+            let cause = format!("{} are no permissions of a socket", shown(text));
+            Err(Fault::new(cause, "write them in octal and in quotes, such as \"0660\"; the owner needs 6"))
+        }
     }
     .into()
 }

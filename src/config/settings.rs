@@ -99,6 +99,12 @@ const DAY: f64 = 86_400.0;
 settings! {
     "LISTEN" "listen" List = "inet:11332@localhost", listen: read::listen,
         "sockets to listen on, in libmilter's notation";
+    "SOCKET_OWNER" "socket.owner" Text = "", socket_owner: read::account,
+        "account that owns a Unix socket; nothing is the account of user";
+    "SOCKET_GROUP" "socket.group" Text = "", socket_group: read::account,
+        "group of a Unix socket; nothing is the group that its directory gives";
+    "SOCKET_MODE" "socket.mode" Text = "0660", socket_mode: read::mode,
+        "permissions of a Unix socket, in octal";
     "USER" "user" Text = "gatepost", user: read::user,
         "account to run as when started as root";
     "THREADS" "threads" Number = "1", threads: |v| read::count(v, 1..=64),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{OnFailure, WithoutKey, Word};
+use super::choice::{Mode, OnFailure, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
 use crate::limits::Overload;
@@ -38,6 +38,7 @@ show! {
     u8 => |count| count.to_string();
     String => |text| text.clone();
     Duration => |time| time.as_secs_f64().to_string();
+    Mode => |mode| format!("{:04o}", mode.0);
     Listen => |listen| listen.to_string();
     Domain => |domain| domain.to_string();
     IpNet => |net| net.to_string();
@@ -53,6 +54,7 @@ show! {
     Codes => |codes| show_codes(*codes);
     Option<Duration> => |time| time.unwrap_or_default().show();
     Option<Key> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
+    Option<String> => |text| text.clone().unwrap_or_default();
     Option<PathBuf> => |path| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     Option<Template> => |template| template.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default();
 }

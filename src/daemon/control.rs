@@ -4,6 +4,7 @@
 //! short, has a deadline, and only a few are served at once; all others wait in the kernel.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::status::{CacheStatus, FORMAT};
-use super::{Daemon, SOCKET_MODE, StartError};
+use super::{Daemon, StartError};
 use crate::config::Config;
 use crate::server::Socket;
 use crate::verdict::List;
 
+/// Mode of the sockets that we make: for the account and a group.
+const SOCKET_MODE: u32 = 0o660;
 /// Longest request in octets. The longest that means something has 15.
 const LONGEST: usize = 1_024;
 /// Longest time for a request to arrive, and for its reply to leave. Both fit into one packet.
@@ -49,6 +52,14 @@ impl Purpose {
         }
     }
 
+    /// The setting that names such a socket.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            Self::Control => "control.listen",
+            Self::Metrics => "metrics.listen",
+        }
+    }
+
     /// The group that may use such a socket, if the system has it.
     fn group(self) -> &'static str {
         match self {
@@ -66,22 +77,33 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Binds the sockets of the settings.
-    pub(super) fn bind(config: &Config) -> Result<Vec<Self>, StartError> {
+    /// The sockets that the service manager passed, else those of the settings.
+    pub(super) fn all(
+        config: &Config,
+        control: Vec<UnixListener>,
+        metrics: Vec<UnixListener>,
+    ) -> Result<Vec<Self>, StartError> {
         let mut desks = Vec::new();
-        for (purpose, listen) in
-            [(Purpose::Control, &config.control_listen), (Purpose::Metrics, &config.metrics_listen)]
-        {
-            let Some(listen) = listen else { continue };
-            desks.extend(listen.bind(SOCKET_MODE)?.into_iter().map(|socket| Self { purpose, socket }));
+        for (purpose, passed, listen) in [
+            (Purpose::Control, control, &config.control_listen),
+            (Purpose::Metrics, metrics, &config.metrics_listen),
+        ] {
+            let mut sockets = Vec::new();
+            for listener in passed {
+                sockets.push(Socket::from_unix(listener, purpose.name())?);
+            }
+            if let (Some(listen), true) = (listen, sockets.is_empty()) {
+                sockets = listen.bind(SOCKET_MODE)?;
+            }
+            desks.extend(sockets.into_iter().map(|socket| Self { purpose, socket }));
         }
         Ok(desks)
     }
 
-    /// Gives the socket file to an account, and to the group that may use it.
+    /// Gives a socket file of ours to an account, and to the group that may use it.
     pub(super) fn hand_to(&self, user: u32) -> io::Result<()> {
         let group = Group::from_name(self.purpose.group()).ok().flatten();
-        self.socket.hand_to_both(user, group.map(|group| group.gid.as_raw()))
+        self.socket.hand_to(Some(user), group.map(|group| group.gid.as_raw()))
     }
 }
 
@@ -185,7 +207,7 @@ impl Clerk {
     async fn answer(&self, line: &str) -> String {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match &words[..] {
-            ["status"] => json(&self.daemon.status()),
+            ["status"] => json(&self.daemon.report()),
             ["metrics"] => self.daemon.metrics(),
             ["reload" | "drain" | "cache", ..] if self.purpose != Purpose::Control => {
                 refuse("this socket only tells; use the control socket")

@@ -7,13 +7,18 @@ mod ask;
 mod control;
 mod descriptors;
 mod exit;
+mod inherited;
+mod manager;
 mod privileges;
 mod serve;
+pub mod signals;
 mod status;
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use std::os::fd::OwnedFd;
+
+use crate::config::{Config, Place};
 use crate::dns::{Dns, Source};
 use crate::gate::Gate;
 use crate::limits::Limits;
@@ -24,14 +29,12 @@ use status::Notes;
 
 pub use ask::{AskError, CONTROL_SOCKET, METRICS_SOCKET, ask};
 pub use exit::Exit;
-pub use privileges::{Account, PrivilegeError};
+pub use inherited::{InheritError, Inherited};
+pub use privileges::{Account, Ownership, PrivilegeError};
 pub use serve::Reload;
 pub use status::{
     CacheStatus, FORMAT, KeyStatus, ServerStatus, Sessions, SocketStatus, Status, Step, ZoneStatus,
 };
-
-/// Mode of a Unix socket that we make ourselves: the MTA's account gets in by its group.
-const SOCKET_MODE: u32 = 0o660;
 
 /// Why the daemon could not start. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +42,29 @@ pub enum StartError {
     /// An endpoint could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// What the service manager passed cannot be used.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
     /// The account is unknown, or privileges could not be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
     /// The system refused what every process needs.
     #[error("cannot start the runtime: {0}")]
     Runtime(#[from] std::io::Error),
+    /// Too few files may be open.
+    #[error(
+        "only {given} open files are allowed, and {least} are the least without any connection; raise LimitNOFILE= \
+         of the unit (ulimit -n), or lower threads"
+    )]
+    Descriptors {
+        /// What the system allows.
+        given: u64,
+        /// What is needed.
+        least: u64,
+    },
+    /// A thread that serves connections came to its end.
+    #[error("a serving thread ended: {0}; open sessions are lost, the service manager starts anew")]
+    Thread(String),
 }
 
 /// Gives up root for good in favour of `account`, if there is one, and hardens the process: for one that
@@ -65,6 +85,8 @@ pub struct Daemon {
     config: Config,
     sockets: Vec<Socket>,
     desks: Vec<Desk>,
+    /// What the process before left in the descriptor store, with its names.
+    stored: Vec<(String, OwnedFd)>,
     server: Server<Gate>,
     dns: Arc<Dns>,
     metrics: Arc<Metrics>,
@@ -74,26 +96,60 @@ pub struct Daemon {
 impl Daemon {
     /// Binds the sockets and compiles the gate; asks and accepts nothing yet.
     ///
+    /// Sockets for MTAs that were inherited come before those of the configuration, which are not bound then.
+    ///
     /// # Errors
-    /// [`StartError::Bind`].
-    pub fn new(config: Config, source: Source) -> Result<Self, StartError> {
-        let mut sockets = Vec::new();
-        for listen in &config.listen {
-            sockets.extend(listen.bind(SOCKET_MODE)?);
+    /// [`StartError::Bind`], [`StartError::Descriptors`], or [`StartError::Privileges`] for an account or group of sockets that is unknown.
+    pub fn new(config: Config, source: Source, inherited: Inherited) -> Result<Self, StartError> {
+        let Inherited { milter: mut sockets, control, metrics, stored, notices } = inherited;
+        for notice in notices {
+            tracing::warn!(event = "inherited", "{notice}");
         }
-        let desks = Desk::bind(&config)?;
+        let ownership = Ownership::find(&config)?;
+        if sockets.is_empty() {
+            for listen in &config.listen {
+                sockets.extend(listen.bind(config.socket_mode.0)?);
+            }
+            for socket in &sockets {
+                let handed = socket.hand_to(ownership.owner(), ownership.group());
+                handed.map_err(|source| BindError::Owner { listen: socket.listen().clone(), source })?;
+            }
+        } else if config.place_of("listen") != Place::Default {
+            tracing::warn!(
+                event = "inherited",
+                place = %config.place_of("listen"),
+                "listen is set, but the sockets of the socket unit are used; take the setting out, or disable the socket unit"
+            );
+        }
+        let desks = Desk::all(&config, control, metrics)?;
         let limits = Limits::from(&config);
-        descriptors::make_room(&limits);
+        descriptors::make_room(&limits, config.threads)?;
         let metrics = Arc::<Metrics>::default();
         let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
         let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
         let server = Server::counting(gate, limits, Arc::clone(&metrics));
-        Ok(Self { config, sockets, desks, server, dns, metrics, notes: Notes::new() })
+        Ok(Self { config, sockets, desks, stored, server, dns, metrics, notes: Notes::new() })
     }
 
     /// Where it listens, with ports that the system chose.
     pub fn listens(&self) -> impl Iterator<Item = &Listen> + '_ {
         self.sockets.iter().map(Socket::listen)
+    }
+
+    /// Where it listens and where that comes from, in words: `unix:/run/gatepost/milter.sock (socket unit, milter)`.
+    pub fn listening(&self) -> Vec<String> {
+        let place = self.config.place_of("listen");
+        let ours = self.sockets.iter().map(|socket| match socket.name() {
+            Some(name) => format!("{} (socket unit, {name})", socket.listen()),
+            None => format!("{} ({place})", socket.listen()),
+        });
+        ours.collect()
+    }
+
+    /// What the process before left in the descriptor store, with its names; each caller after the first gets
+    /// nothing.
+    pub fn take_stored(&mut self) -> Vec<(String, OwnedFd)> {
+        std::mem::take(&mut self.stored)
     }
 
     /// Gives up root, if the process has it: becomes `account` for good. Its socket files go to that
@@ -102,8 +158,10 @@ impl Daemon {
     /// # Errors
     /// [`PrivilegeError`]; the process must not go on then.
     pub fn become_account(&self, account: &Account) -> Result<(), StartError> {
-        for socket in &self.sockets {
-            socket.hand_to(account.uid())?;
+        if self.config.socket_owner.is_none() {
+            for socket in &self.sockets {
+                socket.hand_to(Some(account.uid()), None)?;
+            }
         }
         for desk in &self.desks {
             desk.hand_to(account.uid())?;

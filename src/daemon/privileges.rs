@@ -7,7 +7,9 @@ use std::fmt::Display;
 use caps::{CapSet, CapsHashSet};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{self, Gid, Uid, User};
+use nix::unistd::{self, Gid, Group, Uid, User};
+
+use crate::config::Config;
 
 /// The account that the daemon runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,15 @@ pub enum PrivilegeError {
          useradd --system --user-group --home-dir /nonexistent --shell /usr/sbin/nologin {0}"
     )]
     Unknown(String),
+    /// There is no such account to own the sockets.
+    #[error("socket.owner: the account {0} does not exist; name another, or none for that of user")]
+    Owner(String),
+    /// There is no such group.
+    #[error(
+        "socket.group: the group {0} does not exist; name that of the MTA (getent group shows them), or make it \
+         with: groupadd --system {0}"
+    )]
+    Group(String),
     /// Root is no account to run as.
     #[error("the account {0} is root's; choose another user")]
     Root(String),
@@ -65,6 +76,39 @@ impl Account {
 
     pub(super) fn uid(&self) -> u32 {
         self.uid.as_raw()
+    }
+}
+
+/// Who owns the Unix sockets that the daemon makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ownership {
+    owner: Option<Uid>,
+    group: Option<Gid>,
+}
+
+impl Ownership {
+    /// Looks up the account and the group that the configuration names.
+    ///
+    /// # Errors
+    /// If there is no such account or group.
+    pub fn find(config: &Config) -> Result<Self, PrivilegeError> {
+        let owner = config.socket_owner.as_ref().map(|name| {
+            let user = User::from_name(name).ok().flatten();
+            user.map(|user| user.uid).ok_or_else(|| PrivilegeError::Owner(name.clone()))
+        });
+        let group = config.socket_group.as_ref().map(|name| {
+            let group = Group::from_name(name).ok().flatten();
+            group.map(|group| group.gid).ok_or_else(|| PrivilegeError::Group(name.clone()))
+        });
+        Ok(Self { owner: owner.transpose()?, group: group.transpose()? })
+    }
+
+    pub(super) fn owner(self) -> Option<u32> {
+        self.owner.map(Uid::as_raw)
+    }
+
+    pub(super) fn group(self) -> Option<u32> {
+        self.group.map(Gid::as_raw)
     }
 }
 

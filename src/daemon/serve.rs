@@ -1,14 +1,16 @@
 //! The daemon's life from the first thread to the last session.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::{self, Done, Order};
-use super::{Daemon, StartError, privileges};
+use super::{Daemon, StartError, manager, privileges, signals};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -32,19 +34,40 @@ impl Daemon {
         self.notes.runs_as_it_is();
         let this = Arc::new(self);
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
+        let first = runtime()?;
+        let (report, failures) = mpsc::unbounded_channel();
         let threads: Vec<_> = others
             .into_iter()
             .map(|runtime| {
-                let this = Arc::clone(&this);
-                std::thread::spawn(move || runtime.block_on(this.server.serve(&this.sockets)))
+                let (this, report) = (Arc::clone(&this), report.clone());
+                std::thread::spawn(move || {
+                    if let Err(cause) = this.work(&runtime) {
+                        // Nobody listens when all ends anyway.
+                        let _ = report.send(cause);
+                    }
+                })
             })
             .collect();
-        runtime()?.block_on(Arc::clone(&this).live(reload))?;
+        let ended = first.block_on(Arc::clone(&this).live(reload, failures));
+        // Whatever went wrong here, the others must not go on without signals and reload.
+        if ended.is_err() {
+            this.server.stop();
+        }
         for thread in threads {
+            // Its panic was reported; here it is only waited for.
             let _ = thread.join();
         }
         tracing::info!(event = "stopped", served = this.server.tally().served, "stopped");
-        Ok(())
+        ended
+    }
+
+    /// Serves on a runtime of a further thread; `Err` if it could not, or panicked.
+    fn work(&self, runtime: &Runtime) -> Result<(), String> {
+        match catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.server.serve(&self.sockets)))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("a programming error".to_owned()),
+        }
     }
 
     /// Serves while `work` goes on, without signals and reload: for a demonstration.
@@ -62,23 +85,31 @@ impl Daemon {
         done.map_err(StartError::Runtime)
     }
 
-    async fn live(self: Arc<Self>, mut reload: Reload) -> io::Result<()> {
+    async fn live(
+        self: Arc<Self>,
+        mut reload: Reload,
+        mut failures: mpsc::UnboundedReceiver<String>,
+    ) -> Result<(), StartError> {
         let mut hangup = signal(SignalKind::hangup())?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        signals::release();
         let (orders, mut ordered) = mpsc::channel(1);
         let desks = control::open(&self, &orders)?;
         let probes = tokio::spawn(Arc::clone(&self.dns).watch());
-        let listens: Vec<String> = self.listens().map(ToString::to_string).collect();
         tracing::info!(
             event = "ready",
             version = env!("CARGO_PKG_VERSION"),
-            listen = listens.join(" "),
+            listen = self.listening().join(", "),
             enforce = self.config.enforce_stage.name(),
             "ready"
         );
-        // Without a service manager there is nobody to tell.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let mut standing = Standing { keyless: is_keyless(&self.config), failed: false };
+        let mut told = self.status(standing);
+        manager::ready(&told);
+        let mut tick = interval(manager::STATUS_PERIOD);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let is_heard = manager::listens();
         let serving = self.server.serve(&self.sockets);
         tokio::pin!(serving);
         loop {
@@ -87,14 +118,35 @@ impl Daemon {
                     probes.abort();
                     drop(ordered);
                     desks.close().await;
-                    return served;
+                    return served.map_err(StartError::Runtime);
                 }
-                _ = hangup.recv() => drop(self.reload(reload())),
+                Some(cause) = failures.recv() => {
+                    probes.abort();
+                    return Err(StartError::Thread(cause));
+                }
+                _ = tick.tick(), if is_heard => {
+                    let status = self.status(standing);
+                    if status != told {
+                        manager::status(&status);
+                        told = status;
+                    }
+                }
+                _ = hangup.recv() => {
+                    manager::reloading();
+                    let _ = self.reload(reload(), &mut standing);
+                    told = self.status(standing);
+                    manager::ready(&told);
+                }
                 Some(order) = ordered.recv() => match order {
-                    Order::Reload(done) => drop(done.send(self.reload(reload()))),
+                    Order::Reload(done) => {
+                        manager::reloading();
+                        let _ = done.send(self.reload(reload(), &mut standing));
+                        told = self.status(standing);
+                        manager::ready(&told);
+                    }
                     Order::Drain(done) => {
                         if !self.server.is_draining() {
-                            self.drain();
+                            self.drain(standing);
                         }
                         let open = self.server.tally().open;
                         let _ = done.send(Done::well(vec![format!("draining; {open} sessions are open")]));
@@ -102,24 +154,46 @@ impl Daemon {
                 },
                 // A second signal ends what is still open, on all threads.
                 () = either(&mut terminate, &mut interrupt) => {
-                    if self.server.is_draining() { self.server.stop() } else { self.drain() }
+                    if self.server.is_draining() { self.server.stop() } else { self.drain(standing) }
                 }
             }
         }
     }
 
-    fn drain(&self) {
+    fn drain(&self, standing: Standing) {
         tracing::info!(
             event = "draining",
             open = self.server.tally().open,
             "stopping: open messages may finish"
         );
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        manager::stopping(&self.status(standing));
         self.server.drain();
         self.sockets.iter().for_each(Socket::close);
     }
 
-    fn reload(&self, config: Result<Config, Problems>) -> Done {
+    /// One line for people: version, open sessions, how the lists do.
+    fn status(&self, standing: Standing) -> String {
+        use std::fmt::Write as _;
+        let open = self.server.tally().open;
+        let mut line =
+            format!("{}, {open} session{} open", env!("CARGO_PKG_VERSION"), if open == 1 { "" } else { "s" });
+        if self.server.is_draining() {
+            line.push_str(", stopping");
+        }
+        for (n, zone) in self.dns.health().iter().enumerate() {
+            let _ = write!(line, "{} {zone}", if n == 0 { ";" } else { "," });
+        }
+        if standing.keyless {
+            line.push_str("; no key: all mail comes in");
+        }
+        if standing.failed {
+            line.push_str("; the last reload failed, the configuration before it is in force");
+        }
+        line
+    }
+
+    /// Puts a new configuration in force, if it can be.
+    fn reload(&self, config: Result<Config, Problems>, standing: &mut Standing) -> Done {
         let config = match config {
             Ok(config) => config,
             Err(problems) => {
@@ -127,6 +201,7 @@ impl Daemon {
                 for problem in &problems {
                     tracing::error!(event = "reload", problem, "the configuration in force stays");
                 }
+                standing.failed = true;
                 self.notes.reloaded(&problems);
                 return Done::badly(problems);
             }
@@ -149,15 +224,32 @@ impl Daemon {
             enforce = config.enforce_stage.name(),
             "the new configuration is in force"
         );
+        *standing = Standing { keyless: is_keyless(&config), failed: false };
         self.notes.reloaded(&[]);
         Done::well(notices)
     }
+}
+
+/// What the status line tells beside figures.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// There is no key, and all mail comes in.
+    keyless: bool,
+    /// The last reload changed nothing, for something is wrong with the configuration.
+    failed: bool,
+}
+
+fn is_keyless(config: &Config) -> bool {
+    config.key.is_none() && (config.zen_enable || config.dbl_enable || config.zrd_enable)
 }
 
 /// The settings that changed although they are fixed for the life of the process.
 fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("listen", old.listen != new.listen),
+        ("socket.owner", old.socket_owner != new.socket_owner),
+        ("socket.group", old.socket_group != new.socket_group),
+        ("socket.mode", old.socket_mode != new.socket_mode),
         ("user", old.user != new.user),
         ("threads", old.threads != new.threads),
         ("log.level", old.log_level != new.log_level),
@@ -183,5 +275,25 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
         _ = one.recv() => {}
         _ = other.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::Inherited;
+    use crate::dns::Source;
+
+    #[test]
+    fn a_thread_that_cannot_serve_ends_the_daemon_with_its_reason() {
+        let mut config = Config::default();
+        config.listen = vec!["inet:0@127.0.0.1".parse().expect("an endpoint")];
+        let daemon = Daemon::new(config, Source::Resolver, Inherited::default()).expect("a free port");
+        let (report, failures) = mpsc::unbounded_channel();
+        report.send("no more memory".to_owned()).expect("it listens");
+        let reload = Box::new(|| -> Result<Config, Problems> { unreachable!("nobody reloads") });
+        let ended = runtime().expect("a runtime").block_on(Arc::new(daemon).live(reload, failures));
+        let error = ended.expect_err("the thread failed").to_string();
+        assert!(error.contains("a serving thread ended: no more memory"), "{error}");
     }
 }

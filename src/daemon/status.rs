@@ -120,7 +120,7 @@ pub struct SocketStatus {
     pub purpose: String,
     /// Where it is, in libmilter's notation.
     pub endpoint: String,
-    /// Where it came from: a `setting`, or the service manager.
+    /// Where it came from: the place of the setting, or `socket unit` and its name there.
     pub origin: String,
 }
 
@@ -230,7 +230,7 @@ impl Default for Reload {
 
 impl Daemon {
     /// What it tells about itself now.
-    pub fn status(&self) -> Status {
+    pub fn report(&self) -> Status {
         let tally = self.server.tally();
         let key = self.dns.key_fingerprint();
         let handed = |way| self.metrics.handed_over(way);
@@ -310,12 +310,15 @@ impl Daemon {
     }
 
     fn socket_status(&self) -> Vec<SocketStatus> {
-        let milter = self.sockets.iter().map(|socket| ("milter", socket));
-        let desks = self.desks.iter().map(|desk| (desk.purpose.name(), &desk.socket));
-        let told = |(purpose, socket): (&str, &Socket)| SocketStatus {
+        let milter = self.sockets.iter().map(|socket| ("milter", "listen", socket));
+        let desks = self.desks.iter().map(|desk| (desk.purpose.name(), desk.purpose.setting(), &desk.socket));
+        let told = |(purpose, setting, socket): (&str, &str, &Socket)| SocketStatus {
             purpose: purpose.to_owned(),
             endpoint: socket.listen().to_string(),
-            origin: "setting".to_owned(),
+            origin: match socket.name() {
+                Some(name) => format!("socket unit, {name}"),
+                None => self.config.place_of(setting).to_string(),
+            },
         };
         milter.chain(desks).map(told).collect()
     }

@@ -32,7 +32,7 @@ impl Crowd {
         match client.ip()? {
             ip if ip.is_loopback() => None,
             IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into()),
-            ip => Some(ip),
+            ip @ IpAddr::V4(_) => Some(ip),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::os::fd::AsRawFd as _;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -120,6 +121,17 @@ pub enum BindError {
     /// The path is taken by something that is no socket.
     #[error("{0}: there is a file that is no socket; remove it or choose another path")]
     NotASocket(Listen),
+    /// The socket file cannot be given to the account or group that the settings name.
+    #[error(
+        "{listen}: cannot change owner or group of the socket: {source}; who is not root can name groups only \
+         that they are a member of (socket.group)"
+    )]
+    Owner {
+        /// The endpoint.
+        listen: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refused.
     #[error("{listen}: {source}{}", hint(.source))]
     System {
@@ -148,6 +160,8 @@ pub struct Socket {
     kind: Mutex<Option<Kind>>,
     /// Device and inode of the socket file that we made; what is there later may not be ours.
     made: Option<(u64, u64)>,
+    /// The name under which the service manager passed it.
+    name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -192,7 +206,7 @@ impl Listen {
             (Self::Inet6 { host, .. }, Ok(address)) => Self::Inet6 { port: address.port(), host },
             (listen, _) => listen,
         };
-        Ok(Socket { listen, kind: Mutex::new(Some(Kind::Tcp(listener))), made: None })
+        Ok(Socket { listen, kind: Mutex::new(Some(Kind::Tcp(listener))), made: None, name: None })
     }
 
     fn bind_unix(&self, path: &Path, mode: u32) -> Result<Socket, BindError> {
@@ -202,7 +216,7 @@ impl Listen {
         let (file, id) = pin(path).map_err(system)?;
         std::fs::set_permissions(pinned(&file), std::fs::Permissions::from_mode(mode)).map_err(system)?;
         let kind = Mutex::new(Some(Kind::Unix(listener)));
-        Ok(Socket { listen: self.clone(), kind, made: Some(id) })
+        Ok(Socket { listen: self.clone(), kind, made: Some(id), name: None })
     }
 
     /// Removes a socket file that nobody answers on; refuses to touch anything else.
@@ -251,6 +265,41 @@ impl Socket {
         &self.listen
     }
 
+    /// A socket that the service manager bound and passed under `name`. Its file, if it has one, is not
+    /// removed when it is closed, and callers wait in its backlog for the next process.
+    ///
+    /// # Errors
+    /// If its address cannot be read.
+    pub fn from_tcp(listener: TcpListener, name: &str) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let (port, host) = (address.port(), Some(address.ip().to_string()));
+        let listen =
+            if address.is_ipv4() { Listen::Inet { port, host } } else { Listen::Inet6 { port, host } };
+        Ok(Self::inherited(listen, Kind::Tcp(listener), name))
+    }
+
+    /// The same for a Unix socket. One in the abstract name space is shown as `unix:@name`.
+    ///
+    /// # Errors
+    /// If its address cannot be read.
+    pub fn from_unix(listener: UnixListener, name: &str) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => path.to_owned(),
+            (None, name) => format!("@{}", String::from_utf8_lossy(name.unwrap_or_default())).into(),
+        };
+        Ok(Self::inherited(Listen::Unix(path), Kind::Unix(listener), name))
+    }
+
+    fn inherited(listen: Listen, kind: Kind, name: &str) -> Self {
+        Self { listen, kind: Mutex::new(Some(kind)), made: None, name: Some(name.to_owned()) }
+    }
+
+    /// The name under which the service manager passed it, if it did.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Stops listening at once, and removes the socket file if it is still the one that was made. Whoever
     /// serves the socket in this process must stop accepting, too.
     pub fn close(&self) {
@@ -263,24 +312,17 @@ impl Socket {
         }
     }
 
-    /// Lets another account own the socket file; a no-op for TCP. The group stays, so that a directory
-    /// with the set-group-ID bit can give the MTA access.
+    /// Lets another account or group own the socket file; a no-op for TCP and for what the service manager
+    /// passed. A group that is not named stays, so that a directory with the set-group-ID bit can give the
+    /// MTA access.
     ///
     /// # Errors
     /// What the system says.
-    pub fn hand_to(&self, user: u32) -> io::Result<()> {
-        self.hand_to_both(user, None)
-    }
-
-    /// Lets another account and, if there is one, another group own the socket file; a no-op for TCP.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn hand_to_both(&self, user: u32, group: Option<u32>) -> io::Result<()> {
-        let Listen::Unix(path) = &self.listen else { return Ok(()) };
+    pub fn hand_to(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        let (Listen::Unix(path), Some(own)) = (&self.listen, self.made) else { return Ok(()) };
         let (file, made) = pin(path)?;
-        if self.made == Some(made) {
-            std::os::unix::fs::chown(pinned(&file), Some(user), group)
+        if own == made {
+            std::os::unix::fs::chown(pinned(&file), user, group)
         } else {
             Err(io::Error::other("somebody replaced the socket file"))
         }
@@ -396,7 +438,7 @@ mod tests {
         let other = folder.path().join("other");
         std::fs::rename(&path, &other).expect("renamed");
         std::os::unix::fs::symlink(&other, &path).expect("a link");
-        assert!(socket[0].hand_to(0).is_err(), "nor given away");
+        assert!(socket[0].hand_to(Some(0), None).is_err(), "nor given away");
         drop(socket);
         assert!(path.exists());
     }

@@ -171,8 +171,12 @@ impl<F: Filter> Server<F> {
     pub async fn serve(&self, sockets: &[Socket]) -> io::Result<()> {
         let mut accepting = tokio::task::JoinSet::new();
         for socket in sockets {
-            let listener = socket.listener()?;
-            accepting.spawn(Arc::clone(&self.shared).accept(listener));
+            match socket.listener() {
+                Ok(listener) => drop(accepting.spawn(Arc::clone(&self.shared).accept(listener))),
+                // A drain that came first has closed it.
+                Err(_) if self.is_draining() => {}
+                Err(error) => return Err(error),
+            }
         }
         while accepting.join_next().await.is_some() {}
         // A caller is refused at once then, instead of waiting for nobody.

@@ -107,6 +107,15 @@ impl Page {
         *self.series.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", self.series.keys()))
     }
 
+    /// Makes sure that a series has this value.
+    ///
+    /// # Panics
+    /// If it has not.
+    pub fn expect(&self, series: &str, value: f64) {
+        let found = self.value(series);
+        assert!((found - value).abs() < 1e-9, "{series} is {found}, not {value}");
+    }
+
     /// The names of all series.
     pub fn names(&self) -> BTreeSet<&str> {
         self.series.keys().map(String::as_str).collect()

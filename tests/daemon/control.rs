@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,7 @@ fn status_and_metrics_tell_what_happened_and_no_secret() {
         ("gatepost_cache_hits_total{zone=\"zen\"}", 2.0),
         ("gatepost_config_reload_success", 1.0),
     ] {
-        assert_eq!(page.value(series), value, "{series}");
+        page.expect(series, value);
     }
     assert!(page.value("gatepost_cache_entries{kind=\"answer\"}") >= 4.0);
     assert!(page.value("process_open_fds") >= 3.0 && page.value("process_resident_memory_bytes") > 1e6);
@@ -209,14 +209,14 @@ fn reload_tells_all_problems_and_changes_nothing_then() {
     let told = status(&machine);
     assert_eq!((&told["enforce"], &told["reload"]["ok"]), (&"mail".into(), &false.into()));
     assert_eq!(told["reload"]["problems"].as_array().map(Vec::len), Some(2));
-    assert_eq!(metrics(&machine).1.value("gatepost_config_reload_success"), 0.0);
+    metrics(&machine).1.expect("gatepost_config_reload_success", 0.0);
     machine.write("gatepost.env", &(good.replace("=mail", "=rcpt") + "SPAMHAUS_DQS_CONNECTIONS=7\n"));
     let ended = reload(&machine);
     assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
     assert!(ended.stdout.contains("connections takes effect at the next restart"), "{ended:?}");
     let told = status(&machine);
     assert_eq!((&told["enforce"], &told["reload"]["ok"]), (&"rcpt".into(), &true.into()));
-    assert_eq!(metrics(&machine).1.value("gatepost_config_reload_success"), 1.0);
+    metrics(&machine).1.expect("gatepost_config_reload_success", 1.0);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn who_may_not_ask_and_who_asks_nobody_hears_what_to_do() {
     assert_eq!(mode(), 0o660);
     // Another account; without root only an own socket can be closed.
     if !Uid::effective().is_root() {
-        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).expect("a mode");
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o0)).expect("a mode");
     }
     for words in [&["status"][..], &["reload"], &["drain"], &["cache", "stats"], &["cache", "flush"]] {
         let ended = machine.run_as(54_321, &[words, &["--control", &control(&machine)]].concat());
@@ -314,6 +314,28 @@ fn the_socket_that_tells_takes_no_orders() {
     assert!(talk(&socket, b"status\n").contains("\"state\":\"serving\""));
     Page::read(&talk(&socket, b"metrics\n"));
     assert!(daemon.with(&["event=reloaded"]).is_empty() && daemon.with(&["event=draining"]).is_empty());
+}
+
+#[test]
+fn sockets_of_the_service_manager_come_before_those_of_the_settings() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = machine(&names, &key, &[]);
+    let paths = ["orders", "figures"].map(|name| machine.path(name));
+    let [control, metrics] = paths.each_ref().map(|path| UnixListener::bind(path).expect("a socket"));
+    let script = "exec 3<&0 4<&1 </dev/null >/dev/null; \
+                  export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=control:metrics;";
+    let machine = machine.launched(script, control, metrics);
+    let daemon = machine.start();
+    assert!(!machine.path("control.sock").exists() && !machine.path("metrics.sock").exists());
+    let told: Value = serde_json::from_str(&talk(&paths[1], b"status\n")).expect("JSON");
+    let origins: Vec<_> =
+        told["sockets"].as_array().expect("sockets").iter().map(|socket| &socket["origin"]).collect();
+    assert!(origins[0].as_str().is_some_and(|origin| origin.contains("gatepost.env:3")), "{told}");
+    assert_eq!(origins[1..], ["socket unit, control", "socket unit, metrics"]);
+    assert!(talk(&paths[1], b"reload\n").contains("only tells"));
+    assert!(talk(&paths[0], b"reload\n").contains("\"ok\":true"));
+    assert_eq!(daemon.stop().0, Some(0));
+    assert!(paths[0].exists() && paths[1].exists(), "they are the service manager's");
 }
 
 #[test]
@@ -391,7 +413,8 @@ fn the_exporter_serves_the_metrics_and_nothing_else() {
         "{reply}"
     );
     let told = page(&reply);
-    assert_eq!((told.value("gatepost_up"), told.value("gatepost_sessions_active")), (1.0, 0.0));
+    told.expect("gatepost_up", 1.0);
+    told.expect("gatepost_sessions_active", 0.0);
     let head = http(exporter.port, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(get("/").contains("/metrics"));
@@ -408,9 +431,9 @@ fn the_exporter_serves_the_metrics_and_nothing_else() {
     let reply = get("/metrics");
     assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
     assert_eq!(page(&reply).names(), ["gatepost_up"].into());
-    assert_eq!(page(&reply).value("gatepost_up"), 0.0);
+    page(&reply).expect("gatepost_up", 0.0);
     let _daemon = machine.start();
-    assert_eq!(page(&get("/metrics")).value("gatepost_up"), 1.0);
+    page(&get("/metrics")).expect("gatepost_up", 1.0);
     let (status, lines) = exporter.stop();
     assert_eq!(status, Some(0), "{lines:#?}");
 }

@@ -5,9 +5,13 @@ mod common;
 
 mod commands;
 mod control;
+mod inherited;
+mod manager;
 mod process;
 mod reload;
 mod secrets;
+mod signals;
+mod sockets;
 mod start;
 mod stop;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -78,6 +79,14 @@ impl Drop for Names {
 pub struct Machine {
     directory: tempfile::TempDir,
     environment: BTreeMap<String, String>,
+    launcher: Option<Launcher>,
+}
+
+/// What starts the program: a shell script that ends with `exec "$@"`, with sockets as its standard
+/// input and output.
+pub struct Launcher {
+    script: String,
+    sockets: [OwnedFd; 2],
 }
 
 impl Machine {
@@ -86,7 +95,7 @@ impl Machine {
         // The account that root becomes has to read what is in it.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("a mode");
         own(&directory.path().to_owned());
-        let machine = Self { directory, environment: BTreeMap::new() };
+        let machine = Self { directory, environment: BTreeMap::new(), launcher: None };
         machine.write("gatepost.toml", "");
         machine.write("gatepost.env", "");
         machine
@@ -117,6 +126,19 @@ impl Machine {
         self
     }
 
+    /// A variable of the process environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Lets a script start the program, as [`Launcher`] says.
+    pub fn launched(mut self, script: &str, one: impl Into<OwnedFd>, other: impl Into<OwnedFd>) -> Self {
+        let script = format!("{script} exec \"$@\"");
+        self.launcher = Some(Launcher { script, sockets: [one.into(), other.into()] });
+        self
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -138,17 +160,29 @@ impl Machine {
 
     /// A command that leaves the account to the settings.
     fn command_as_told(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        let program = env!("CARGO_BIN_EXE_gatepost");
+        let mut command = Command::new(if self.launcher.is_some() { "/bin/sh" } else { program });
+        if let Some(launcher) = &self.launcher {
+            command.args(["-c", &launcher.script, "sh", program]);
+        }
         command.env_clear().envs(&self.environment).args(arguments);
         command.arg("--config").arg(self.path("gatepost.toml"));
         command.arg("--env-file").arg(self.path("gatepost.env"));
         command.stdin(Stdio::null());
+        if let Some(launcher) = &self.launcher {
+            let [one, other] = &launcher.sockets;
+            command.stdin(one.try_clone().expect("a copy")).stdout(other.try_clone().expect("a copy"));
+        }
         command
     }
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        finish(self.command(arguments))
+        let mut command = self.command(arguments);
+        if self.launcher.is_none() {
+            command.stdout(Stdio::piped());
+        }
+        finish(command)
     }
 
     /// The same, if we are root as the user of this number.
@@ -157,12 +191,15 @@ impl Machine {
         if Uid::effective().is_root() {
             command.uid(user).gid(user);
         }
+        command.stdout(Stdio::piped());
         finish(command)
     }
 
     /// The same, as an account of the settings.
     pub fn run_without_user(&self, arguments: &[&str]) -> Ended {
-        finish(self.command_as_told(arguments))
+        let mut command = self.command_as_told(arguments);
+        command.stdout(Stdio::piped());
+        finish(command)
     }
 
     /// Starts the daemon and waits until it serves.
@@ -172,6 +209,19 @@ impl Machine {
 
     /// Starts a command that serves, and waits until it does.
     pub fn start_as(&self, arguments: &[&str]) -> Daemon {
+        let mut daemon = self.spawn_as(arguments);
+        let ready = daemon.wait_for(&["event=ready"]);
+        let port = ready.split("inet:").nth(1).and_then(|rest| rest.split('@').next());
+        daemon.port = port.and_then(|port| port.parse().ok()).unwrap_or_default();
+        daemon
+    }
+
+    /// Starts the daemon and waits for nothing.
+    pub fn spawn(&self) -> Daemon {
+        self.spawn_as(&["run"])
+    }
+
+    fn spawn_as(&self, arguments: &[&str]) -> Daemon {
         let mut child = self.command(arguments).stderr(Stdio::piped()).spawn().expect("the program");
         let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let (theirs, stderr) = (Arc::clone(&lines), child.stderr.take().expect("piped"));
@@ -181,16 +231,12 @@ impl Machine {
                 theirs.1.notify_all();
             }
         });
-        let mut daemon = Daemon { child, lines, reader: Some(reader), port: 0 };
-        let ready = daemon.wait_for(&["event=ready"]);
-        let port = ready.split("inet:").nth(1).and_then(|rest| rest.split('@').next());
-        daemon.port = port.and_then(|port| port.parse().ok()).unwrap_or_default();
-        daemon
+        Daemon { child, lines, reader: Some(reader), port: 0 }
     }
 }
 
 /// Gives a file to the account that the daemon becomes.
-fn own(path: &PathBuf) {
+pub fn own(path: &PathBuf) {
     if Uid::effective().is_root() {
         let account = User::from_name(ACCOUNT).expect("accounts").expect("the account nobody");
         chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw())).expect("root may do that");
@@ -199,7 +245,7 @@ fn own(path: &PathBuf) {
 
 /// Waits for a process that ends by itself, and ends it if it does not.
 fn finish(mut command: Command) -> Ended {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the program");
     let start = Instant::now();
     while child.try_wait().expect("a child").is_none() {
         if start.elapsed() > PATIENCE {

@@ -9,6 +9,7 @@ packages=(
     postfix swaks miltertest                       # mail server, SMTP client, OpenDKIM's MTA side
     m4 libwrap0 libdb5.3 libldap-2.5-0 libsasl2-2 libnsl2 libssl3   # what Sendmail needs
     python3 iproute2 procps gcc libc6-dev mandoc
+    systemd                                        # its socket activation
     python3-milter python3-dnspython libmilter-dev # peers of the benchmarks
 )
 
@@ -58,6 +59,6 @@ if [ ! -x "$sendmail/usr/libexec/sendmail/sendmail" ]; then
 fi
 if ldd "$sendmail/usr/libexec/sendmail/sendmail" | grep 'not found' >&2; then exit 1; fi
 
-for tool in rbldnsd unbound dig postfix smtp-sink smtp-source swaks miltertest m4 ip unshare python3; do
+for tool in rbldnsd unbound dig postfix smtp-sink smtp-source swaks miltertest m4 ip unshare python3 systemd-socket-activate; do
     command -v $tool >/dev/null || { echo "tests/system/tools.sh: $tool is missing" >&2; exit 1; }
 done

@@ -1,0 +1,37 @@
+//! What the service manager is told: readiness, status, reload, stopping (`sd_notify(3)`).
+//!
+//! Without one (`NOTIFY_SOCKET` is unset) nothing is sent, and a message that cannot be sent is lost:
+//! nobody is to wait for it.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// How often the status line may change.
+pub(super) const STATUS_PERIOD: Duration = Duration::from_secs(3);
+
+/// Whether anybody wants to be told.
+pub(super) fn listens() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Ready to serve, for the first time or again after [`reloading`].
+pub(super) fn ready(status: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// A line for `systemctl status`.
+pub(super) fn status(status: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Status(status)]);
+}
+
+/// The configuration is being read anew; [`ready`] ends it. The time tells the message from an older one.
+pub(super) fn reloading() {
+    let Ok(now) = NotifyState::monotonic_usec_now() else { return };
+    let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+}
+
+/// The daemon ends by itself.
+pub(super) fn stopping(status: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}

@@ -1,0 +1,103 @@
+//! What the service manager is told.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::process::{new_key, own};
+use super::{Act, Machine, Names, Phone, run};
+
+/// A service manager's ear.
+struct Ear(UnixDatagram);
+
+impl Ear {
+    fn new(machine: Machine) -> (Self, Machine) {
+        let path = machine.path("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        own(&path);
+        socket.set_read_timeout(Some(Duration::from_mins(1))).expect("a time");
+        let machine = machine.variable("NOTIFY_SOCKET", path.to_str().expect("text"));
+        (Self(socket), machine)
+    }
+
+    /// The next message.
+    fn next(&self) -> String {
+        let mut octets = [0; 4096];
+        let count = self.0.recv(&mut octets).expect("a message in time");
+        String::from_utf8(octets[..count].to_vec()).expect("text")
+    }
+
+    /// The first message from now on that holds these words.
+    fn hear(&self, words: &[&str]) -> String {
+        let start = Instant::now();
+        loop {
+            let message = self.next();
+            if words.iter().all(|word| message.contains(word)) {
+                return message;
+            }
+            assert!(start.elapsed() < Duration::from_mins(1), "{message} has not {words:?}");
+        }
+    }
+}
+
+#[test]
+fn it_is_told_of_readiness_reloads_sessions_and_the_end() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &[]);
+    let (ear, machine) = Ear::new(machine);
+    let mut daemon = machine.start();
+    let first = ear.next();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        first.contains("READY=1\n")
+            && first.contains(&format!("STATUS={version}, 0 sessions open; zen ok, dbl ok, zrd ok")),
+        "{first}"
+    );
+    run(async {
+        let mut phone = Phone::dial(daemon.port).await;
+        assert_eq!(phone.connect("8.8.0.2").await, "continue");
+        ear.hear(&["STATUS=", "1 session open"]);
+        assert!(phone.quit().await);
+    });
+
+    daemon.signal(Signal::SIGHUP);
+    let reloading = ear.hear(&["RELOADING=1\n"]);
+    let stamp = reloading.split("MONOTONIC_USEC=").nth(1).and_then(|rest| rest.lines().next());
+    assert!(stamp.and_then(|stamp| stamp.parse::<u64>().ok()).is_some_and(|stamp| stamp > 0), "{reloading}");
+    let ready = ear.hear(&["READY=1\n"]);
+    assert!(!ready.contains("failed"), "{ready}");
+
+    machine.configure(&names, &key, &["ENFORCE_STAGE=never"]);
+    daemon.signal(Signal::SIGHUP);
+    ear.hear(&["RELOADING=1\n"]);
+    ear.hear(&["READY=1\n", "the last reload failed"]);
+    machine.configure(&names, &key, &[]);
+    daemon.signal(Signal::SIGHUP);
+    assert!(!ear.hear(&["READY=1\n"]).contains("failed"));
+
+    daemon.wait_for(&["event=reloaded"]);
+    daemon.signal(Signal::SIGTERM);
+    ear.hear(&["STOPPING=1\n", "STATUS="]);
+    assert_eq!(daemon.end().0, Some(0));
+}
+
+#[test]
+fn the_status_line_names_the_list_in_trouble_and_a_missing_key() {
+    let (names, key) = (Names::start(), new_key());
+    names.script(|asked| {
+        asked.full.ends_with(".zen.dq.spamhaus.net.").then(|| Act::records(["127.255.255.250"]))
+    });
+    let (ear, machine) = Ear::new(Machine::with(&names, &key, &[]));
+    let daemon = machine.start();
+    let line = ear.hear(&["STATUS=", "zen service error 250"]);
+    assert!(line.contains(", dbl "), "{line}");
+    assert_eq!(daemon.stop().0, Some(0));
+
+    let (ear, machine) = Ear::new(Machine::with(&names, "", &["WITHOUT_KEY=accept"]));
+    let daemon = machine.start();
+    ear.hear(&["READY=1", "no key: all mail comes in"]);
+    assert_eq!(daemon.stop().0, Some(0));
+}
