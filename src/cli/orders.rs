@@ -1,5 +1,7 @@
 //! `gatepost reload`, `drain` and `cache`: orders to the running daemon.
 
+use std::io::Write as _;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -40,8 +42,10 @@ fn stats(socket: &args::Socket) -> Exit {
     let told = asked(socket, "cache stats").and_then(|text| reply::<CacheStatus>(socket, &text));
     match told {
         Ok(CacheStatus { entries, max, hits, asked, under_way, evictions }) => {
-            println!("answers      {entries} of {max} at most, {evictions} forgotten for lack of room");
-            println!("questions    {asked} asked, {hits} answered from memory, {under_way} under way");
+            say(&format!(
+                "answers      {entries} of {max} at most, {evictions} forgotten for lack of room\n\
+                 questions    {asked} asked, {hits} answered from memory, {under_way} under way\n"
+            ));
             Exit::Ok
         }
         Err(exit) => exit,
@@ -52,14 +56,19 @@ fn order(socket: &args::Socket, request: &str, failed: Exit, well: &str) -> Exit
     match asked(socket, request).and_then(|text| reply::<Done>(socket, &text)) {
         Ok(done) => {
             done.problems.iter().for_each(|problem| eprintln!("{problem}"));
-            done.notices.iter().for_each(|notice| println!("{notice}"));
+            done.notices.iter().for_each(|notice| say(&format!("{notice}\n")));
             if done.ok && !well.is_empty() {
-                println!("{well}");
+                say(&format!("{well}\n"));
             }
             if done.ok { Exit::Ok } else { failed }
         }
         Err(exit) => exit,
     }
+}
+
+/// Writes to standard output. Whoever reads only the first lines of it makes no error.
+pub(super) fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Asks the daemon; what hinders it goes to standard error.

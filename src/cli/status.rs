@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::args;
-use super::orders::{asked, reply};
+use super::orders::{asked, reply, say};
 use crate::daemon::{Exit, Status, ZoneStatus};
 
 pub(super) fn run(what: &args::Status) -> Exit {
@@ -12,12 +12,12 @@ pub(super) fn run(what: &args::Status) -> Exit {
     match asked(&what.socket, request) {
         Err(exit) => exit,
         Ok(text) if what.json || what.prometheus => {
-            print!("{text}");
+            say(&text);
             Exit::Ok
         }
         Ok(text) => match reply::<Status>(&what.socket, &text) {
             Ok(status) => {
-                print!("{}", page(&status));
+                say(&page(&status));
                 Exit::Ok
             }
             Err(exit) => exit,
@@ -30,7 +30,7 @@ fn page(status: &Status) -> String {
     let mut page = Page::default();
     let Status { version, pid, account, state, .. } = status;
     let uptime = time(status.uptime_seconds);
-    page.0 = format!("gatepost {version}, {state} for {uptime}, process {pid}, account {account}\n\n");
+    page.0 = format!("gatepost {version}, {state}, up for {uptime}, process {pid}, account {account}\n\n");
     page.line(
         "key",
         &match (&status.key.fingerprint, status.key.present) {

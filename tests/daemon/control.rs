@@ -116,7 +116,7 @@ fn status_and_metrics_tell_what_happened_and_no_secret() {
     assert!(page.value("process_open_fds") >= 3.0 && page.value("process_resident_memory_bytes") > 1e6);
     let people = machine.run(&["status", "--control", &control(&machine)]).stdout;
     for word in [
-        "serving for",
+        "serving, up for",
         "fingerprint",
         "zen          ok;",
         "key disabled",
