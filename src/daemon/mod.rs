@@ -138,12 +138,8 @@ impl Daemon {
 
     /// Where it listens and where that comes from, in words: `unix:/run/gatepost/milter.sock (socket unit, milter)`.
     pub fn listening(&self) -> Vec<String> {
-        let place = self.config.place_of("listen");
-        let ours = self.sockets.iter().map(|socket| match socket.name() {
-            Some(name) => format!("{} (socket unit, {name})", socket.listen()),
-            None => format!("{} ({place})", socket.listen()),
-        });
-        ours.collect()
+        let told = |socket: SocketStatus| format!("{} ({})", socket.endpoint, socket.origin);
+        self.socket_status().into_iter().map(told).collect()
     }
 
     /// What the process before left in the descriptor store, with its names; each caller after the first gets

@@ -309,7 +309,7 @@ impl Daemon {
         })
     }
 
-    fn socket_status(&self) -> Vec<SocketStatus> {
+    pub(super) fn socket_status(&self) -> Vec<SocketStatus> {
         let milter = self.sockets.iter().map(|socket| ("milter", "listen", socket));
         let desks = self.desks.iter().map(|desk| (desk.purpose.name(), desk.purpose.setting(), &desk.socket));
         let told = |(purpose, setting, socket): (&str, &str, &Socket)| SocketStatus {

@@ -29,11 +29,11 @@ impl Crowd {
     /// What is counted as one client: the address, or the /64 that a customer of IPv6 has at least. Nothing for
     /// a client without an address, and for this host, which may well be the MTA's own content filter.
     pub(super) fn group(client: &Client) -> Option<IpAddr> {
-        match client.ip()? {
-            ip if ip.is_loopback() => None,
-            IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into()),
-            ip @ IpAddr::V4(_) => Some(ip),
-        }
+        let ip = client.ip().filter(|ip| !ip.is_loopback())?;
+        Some(match ip {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            IpAddr::V4(_) => ip,
+        })
     }
 
     /// Counts one more session, if there may be one more.
