@@ -54,6 +54,9 @@ pub struct Sources {
     /// The key that a credential held at the start. A reload must not look for it again: the process may
     /// have given up the right to, and a credential is renewed by a restart anyway.
     pub credential: Option<Key>,
+    /// Where a process in a sandbox can still read; empty for everywhere. A file elsewhere is told with the
+    /// restart that it takes.
+    pub confined_to: Vec<PathBuf>,
 }
 
 impl Default for Sources {
@@ -65,6 +68,7 @@ impl Default for Sources {
             default_config: CONFIG_FILE.into(),
             default_env_file: DEFAULT_ENV_FILE.into(),
             credential: None,
+            confined_to: Vec::new(),
         }
     }
 }
@@ -77,6 +81,7 @@ impl fmt::Debug for Sources {
             .field("default_config", &self.default_config)
             .field("default_env_file", &self.default_env_file)
             .field("credential", &self.credential)
+            .field("confined_to", &self.confined_to)
             .finish()
     }
 }
@@ -103,6 +108,7 @@ impl Config {
     /// All problems of all sources.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         let mut report = Report::default();
+        report.confined_to.clone_from(&sources.confined_to);
         let mut layers = Vec::new();
         let mut files = Vec::new();
 

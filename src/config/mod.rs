@@ -30,7 +30,7 @@ use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
 use crate::verdict::Codes;
 
-pub use choice::{Mode, OnFailure, WithoutKey, Word};
+pub use choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
@@ -52,6 +52,8 @@ pub struct Config {
     pub socket_mode: Mode,
     /// The account to run as when started as root.
     pub user: String,
+    /// How much confinement the process needs.
+    pub sandbox: Sandbox,
     /// Single-thread runtimes that share the listeners.
     pub threads: usize,
     /// How much is logged.
@@ -201,6 +203,7 @@ impl Default for Config {
             socket_group: None,
             socket_mode: Mode(0o660),
             user: "gatepost".to_owned(),
+            sandbox: Sandbox::On,
             threads: 1,
             log_level: Level::Info,
             connections: limits.connections,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::choice::{Mode, OnFailure, WithoutKey, Word};
+use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
 use crate::limits::Overload;
@@ -102,6 +102,10 @@ fn word<T: Word>(value: &Value) -> Reading<T> {
 }
 
 pub(super) fn log_level(value: &Value) -> Reading<Level> {
+    word(value)
+}
+
+pub(super) fn sandbox(value: &Value) -> Reading<Sandbox> {
     word(value)
 }
 

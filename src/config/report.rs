@@ -1,6 +1,6 @@
 //! Collects what is wrong while the sources are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -40,6 +40,8 @@ pub(super) struct Report {
     secrets: Vec<Zeroizing<String>>,
     /// The files, in the order in which their problems are told.
     files: Vec<PathBuf>,
+    /// Where the process can still read; empty for everywhere.
+    pub(super) confined_to: Vec<PathBuf>,
 }
 
 impl Report {
@@ -49,6 +51,11 @@ impl Report {
         if secret.len() >= SHORTEST_SECRET {
             self.secrets.push(Zeroizing::new(secret.to_owned()));
         }
+    }
+
+    /// Whether a sandbox keeps the process from a file.
+    pub(super) fn forbids(&self, path: &Path) -> bool {
+        !self.confined_to.is_empty() && !self.confined_to.iter().any(|place| path.starts_with(place))
     }
 
     /// Fixes the place of a file in the order of problems.

@@ -107,6 +107,8 @@ settings! {
         "permissions of a Unix socket, in octal";
     "USER" "user" Text = "gatepost", user: read::user,
         "account to run as when started as root";
+    "SANDBOX" "sandbox" Text = "on", sandbox: read::sandbox,
+        "Landlock: on as far as possible, require all of the confinement or do not start, or off";
     "THREADS" "threads" Number = "1", threads: |v| read::count(v, 1..=64),
         "threads that serve connections; one serves some 20,000 sessions a second";
     "LOG_LEVEL" "log.level" Text = "info", log_level: read::log_level,

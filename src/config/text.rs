@@ -73,6 +73,18 @@ pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Re
             }
             return None;
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && report.forbids(path) => {
+            let remedy = format!(
+                "the sandbox of this process reads below {} only; restart it: systemctl restart gatepost",
+                report
+                    .confined_to
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            );
+            Fault::new("the file cannot be read before a restart", remedy)
+        }
         Err(error) => Fault::new(format!("the file cannot be read: {}", plain(&error)), remedy(&error, path)),
     };
     report.error(Place::file(path), setting, fault);

@@ -4,21 +4,24 @@
 //! runtime. What a decision is, is none of its business.
 
 mod ask;
+mod confinement;
 mod control;
 mod descriptors;
 mod exit;
 mod inherited;
 mod manager;
 mod privileges;
+mod sandbox;
 mod serve;
 pub mod signals;
 mod status;
-
-use std::sync::Arc;
+mod watchdog;
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::config::{Config, Place};
+use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
 use crate::gate::Gate;
 use crate::limits::Limits;
@@ -28,12 +31,14 @@ use control::Desk;
 use status::Notes;
 
 pub use ask::{AskError, CONTROL_SOCKET, METRICS_SOCKET, ask};
+pub use confinement::{Confinement, Extent, Step};
 pub use exit::Exit;
 pub use inherited::{InheritError, Inherited};
 pub use privileges::{Account, Ownership, PrivilegeError};
+pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::Reload;
 pub use status::{
-    CacheStatus, FORMAT, KeyStatus, ServerStatus, Sessions, SocketStatus, Status, Step, ZoneStatus,
+    CacheStatus, FORMAT, KeyStatus, ServerStatus, Sessions, SocketStatus, Status, StepStatus, ZoneStatus,
 };
 
 /// Why the daemon could not start. The text says what to do.
@@ -76,7 +81,8 @@ pub fn confine(account: Option<&Account>) -> Result<(), StartError> {
     if let Some(account) = account {
         privileges::drop_to(account)?;
     }
-    privileges::harden()?;
+    privileges::give_up()?;
+    privileges::hide()?;
     Ok(())
 }
 
@@ -87,6 +93,9 @@ pub struct Daemon {
     desks: Vec<Desk>,
     /// What the process before left in the descriptor store, with its names.
     stored: Vec<(String, OwnedFd)>,
+    confinement: Confinement,
+    /// What the sandbox leaves, if there is one.
+    bounds: Option<Bounds>,
     server: Server<Gate>,
     dns: Arc<Dns>,
     metrics: Arc<Metrics>,
@@ -128,7 +137,19 @@ impl Daemon {
         let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
         let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
         let server = Server::counting(gate, limits, Arc::clone(&metrics));
-        Ok(Self { config, sockets, desks, stored, server, dns, metrics, notes: Notes::new() })
+        let (confinement, bounds) = (Confinement::default(), None);
+        Ok(Self {
+            config,
+            sockets,
+            desks,
+            stored,
+            confinement,
+            bounds,
+            server,
+            dns,
+            metrics,
+            notes: Notes::new(),
+        })
     }
 
     /// Where it listens, with ports that the system chose.
@@ -148,22 +169,61 @@ impl Daemon {
         std::mem::take(&mut self.stored)
     }
 
-    /// Gives up root, if the process has it: becomes `account` for good. Its socket files go to that
-    /// account too. To be called before the first thread exists.
+    /// Gives up all rights that serving does not need: becomes `account` for good if there is one, clears the
+    /// capabilities, and makes the sandbox of the settings. Its socket files go to the account. To be called
+    /// once, before the first thread exists.
     ///
     /// # Errors
-    /// [`PrivilegeError`]; the process must not go on then.
-    pub fn become_account(&self, account: &Account) -> Result<(), StartError> {
-        if self.config.socket_owner.is_none() {
-            for socket in &self.sockets {
-                socket.hand_to(Some(account.uid()), None)?;
+    /// [`StartError::Privileges`]; the process must not go on then.
+    pub fn confine(&mut self, account: Option<&Account>) -> Result<(), StartError> {
+        let mut confinement = Confinement::default();
+        if let Some(account) = account {
+            if self.config.socket_owner.is_none() {
+                for socket in &self.sockets {
+                    socket.hand_to(Some(account.uid()), None)?;
+                }
             }
+            for desk in &self.desks {
+                desk.hand_to(account.uid())?;
+            }
+            privileges::drop_to(account)?;
+            self.notes.runs_as(account.name());
         }
-        for desk in &self.desks {
-            desk.hand_to(account.uid())?;
+        self.notes.runs_as_it_is();
+        privileges::give_up()?;
+        privileges::read_back(&mut confinement);
+        if self.config.sandbox == Sandbox::Off {
+            confinement.note("landlock", Extent::Off, "switched off by the settings");
+        } else {
+            let all = self.sockets.iter().chain(self.desks.iter().map(|desk| &desk.socket));
+            let made = all.filter(|socket| socket.name().is_none());
+            let paths = made.filter_map(|socket| match socket.listen() {
+                Listen::Unix(path) => Some(path.as_path()),
+                _ => None,
+            });
+            let bounds = Bounds::new(&self.config, paths);
+            bounds.enforce(&mut confinement);
+            let holds =
+                confinement.steps().iter().any(|step| step.name == "landlock" && step.extent != Extent::Off);
+            self.bounds = holds.then_some(bounds);
         }
-        privileges::drop_to(account)?;
-        self.notes.runs_as(account.name());
+        privileges::hide()?;
+        privileges::read_back_hidden(&mut confinement);
+        tracing::info!(event = "confined", steps = %confinement, "what the process does not need is given up");
+        if let Some(gap) = confinement.gap().filter(|_| self.config.sandbox == Sandbox::Require) {
+            return Err(PrivilegeError::Gap(gap.to_string()).into());
+        }
+        self.confinement = confinement;
         Ok(())
+    }
+
+    /// What [`Daemon::confine`] took from the process, and what it could not.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// Where the process can still read; nothing without a sandbox.
+    pub fn readable(&self) -> Vec<PathBuf> {
+        self.bounds.iter().flat_map(Bounds::readable).map(Path::to_owned).collect()
     }
 }

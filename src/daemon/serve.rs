@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::{self, Done, Order};
-use super::{Daemon, StartError, manager, privileges, signals};
+use super::{Daemon, StartError, manager, signals, watchdog};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -23,9 +23,8 @@ impl Daemon {
     /// any error the old one stays.
     ///
     /// # Errors
-    /// [`StartError::Runtime`] and [`StartError::Privileges`].
+    /// [`StartError::Runtime`] and [`StartError::Thread`].
     pub fn run(self, reload: Reload) -> Result<(), StartError> {
-        privileges::harden()?;
         std::panic::set_hook(Box::new(|panic| {
             // Not its message: that may hold what a client sent.
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -35,6 +34,8 @@ impl Daemon {
         let this = Arc::new(self);
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
         let first = runtime()?;
+        let all = [&first].into_iter().chain(&others).map(|runtime| runtime.handle().clone());
+        watchdog::start(&this, all.collect());
         let (report, failures) = mpsc::unbounded_channel();
         let threads: Vec<_> = others
             .into_iter()
@@ -75,7 +76,6 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::run`].
     pub fn run_during<T>(self, work: impl Future<Output = T>) -> Result<T, StartError> {
-        privileges::harden()?;
         let done = runtime()?.block_on(async {
             tokio::select! {
                 served = self.server.serve(&self.sockets) => served.and(Err(io::ErrorKind::Interrupted.into())),
@@ -206,6 +206,13 @@ impl Daemon {
                 return Done::badly(problems);
             }
         };
+        if let Some(problem) = self.bounds.as_ref().and_then(|bounds| bounds.forbids(&config)) {
+            tracing::error!(event = "reload", problem, "the configuration in force stays");
+            standing.failed = true;
+            let problems = [problem.to_string()];
+            self.notes.reloaded(&problems);
+            return Done::badly(problems.to_vec());
+        }
         let mut notices = Vec::new();
         for notice in &config.notices {
             tracing::warn!(event = "config", "{notice}");
@@ -251,6 +258,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("socket.group", old.socket_group != new.socket_group),
         ("socket.mode", old.socket_mode != new.socket_mode),
         ("user", old.user != new.user),
+        ("sandbox", old.sandbox != new.sandbox),
         ("threads", old.threads != new.threads),
         ("log.level", old.log_level != new.log_level),
         ("connections", old.connections != new.connections),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
-use super::Daemon;
+use super::{Daemon, Step};
 use crate::dns::{ZoneHealth, ZoneState};
 use crate::server::Socket;
 use crate::telemetry::{Handover, Process, Snapshot, ZoneFigures};
@@ -99,7 +99,7 @@ pub struct Status {
     pub cache: CacheStatus,
     /// The steps by which the process is confined; empty if it does not tell.
     #[serde(default)]
-    pub confinement: Vec<Step>,
+    pub confinement: Vec<StepStatus>,
     /// The last reload.
     pub reload: Reload,
 }
@@ -202,12 +202,12 @@ pub struct CacheStatus {
 
 /// One step of confinement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct StepStatus {
     /// What it is.
     pub step: String,
     /// `enforced`, `partial` or `off`.
     pub state: String,
-    /// Why it is not enforced.
+    /// What holds, or why it does not.
     pub reason: Option<String>,
 }
 
@@ -267,7 +267,7 @@ impl Daemon {
                 })
                 .collect(),
             cache: self.cache_status(),
-            confinement: Vec::new(),
+            confinement: self.confinement.steps().iter().map(step).collect(),
             reload: lock(&self.notes.reload).clone(),
         }
     }
@@ -321,6 +321,14 @@ impl Daemon {
             },
         };
         milter.chain(desks).map(told).collect()
+    }
+}
+
+fn step(step: &Step) -> StepStatus {
+    StepStatus {
+        step: step.name.to_owned(),
+        state: step.extent.word().to_owned(),
+        reason: Some(step.reason.clone()).filter(|reason| !reason.is_empty()),
     }
 }
 

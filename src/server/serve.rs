@@ -78,6 +78,10 @@ pub(super) struct Shared<F> {
     left: Notify,
     pub(super) metrics: Arc<Metrics>,
     pub(super) crowd: Crowd,
+    /// Accepting loops there are, and those that answered the last pulse, whose number the channel has.
+    loops: AtomicUsize,
+    answered: AtomicUsize,
+    pulse: watch::Sender<usize>,
     strange: Budget,
     shortage: Budget,
     full: Budget,
@@ -119,6 +123,9 @@ impl<F: Filter> Server<F> {
             left: Notify::new(),
             metrics,
             crowd: Crowd::new(limits.per_client),
+            loops: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            pulse: watch::Sender::new(0),
             strange: Budget::new(10, minute),
             shortage: Budget::new(1, minute),
             full: Budget::new(1, minute),
@@ -185,6 +192,23 @@ impl<F: Filter> Server<F> {
         Ok(())
     }
 
+    /// Asks every accepting loop whether it still moves; [`Server::has_pulse`] tells. One asker at a time.
+    pub fn pulse(&self) {
+        self.shared.answered.store(0, Ordering::SeqCst);
+        self.shared.pulse.send_modify(|number| *number = number.wrapping_add(1));
+    }
+
+    /// Whether every accepting loop has answered the last [pulse](Server::pulse).
+    pub fn has_pulse(&self) -> bool {
+        self.shared.answered.load(Ordering::SeqCst) >= self.shared.loops.load(Ordering::SeqCst)
+    }
+
+    /// Serves one connection that counts nowhere: to see whether sessions are served.
+    pub async fn rehearse(&self, stream: tokio::net::UnixStream) {
+        let id = SessionId { process: self.shared.process, number: 0 };
+        Connection::new(Stream::Unix(stream), id, Arc::clone(&self.shared)).run().await;
+    }
+
     /// Whether [`Server::drain`] was called.
     pub fn is_draining(&self) -> bool {
         *self.shared.phase.borrow() != Phase::Serving
@@ -209,11 +233,17 @@ impl<F: Filter> Server<F> {
 impl<F: Filter> Shared<F> {
     async fn accept(self: Arc<Self>, listener: Listener) {
         let mut phase = self.phase.subscribe();
+        let mut pulse = self.pulse.subscribe();
+        let _counted = Counted::new(&self);
         loop {
             let room = Arc::clone(&self);
             let accepted = tokio::select! {
                 biased;
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+                Ok(()) = pulse.changed() => {
+                    self.answered.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 accepted = async { room.room().await; listener.accept().await } => accepted,
             };
             match accepted {
@@ -374,6 +404,24 @@ impl<F: Filter> Shared<F> {
             }
             left.await;
         }
+    }
+}
+
+/// An accepting loop among the others, until it is dropped.
+struct Counted<F> {
+    shared: Arc<Shared<F>>,
+}
+
+impl<F> Counted<F> {
+    fn new(shared: &Arc<Shared<F>>) -> Self {
+        shared.loops.fetch_add(1, Ordering::SeqCst);
+        Self { shared: Arc::clone(shared) }
+    }
+}
+
+impl<F> Drop for Counted<F> {
+    fn drop(&mut self) {
+        self.shared.loops.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

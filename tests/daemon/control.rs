@@ -84,6 +84,8 @@ fn status_and_metrics_tell_what_happened_and_no_secret() {
     assert_eq!(told["sessions"]["served"], 4);
     assert_eq!(told["key"]["fingerprint"].as_str().map(str::len), Some(4));
     assert_eq!(told["sockets"].as_array().map(Vec::len), Some(3));
+    let steps = told["confinement"].as_array().expect("steps");
+    assert!(steps.iter().any(|step| step["step"] == "no_new_privs" && step["state"] == "enforced"), "{told}");
     let zones: Vec<_> = told["zones"].as_array().expect("zones").iter().map(|zone| &zone["state"]).collect();
     assert_eq!(zones, ["ok", "ok", "error"]);
     assert!(

@@ -4,6 +4,7 @@
 mod common;
 
 mod commands;
+mod confinement;
 mod control;
 mod inherited;
 mod manager;
@@ -14,6 +15,7 @@ mod signals;
 mod sockets;
 mod start;
 mod stop;
+mod watchdog;
 
 use std::future::Future;
 

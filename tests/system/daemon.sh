@@ -99,6 +99,37 @@ check "the exporter tells that it is away" grep -qx 'gatepost_up 0' <(scrape htt
 kill -TERM "$exporter_pid"; wait "$exporter_pid"
 check "the exporter ends with status 0" test $? -eq 0
 
+# Sockets of the service manager, by systemd's own tool: one in each name space, and one name for both.
+activated() {
+    local name=$1; shift
+    gatepost_log=$work/log/gatepost-$name.log
+    env -i PATH="$PATH" systemd-socket-activate --listen="$work/run/unit.sock" --listen=127.0.0.1:11340 \
+        --fdname="$1" -E SPAMHAUS_DQS_ENV_FILE="$work/gatepost.env" -E SPAMHAUS_DQS_USER=nobody \
+        -E SPAMHAUS_DQS_NAMESERVERS=127.0.0.1:5353 "$gatepost" run >"$gatepost_log" 2>&1 &
+    gatepost_pid=$!
+}
+knock() { python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1]))).close()' "$1"; }
+
+activated activated milter:milter
+await 10 listens 11340 || die "systemd-socket-activate listens" "$(tail -5 "$gatepost_log")"
+check "it starts when somebody calls" knock 11340
+check "and is ready" await 10 grep -q event=ready "$gatepost_log"
+check "with the socket in the file system" grep -q "unix:$work/run/unit.sock (socket unit, milter)" "$gatepost_log"
+check "and the one in the network" grep -q "inet:11340@127.0.0.1 (socket unit, milter)" "$gatepost_log"
+check "all of the confinement that this kernel has is enforced" \
+    grep -qE "event=confined .*user enforced .*capabilities enforced.*landlock (enforced|partial).*core enforced" "$gatepost_log"
+stop_gatepost activated
+check "its socket stays: it is not its own" test -S "$work/run/unit.sock"
+rm -f "$work/run/unit.sock"
+
+activated misnamed web:web
+await 10 listens 11340 || die "systemd-socket-activate listens" "$(tail -5 "$gatepost_log")"
+check "a socket unit with a wrong name is started" knock 11340
+wait "$gatepost_pid"
+check "and ends with status 78" test $? -eq 78
+check "which says what the name should be" grep -q "a socket named web; .*FileDescriptorName=milter" "$gatepost_log"
+rm -f "$work/run/unit.sock"
+
 echo precious >"$work/run/file"
 check "a path that is no socket is refused" stops_with . "$work/run/file" "LISTEN=unix:$work/run/file"
 check "and left alone" grep -qx precious "$work/run/file"
