@@ -209,9 +209,9 @@ impl Daemon {
         if let Some(problem) = self.bounds.as_ref().and_then(|bounds| bounds.forbids(&config)) {
             tracing::error!(event = "reload", problem, "the configuration in force stays");
             standing.failed = true;
-            let problems = [problem.to_string()];
+            let problems = vec![problem];
             self.notes.reloaded(&problems);
-            return Done::badly(problems.to_vec());
+            return Done::badly(problems);
         }
         let mut notices = Vec::new();
         for notice in &config.notices {
