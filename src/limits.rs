@@ -34,6 +34,12 @@ pub struct Limits {
     /// Connections served at once. Above it a session is told at once to go on without us: the MTA
     /// cannot tell a busy filter from a dead one and would wait its whole timeout.
     pub connections: usize,
+    /// What a session above that is told.
+    pub overload: Overload,
+    /// Sessions of one SMTP client served at once, an IPv6 client counted by its /64; 0 for no limit. One
+    /// client that opens hundreds of sessions must not take the places of all others. Above it a session is
+    /// told what [`Limits::overload`] says.
+    pub per_client: usize,
     /// Longest silence between packets. SMTP clients may take an hour for a command; libmilter's
     /// figure is 7,210 s for that reason.
     pub idle: Duration,
@@ -50,6 +56,16 @@ pub struct Limits {
     /// DNS questions that may wait for one of those places; beyond it a question fails at once. The daemon
     /// takes as many as its connections can ask.
     pub waiting_queries: usize,
+}
+
+/// What a session is told for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overload {
+    /// To go on without the filter.
+    #[default]
+    Accept,
+    /// To come back later: 451 4.3.2.
+    Tempfail,
 }
 
 impl Limits {
@@ -70,6 +86,8 @@ impl Default for Limits {
             envelope: 1 << 19,
             text: 4_096,
             connections: 2_048,
+            overload: Overload::Accept,
+            per_client: 0,
             idle: Duration::from_secs(7_210),
             frame_time: Duration::from_secs(30),
             write_time: Duration::from_secs(10),

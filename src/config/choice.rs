@@ -1,5 +1,6 @@
 //! Settings that are one word out of a few.
 
+use crate::limits::Overload;
 use crate::policy::{Act, OnTrouble, ReplyStyle};
 use crate::smtp::Stage;
 use crate::telemetry::Level;
@@ -70,6 +71,7 @@ words! {
     }
 }
 words! { Act { Refuse = "reject", Defer = "tempfail", } }
+words! { Overload { Accept = "accept", Tempfail = "tempfail", } }
 words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
 words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::dns::Key;
-use crate::limits::Limits;
+use crate::limits::{Limits, Overload};
 use crate::policy::{Act, OnTrouble, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -61,10 +61,18 @@ pub struct Config {
     pub log_level: Level,
     /// Connections served at once.
     pub connections: usize,
+    /// What sessions are told for which there is no room.
+    pub overload: Overload,
+    /// Sessions of one SMTP client served at once; 0 for no limit.
+    pub client_connections: usize,
     /// Longest silence of an MTA between packets.
     pub idle_timeout: Duration,
     /// How long a stopping daemon waits for open messages.
     pub drain_timeout: Duration,
+    /// The Unix socket of the control commands.
+    pub control_listen: Option<Listen>,
+    /// The Unix socket that only tells.
+    pub metrics_listen: Option<Listen>,
 
     /// The DQS key; `None` only with [`WithoutKey::Accept`].
     pub key: Option<Key>,
@@ -200,8 +208,12 @@ impl Default for Config {
             threads: 1,
             log_level: Level::Info,
             connections: limits.connections,
+            overload: limits.overload,
+            client_connections: limits.per_client,
             idle_timeout: limits.idle,
             drain_timeout: limits.drain,
+            control_listen: None,
+            metrics_listen: None,
             key: None,
             key_file: None,
             without_key: WithoutKey::Refuse,

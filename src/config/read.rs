@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
+use crate::limits::Overload;
 use crate::policy::{Act, OnTrouble, ReplyStyle, Template, Variable};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -116,6 +117,10 @@ pub(super) fn zrd_action(value: &Value) -> Reading<Act> {
     word(value)
 }
 
+pub(super) fn overload(value: &Value) -> Reading<Overload> {
+    word(value)
+}
+
 pub(super) fn reply_style(value: &Value) -> Reading<ReplyStyle> {
     word(value)
 }
@@ -209,6 +214,24 @@ pub(super) fn listen(value: &Value) -> Reading<Vec<Listen>> {
         }
     };
     needed(each(value, read), "name at least one socket, such as inet:11332@localhost")
+}
+
+/// A Unix socket, or none if the text is empty.
+pub(super) fn local_socket(value: &Value) -> Reading<Option<Listen>> {
+    let text = value.one();
+    if text.is_empty() {
+        return Ok(None).into();
+    }
+    let remedy = "write unix:/PATH, such as unix:/run/gatepost/control.sock";
+    match text.parse::<Listen>() {
+        Ok(listen @ Listen::Unix(_)) if !text.contains(|c: char| c.is_ascii_control()) => Ok(Some(listen)),
+        Ok(_) => Err(Fault::new(
+            format!("{} is no Unix socket", shown(text)),
+            format!("{remedy}; HTTP is served by gatepost metrics-exporter"),
+        )),
+        Err(_) => Err(Fault::new(format!("{} is no socket", shown(text)), remedy)),
+    }
+    .into()
 }
 
 /// An account name; whether it exists is seen at start.

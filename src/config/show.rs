@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
+use crate::limits::Overload;
 use crate::policy::{Act, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -47,6 +48,8 @@ show! {
     WithoutKey => |act| act.word().to_owned();
     Sandbox => |sandbox| sandbox.word().to_owned();
     Act => |act| act.word().to_owned();
+    Overload => |act| act.word().to_owned();
+    Option<Listen> => |listen| listen.as_ref().map(ToString::to_string).unwrap_or_default();
     ReplyStyle => |style| style.word().to_owned();
     OnFailure => |on| show_on_failure(*on);
     Codes => |codes| show_codes(*codes);

@@ -33,6 +33,7 @@ pub(super) fn start(daemon: &Arc<Daemon>, runtimes: Vec<Handle>) {
                         tracing::warn!(event = "watchdog", "it goes on");
                     }
                     well = true;
+                    daemon.metrics.watchdog(start.elapsed());
                     manager::alive();
                 }
                 Err(stuck) => {

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::serve::{Phase, Place, Server};
 use super::stream::Stream;
 use crate::milter::{Filter, Session};
+use crate::telemetry::Handover;
 
 /// The form of the states that is written. Fields may be added to a state without a new number if the
 /// release before can be read without them; anything else needs one, and a reader for the old form.
@@ -208,7 +209,9 @@ impl<F: Filter> Server<F> {
         }
         let mut rested = shared.rested.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = std::mem::take(&mut *rested);
-        shared.handed.fetch_add(u64::try_from(rested.len()).unwrap_or_default(), Ordering::Relaxed);
+        let handed = u64::try_from(rested.len()).unwrap_or_default();
+        shared.handed.fetch_add(handed, Ordering::Relaxed);
+        shared.metrics.handover(Handover::Out, handed);
         rested
     }
 
@@ -242,14 +245,18 @@ impl<F: Filter> Server<F> {
                 "the configuration wants to see more than open sessions have negotiated; they go on with what they have"
             );
         }
-        self.shared.taken.fetch_add(u64::try_from(count.taken).unwrap_or_default(), Ordering::Relaxed);
+        let taken = u64::try_from(count.taken).unwrap_or_default();
+        self.shared.taken.fetch_add(taken, Ordering::Relaxed);
+        self.shared.metrics.handover(Handover::In, taken);
         self.count_dropped(count.dropped);
         count
     }
 
     /// Counts connections of another process that came without a state.
     pub fn count_dropped(&self, count: usize) {
-        self.shared.dropped.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+        let dropped = u64::try_from(count).unwrap_or_default();
+        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.shared.metrics.handover(Handover::Lost, dropped);
     }
 
     /// Wakes a connection up; tells whether it sees less than the filter wants to.

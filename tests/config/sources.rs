@@ -89,7 +89,10 @@ fn a_mistake_in_the_directory_is_told_with_its_place() {
 
     let machine = Machine::keyed().toml("").file("gatepost.toml.d", "no directory");
     let problems = machine.load().expect_err("no directory").to_string();
-    assert!(problems.contains("gatepost.toml.d: the directory cannot be read: not a directory"), "{problems}");
+    assert!(
+        problems.contains("gatepost.toml.d: the directory cannot be read: not a directory"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -253,7 +256,7 @@ fn toml_reads_the_same_settings() {
 
 #[test]
 fn settings_that_are_not_there_are_told_even_if_they_are_known_elsewhere() {
-    let machine = Machine::keyed().env("DRY_RUN", "1").env("ZEN_ACTION_2", "log").env("METRICS_LISTEN", "x");
+    let machine = Machine::keyed().env("DRY_RUN", "1").env("ZEN_ACTION_2", "log").env("AUTHBL_ENABLE", "1");
     let errors = machine.errors();
     assert_eq!(errors.len(), 3);
     for line in errors {

@@ -5,6 +5,7 @@ mod common;
 
 mod commands;
 mod confinement;
+mod control;
 mod handover;
 mod inherited;
 mod manager;
