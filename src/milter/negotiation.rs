@@ -168,6 +168,11 @@ impl Agreement {
         self.kept.contains(part)
     }
 
+    /// Whether all events are seen that `needs` has.
+    pub fn covers(&self, needs: &Needs) -> bool {
+        self.wanted.covers(needs.events)
+    }
+
     /// Whether the MTA was told not to send `event`.
     pub fn declined(&self, event: Event) -> bool {
         self.answer.protocol.declines(event)

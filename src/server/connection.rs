@@ -116,6 +116,12 @@ impl<F: Filter> Connection<F> {
         })
     }
 
+    /// Whether the session negotiated less than its filter wants to see: it began with another configuration.
+    pub(super) fn sees_less(&self) -> bool {
+        let needs = self.filter.as_ref().map(|filter| filter.needs());
+        needs.is_some_and(|needs| !self.session.agreement().is_some_and(|agreed| agreed.covers(&needs)))
+    }
+
     /// The session's id in the log.
     pub(super) fn id(&self) -> SessionId {
         self.session.dialog().id

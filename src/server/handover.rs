@@ -218,10 +218,13 @@ impl<F: Filter> Server<F> {
     /// They count as open connections, whatever the limit. One that cannot go on is closed and counted.
     pub fn take_over(&self, connections: impl IntoIterator<Item = Rested>) -> Taken {
         let mut count = Taken::default();
-        let mut first = None;
+        let (mut first, mut partly) = (None, 0);
         for rested in connections {
             match self.restore(rested) {
-                Ok(()) => count.taken += 1,
+                Ok(sees_less) => {
+                    count.taken += 1;
+                    partly += usize::from(sees_less);
+                }
                 Err(error) => {
                     count.dropped += 1;
                     first = first.or(Some(error));
@@ -231,6 +234,13 @@ impl<F: Filter> Server<F> {
         if let Some(error) = first {
             let dropped = count.dropped;
             tracing::warn!(event = "handover", dropped, %error, "cannot go on with a session of the process before");
+        }
+        if partly > 0 {
+            tracing::warn!(
+                event = "handover",
+                partly,
+                "the configuration wants to see more than open sessions have negotiated; they go on with what they have"
+            );
         }
         self.shared.taken.fetch_add(u64::try_from(count.taken).unwrap_or_default(), Ordering::Relaxed);
         self.count_dropped(count.dropped);
@@ -242,14 +252,16 @@ impl<F: Filter> Server<F> {
         self.shared.dropped.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
     }
 
-    fn restore(&self, rested: Rested) -> Result<(), BadState> {
+    /// Wakes a connection up; tells whether it sees less than the filter wants to.
+    fn restore(&self, rested: Rested) -> Result<bool, BadState> {
         let state = State::<Session, F::Memory>::read(&rested.state)?;
         let stream = Stream::from_fd(rested.stream)?;
         let connection = Connection::restored(stream, state, Arc::clone(&self.shared))?;
         self.shared.reserve(connection.id());
+        let sees_less = connection.sees_less();
         let place = Place::take(&self.shared);
         Arc::clone(&self.shared).spawn(connection, place);
-        Ok(())
+        Ok(sees_less)
     }
 }
 

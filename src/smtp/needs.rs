@@ -33,6 +33,11 @@ pub enum Event {
 pub struct Events(u16);
 
 impl Events {
+    /// Whether all of `other` are among them.
+    pub fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
     /// Whether the set holds `event`.
     pub fn contains(self, event: Event) -> bool {
         self.0 & event as u16 != 0
