@@ -9,7 +9,7 @@ use std::time::Duration;
 use gatepost::limits::Limits;
 use gatepost::milter::{Actions, Filter, Flow, Protocol};
 use gatepost::server::{Listen, Server};
-use gatepost::smtp::{Client, Dialog, Event, Macros, Needs, Permit, Reply, Stage};
+use gatepost::smtp::{Client, Dialog, Event, Macros, Needs, Part, Parts, Permit, Reply, Stage};
 use gatepost::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -223,10 +223,12 @@ impl Twin {
                 .map(|(_, it)| it)
                 .collect(),
             macros: Vec::new(),
+            kept: Parts::default(),
             rejected_recipients: protocol.contains(Protocol::RCPT_REJ),
             leading_space: protocol.contains(Protocol::HDR_LEADSPC),
         };
         let needs = needs
+            .keep(Part::Parameters)
             .macros(Stage::Connect, &["j", "{daemon_name}"])
             .macros(Stage::Mail, &["i", "{auth_authen}"])
             .macros(Stage::Rcpt, &["{rcpt_addr}"])
