@@ -10,6 +10,9 @@ check "lintian" lintian --fail-on error,warning --allow-root --suppress-tags-fro
 clean() { sh -n "$1" && shellcheck -s sh -S warning "$1"; }
 for script in postinst prerm postrm; do check "debian/$script is plain sh" clean "$here/../../debian/$script"; done
 
-boot "$cache/bookworm-postfix" deb --bind-ro="$packages:/packages"
+for release in bookworm trixie; do
+    echo "-- $release"
+    boot "$cache/$release-postfix" deb --bind-ro="$packages:/packages"
+done
 boot "$cache/bookworm-postfix" order --bind-ro="$packages:/packages"
 exit 0

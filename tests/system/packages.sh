@@ -22,7 +22,7 @@ mkdir "$out/deb/postfix"
 cp "$out"/[12]/*.rpm "$out/rpm/"
 
 base=(systemd systemd-sysv dbus postfix rbldnsd python3 iproute2 procps passwd)
-"$here/tree.sh" bookworm-postfix bookworm "${base[@]}" >/dev/null
+for release in bookworm trixie; do "$here/tree.sh" $release-postfix $release "${base[@]}" >/dev/null; done
 tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf)
 
 # What the tree offers in rpm's terms, so that dnf finds, or misses, each thing that the package needs.

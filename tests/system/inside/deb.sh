@@ -101,8 +101,18 @@ grep -rl "$key" /etc /usr/lib/systemd /usr/share /var/log 2>/dev/null >$work/lea
 journalctl -b | grep -F "$key" >>$work/leaks
 check "the key is in no file and no log line" empty $work/leaks
 
+without_key() { gatepost key remove && systemctl restart gatepost.service && active gatepost.service; }
+check "gatepost key remove" without_key
+check "without a key listed mail comes in" says 8.8.2.2 u@clean.example 250 ""
+
 postconf -# smtpd_milters
 systemctl reload postfix
+preserved() {
+    local version; version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    [ "$version" -lt 254 ] || systemctl show -P FileDescriptorStorePreserve gatepost.service | grep -qx yes
+}
+check "where systemd can, sessions live through stop and start" preserved
+check "systemd understands every line of the units" none_of -E 'Unknown (key|section)|Failed to parse' <(journalctl -b | grep gatepost)
 check "remove" apt-get remove -y gatepost
 check "removed: the sockets are gone" test ! -e /run/gatepost -a ! -e /var/spool/postfix/gatepost
 check "removed: the configuration stays" test -e /etc/gatepost/gatepost.toml
