@@ -13,7 +13,7 @@ use super::{Machine, Names};
 #[test]
 fn a_runtime_that_is_stuck_gives_no_sign_of_life() {
     let (names, key) = (Names::start(), new_key());
-    let (ear, machine) = Ear::new(Machine::with(&names, &key, &["LOG_LEVEL=debug"]));
+    let (ear, machine) = Ear::new(Machine::with(&names, &key, &[]));
     let machine = machine.variable("WATCHDOG_USEC", "3000000");
     let mut daemon = machine.start();
     ear.hear(&["WATCHDOG=1"]);
