@@ -29,6 +29,28 @@ check "clean mail comes in" says 8.8.3.1 u@clean.example 250 ""
 check "a listed client is refused" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
 check "a listed sender is refused" says 8.8.3.1 u@spam.example 550 "Sender domain spam.example blocked"
 
+# What other programs make of the log.
+journalctl --sync
+lines() { journalctl -t gatepost -o "$1" | grep 'reject at '; }
+check "logcheck has no word about refused mail" none_of -vEf /etc/logcheck/ignore.d.server/gatepost <(lines short)
+check "logwatch counts it" grep -qE '^ +1  reject +sender +DBL$' <(lines cat | awk -f /usr/share/logwatch/scripts/services/gatepost)
+bans() {
+    lines cat | python3 -c '
+import re, sys
+rule = next(line for line in open("/etc/fail2ban/filter.d/gatepost.conf") if line.startswith("failregex"))
+rule = re.compile(rule.split("=", 1)[1].strip().replace("<ADDR>", r"(?P<ip>[0-9a-f.:]+)"))
+found = [match["ip"] for match in map(rule.search, sys.stdin.read().splitlines()) if match]
+sys.exit(found != ["8.8.2.2"] and f"found {found}")'
+}
+check "fail2ban finds the client" bans
+
+# The exporter, with its own account and sandbox.
+check "the exporter starts" systemctl start gatepost-metrics-exporter.service
+scrape() { python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:9119/metrics", timeout=5).read().decode())'; }
+check "and tells of the daemon" grep -qx 'gatepost_up 1' <(await 5 scrape; scrape)
+check "and of what it did" grep -qE '^gatepost_actions_total.*reject.* 2$' <(scrape)
+check "without the key" none_of -i "$key" <(scrape)
+
 check "Postfix may open the socket, others may not" \
     test "$(stat -c '%U %G %a' /run/gatepost/milter.sock /var/spool/postfix/gatepost/milter.sock | uniq)" = "root postfix 660"
 check "the control socket is the administrators'" \
