@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gatepost::config::SETTINGS;
+use gatepost::telemetry::MESSAGES;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -163,6 +164,42 @@ fn the_manual_has_every_event_of_the_log() {
         .collect();
     let page = read("man/gatepost.8");
     assert_eq!(tags(between(&page, ".Sh LOG", "Fields of a verdict"), "Li"), events);
+}
+
+/// What stands in the code from the name of an event to the end of its line.
+fn lines_of(event: &str) -> Vec<String> {
+    let mark = format!("event = \"{event}\"");
+    let sources = files(&root().join("src"), ".rs");
+    let texts = sources.iter().filter(|path| !path.ends_with("telemetry/journal.rs")).map(read);
+    texts
+        .flat_map(|text| {
+            let lines = text.split(&mark).skip(1);
+            lines.map(|rest| rest.split(");").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn the_catalog_of_the_journal_explains_every_message_and_no_other() {
+    let catalog = read("systemd/gatepost.catalog");
+    let entries: Vec<&str> = catalog.split("\n-- ").skip(1).collect();
+    let ids: Vec<&str> = entries.iter().filter_map(|entry| entry.lines().next()).collect();
+    let built: Vec<&str> = MESSAGES.iter().map(|message| message.id).collect();
+    assert_eq!(ids, built, "left: systemd/gatepost.catalog, right: src/telemetry/journal.rs");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id stands twice");
+    for (entry, message) in entries.iter().zip(MESSAGES) {
+        let digits = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        assert!(message.id.len() == 32 && message.id.chars().all(digits), "{message:?}");
+        let (head, text) = entry.split_once("\n\n").expect("an empty line");
+        assert!(head.contains("\nSubject: ") && head.contains("\nDefined-By: gatepost\n"), "{head}");
+        assert!(text.trim().len() > 40, "{entry}");
+        let lines = lines_of(message.event);
+        assert!(!lines.is_empty(), "nothing logs {message:?}");
+        for field in entry.split('@').skip(1).step_by(2) {
+            let name = field.strip_prefix("GATEPOST_").expect("a field of ours").to_lowercase();
+            assert!(lines.iter().any(|line| line.contains(&name)), "{message:?} has no field {name}");
+        }
+    }
 }
 
 #[test]

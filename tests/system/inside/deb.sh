@@ -19,6 +19,8 @@ check "apt install" apt-get install -y "$old"
 check "the sockets listen before anything is configured" active gatepost.socket gatepost-control.socket gatepost-metrics.socket
 check "the service runs without a key" active gatepost.service
 check "it says that it has no key" await 5 grep -q 'there is no DQS key' <(journalctl -t gatepost)
+explained() { journalctl -x -t gatepost MESSAGE_ID=b98b766fe6434901a7fa6eeafd94daed | grep -q 'gatepost key set'; }
+check "and journalctl -x what to do about it" await 5 explained
 check "gatepost key set" gatepost key set <<<"$key"
 check "systemctl restart gatepost" systemctl restart gatepost
 check "gatepost mta postfix --apply" gatepost mta postfix --apply
