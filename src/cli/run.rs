@@ -7,7 +7,9 @@ use std::path::Path;
 use nix::unistd::{Gid, Group};
 
 use crate::config::{Config, Sources};
-use crate::daemon::{Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals};
+use crate::daemon::{
+    Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals, tell_notices,
+};
 use crate::dns::Source;
 use crate::telemetry::{self, Destination};
 
@@ -20,9 +22,7 @@ pub(super) fn run(sources: Sources) -> Exit {
     if telemetry::start(config.log_level, Destination::detect()).is_err() {
         return Exit::Software;
     }
-    for notice in &config.notices {
-        tracing::warn!(event = "config", "{notice}");
-    }
+    tell_notices(&config);
     match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
         Ok(()) => Exit::Ok,
         Err(error) => {

@@ -38,7 +38,7 @@ pub use exit::Exit;
 pub use inherited::{InheritError, Inherited};
 pub use privileges::{Account, Ownership, PrivilegeError};
 pub use sandbox::{Bounds, fixed_at_start};
-pub use serve::Reload;
+pub use serve::{Reload, tell_notices};
 pub use status::{
     CacheStatus, FORMAT, KeyStatus, ServerStatus, Sessions, SocketStatus, Status, StepStatus, ZoneStatus,
 };

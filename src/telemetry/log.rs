@@ -10,6 +10,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::journal::Journal;
 use super::line::Line;
 
 /// How much is logged.
@@ -79,7 +80,7 @@ pub fn start(level: Level, destination: Destination) -> Result<(), StartError> {
         .with_target("hickory_net", LevelFilter::OFF)
         .with_target("hickory_proto", LevelFilter::OFF);
     let journal = match destination {
-        Destination::Journal => journal(),
+        Destination::Journal => Journal::open(),
         Destination::Stderr => None,
     };
     let stderr = journal.is_none().then_some(Stderr);
@@ -88,20 +89,6 @@ pub fn start(level: Level, destination: Destination) -> Result<(), StartError> {
         .with(stderr.with_filter(targets))
         .try_init()
         .map_err(|_| StartError::Twice)
-}
-
-fn journal() -> Option<tracing_journald::Layer> {
-    use tracing_journald::{Priority, PriorityMappings};
-    let layer = tracing_journald::layer().ok()?;
-    Some(
-        layer
-            .with_field_prefix(Some("GATEPOST".into()))
-            .with_syslog_identifier("gatepost".into())
-            .with_priority_mappings(PriorityMappings {
-                info: Priority::Informational,
-                ..PriorityMappings::new()
-            }),
-    )
 }
 
 /// Writes each event as one line to standard error.

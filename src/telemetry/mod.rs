@@ -5,6 +5,7 @@
 
 mod budget;
 mod exposition;
+mod journal;
 mod line;
 mod log;
 mod metrics;
@@ -13,6 +14,7 @@ mod verdict;
 
 pub use budget::Budget;
 pub use exposition::{CacheFigures, Snapshot, ZoneFigures};
+pub use journal::{MESSAGES, Message};
 pub use log::{Destination, Level, StartError, start};
 pub use metrics::{Acted, Cause, CheckResult, Ended, Handover, Metrics, ShedAs};
 pub use process::{Process, Usage};
