@@ -13,6 +13,7 @@ packages=(
     python3-milter python3-dnspython libmilter-dev # peers of the benchmarks
     systemd systemd-container mmdebstrap           # booted containers
     dpkg-dev lintian shellcheck                    # the Debian package
+    apparmor selinux-policy-dev make selinux-utils policycoreutils semodule-utils secilc python3-setools   # confinement
     rpm dnf createrepo-c                           # the rpm package
 )
 
@@ -59,6 +60,14 @@ if [ ! -x "$sendmail/usr/libexec/sendmail/sendmail" ]; then
     (cd "$results/deb" && "${apt[@]}" -o APT::Sandbox::User=root download \
         sendmail-bin sendmail-base sendmail-cf sensible-mda)
     for file in "$results"/deb/*.deb; do dpkg -x "$file" "$sendmail"; done
+fi
+# Debian's own SELinux policy, in modules.
+if [ ! -d "$results/unpacked-selinux/usr/share/selinux/default" ]; then
+    echo "unpacking the SELinux policy"
+    update
+    mkdir -p "$results/unpacked-selinux" "$results/deb"
+    (cd "$results/deb" && "${apt[@]}" -o APT::Sandbox::User=root download selinux-policy-default)
+    dpkg -x "$results"/deb/selinux-policy-default_*.deb "$results/unpacked-selinux"
 fi
 if ldd "$sendmail/usr/libexec/sendmail/sendmail" | grep 'not found' >&2; then exit 1; fi
 
