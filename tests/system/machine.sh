@@ -12,7 +12,7 @@ disk=$results/machine
 make_disk() {
     local tree=$1 view=$work/view kernel; shift
     rm -rf "$disk"; mkdir -p "$disk" "$view" "$work/upper"
-    # The tree's own files once; only what is new afterwards.
+    # The tree's own files once, so that the view keeps only the others in memory.
     if ! cmp -s "$tree.stamp" "$tree.labels"; then
         label "$tree" "$tree" || return 1
         cp "$tree.stamp" "$tree.labels"
@@ -21,7 +21,9 @@ make_disk() {
     mount -t overlay -o "lowerdir=$tree,upperdir=$work/upper/new,workdir=$work/upper/work" overlay "$view" || return 1
     guest "$view"
     "$@" "$view" || return 1
-    label "$view" "$view"/etc/{fstab,selinux,systemd} "$view/var/lib/selinux" "$view/usr/local/sbin" || return 1
+    # setfiles stays on one file system, and new files show that of the upper layer: those by name.
+    label "$view" "$view" || return 1
+    (cd "$work/upper/new" && find . ! -type d -printf "$view/%P\n") | label "$view" -f - || return 1
     kernel=$(cd "$view/boot" && echo vmlinuz-*)
     cp "$view/boot/$kernel" "$disk/vmlinuz"
     cp "$view/boot/initrd.img-${kernel#vmlinuz-}" "$disk/initrd"
@@ -33,7 +35,8 @@ make_disk() {
 
 label() {
     local root=$1; shift
-    setfiles -F -m -r "$root" "$root/etc/selinux/default/contexts/files/file_contexts" "$@"
+    local contexts=$root/etc/selinux/default/contexts/files/file_contexts
+    if [ "$1" = -f ]; then setfiles -F -m -r "$root" "$@" "$contexts"; else setfiles -F -m -r "$root" "$contexts" "$@"; fi
 }
 
 # What runs the script in the guest. Without AppArmor's and SELinux's confinement, as an administrator would.
@@ -42,8 +45,8 @@ guest() {
 #!/bin/bash
 tar -C / -xf /dev/disk/by-id/virtio-payload
 mkdir -p /outside
-# Confined programs may not write to the file itself.
-/bin/bash /tests/inside/$(cat /tests/script) 2>&1 </dev/null | cat >/outside/log
+# Confined programs may not write to the file itself. The console tells how far a machine came that is stopped.
+/bin/bash /tests/inside/$(cat /tests/script) 2>&1 </dev/null | tee /dev/console >/outside/log
 echo "${PIPESTATUS[0]}" >/outside/status
 journalctl -b -o short-precise --no-pager >/outside/journal 2>&1
 cp /var/log/audit/audit.log /outside/audit 2>&1
@@ -57,6 +60,7 @@ G
 [Unit]
 Description=Test script
 After=multi-user.target
+FailureAction=poweroff-force
 [Service]
 Type=oneshot
 Environment=HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
@@ -92,5 +96,5 @@ emulate() {
     cat "$out/log" 2>/dev/null
     for file in journal audit console; do cp "$out/$file" "$work/log/$name.$file" 2>/dev/null; done
     if [ "$(cat "$out/status" 2>/dev/null)" = 0 ]; then ok "$name: the script ran to its end"
-    else fail "$name: the script ran to its end" "qemu ended with $status" "$(tail -5 "$out/qemu" "$out/console")"; fi
+    else fail "$name: the script ran to its end" "qemu ended with $status" "$(tail -n 5 "$out/qemu")" "$(tail -n 5 "$out/console")"; fi
 }

@@ -62,7 +62,6 @@ if [ "$mode" = selinux ]; then
     while read -r type path; do check "$path is $type" typed "$type" "$path"; done <<L
 gatepost_milter_exec_t /usr/sbin/gatepost
 gatepost_etc_t /etc/gatepost/gatepost.toml
-gatepost_secret_t /etc/credstore.encrypted/gatepost.dqs-key
 gatepost_milter_data_t /run/gatepost/milter.sock
 gatepost_milter_data_t /var/spool/postfix/gatepost/milter.sock
 gatepost_control_t /run/gatepost/control.sock
@@ -76,9 +75,11 @@ check "nothing of ours was denied" none_denied
 
 # The same program in our place, as root and without the unit's sandbox: confined by nothing else.
 acts=(read:/etc/shadow read:/root/secret write:/etc/gatepost/gatepost.toml write:/usr/local/bin/new write:/tmp/new
-    write:/var/spool/postfix/new execute:/bin/sh raw packet setuid mount:/mnt ptrace)
+    write:/var/spool/postfix/new execute:/usr/bin/dash raw packet setuid mount:/mnt ptrace)
 # What AppArmor 3 does not know: ports, and memory without a file.
 [ "$mode" = apparmor ] || acts+=(connect:25 code)
+# For the comparison alone: an administrator has no such memory either. No rule of ours hangs on it (selinux.txt).
+[ "$mode" = apparmor ] || setsebool allow_execmem on
 echo secret >/root/secret
 cp /tests/forbidden /usr/local/lib/forbidden; chmod 755 /usr/local/lib/forbidden
 /usr/local/lib/forbidden "${acts[@]}" >$work/free
