@@ -27,7 +27,7 @@
 use gatepost::limits::Limits;
 use gatepost::milter::{Filter, Flow};
 use gatepost::server::{Listen, Server};
-use gatepost::smtp::{Dialog, Event, Needs, Permit, Reply, Stage};
+use gatepost::smtp::{Dialog, Event, Needs, Part, Permit, Reply, Stage};
 use gatepost::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 pub(crate) struct EveryAction;
@@ -57,7 +57,7 @@ impl Filter for EveryAction {
             Permit::Quarantine,
         ];
         let needs = events.into_iter().fold(Needs::default(), Needs::event);
-        permits.into_iter().fold(needs, Needs::permit)
+        permits.into_iter().fold(needs, Needs::permit).keep(Part::Recipients)
     }
 
     async fn judge(&self, stage: Stage, dialog: &Dialog, (): &mut ()) -> Decision {

@@ -5,7 +5,7 @@
 use gatepost::limits::Limits;
 use gatepost::milter::mta::{Answer, Mta, Sent};
 use gatepost::milter::{Actions, Command, Frame, Offer, Protocol};
-use gatepost::smtp::{Client, Domain, Event, Needs, Reply, ReversePath, Stage, is_special, printable};
+use gatepost::smtp::{Client, Domain, Event, Needs, Part, Reply, ReversePath, Stage, is_special, printable};
 use gatepost::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 use crate::side::{EVENTS, PERMITS, Question, Said, Side, everything};
@@ -194,14 +194,14 @@ pub fn mailbox(data: &[u8]) {
             let legal = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
             assert!(label.bytes().all(legal), "{name}");
         }
-        assert_eq!(Domain::from_octets(name.as_bytes()), Ok((domain.clone(), false)), "{name}");
+        assert_eq!(Domain::from_octets(name.as_bytes()), Ok((domain.clone(), 0)), "{name}");
         assert_eq!(Domain::from_setting(name), Ok(domain.clone()), "{name}");
         let sender = format!("<someone@{name}>");
         let parsed = ReversePath::parse(sender.as_bytes());
-        assert_eq!(parsed, ReversePath::Domain { domain: domain.clone(), trimmed: false }, "{name}");
+        assert_eq!(parsed, ReversePath::Domain { domain: domain.clone(), trimmed: 0 }, "{name}");
         for room in [0, 20, 253] {
             let short = domain.fit(room);
-            assert!(name.ends_with(short) && short.contains('.'), "{name} {short}");
+            assert!(name.ends_with(short.as_str()) && short.labels() > 1, "{name} {short}");
         }
     }
     if let Some(setting) = std::str::from_utf8(data).ok().and_then(|text| Domain::from_setting(text).ok()) {
@@ -298,6 +298,11 @@ impl<'a> Dice<'a> {
         }
         needs.rejected_recipients = bits >> 18 & 1 == 1;
         needs.leading_space = bits >> 19 & 1 == 1;
+        for (n, part) in [Part::Recipients, Part::Parameters].into_iter().enumerate() {
+            if bits >> (20 + n) & 1 == 0 {
+                needs = needs.keep(part);
+            }
+        }
         needs
     }
 

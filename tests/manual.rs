@@ -193,7 +193,7 @@ fn the_manual_has_every_reason() {
     }
     reasons.extend(names("src/smtp/domain.rs", "NoDomain"));
     let page = read("man/gatepost.8");
-    assert_eq!(tags(between(&page, "\nReasons:", ".Sh EXAMPLES"), "Li"), reasons);
+    assert_eq!(tags(between(&page, "\nReasons:", ".Sh METRICS"), "Li"), reasons);
 }
 
 #[test]

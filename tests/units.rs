@@ -48,6 +48,14 @@ fn a_restart_or_a_failure_cannot_take_the_sockets_away() {
 }
 
 #[test]
+fn the_service_manager_feels_a_stuck_process() {
+    let service = unit("gatepost.service");
+    assert_eq!(values(&service, "Type"), ["notify"]);
+    assert!((10..=60).contains(&number(&service, "WatchdogSec")));
+    assert_eq!(values(&service, "Restart"), ["on-failure"]);
+}
+
+#[test]
 fn the_sockets_have_the_names_that_the_daemon_knows() {
     for (name, descriptor, group) in [
         ("gatepost.socket", "milter", "gatepost"),

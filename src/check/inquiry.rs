@@ -27,7 +27,7 @@ impl Inquiry {
         list: List,
         identity: Identity,
         subject: Arc<str>,
-        trimmed: bool,
+        trimmed: usize,
         ticket: Ticket,
     ) -> Self {
         // Until it is known otherwise the answer is late.
@@ -98,7 +98,7 @@ impl Inquiry {
 
     fn known(list: List, identity: Identity, subject: Arc<str>, outcome: Outcome) -> Self {
         let (origin, waited) = (Origin::None, Duration::ZERO);
-        let finding = Finding { list, identity, subject, trimmed: false, outcome, origin, waited };
+        let finding = Finding { list, identity, subject, trimmed: 0, outcome, origin, waited };
         Self { finding, said: outcome, ticket: None, failed: false, logged: false }
     }
 }

@@ -21,8 +21,10 @@ pub(super) fn needs() -> Needs {
 pub(super) fn begin(list: List, identity: Identity, target: &Target, dns: &Arc<Dns>) -> Inquiry {
     match target {
         Target::Domain { domain, trimmed } => {
-            let ticket = dns.ask(list, Subject::Domain(domain.clone()));
-            Inquiry::asked(list, identity, domain.shared(), *trimmed, ticket)
+            let asked = dns.fit(list, domain);
+            let trimmed = trimmed + domain.labels() - asked.labels();
+            let ticket = dns.ask(list, Subject::Domain(asked.clone()));
+            Inquiry::asked(list, identity, asked.shared(), trimmed, ticket)
         }
         // An address is no domain: the lists answer such questions with an error code.
         Target::Ip(_) => Inquiry::skipped(list, identity, Skip::NoDomain),

@@ -11,12 +11,12 @@ use crate::verdict::{Identity, Skip, Trust};
 pub enum Target {
     /// An address.
     Ip(IpAddr),
-    /// A domain; `trimmed` if an illegal left part was left out.
+    /// A domain; `trimmed` of its labels were illegal or to the left of such.
     Domain {
         /// The domain.
         domain: Domain,
-        /// Whether labels were left out.
-        trimmed: bool,
+        /// How many labels were left out.
+        trimmed: usize,
     },
     /// Nothing.
     Nothing(Skip),

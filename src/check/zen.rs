@@ -23,7 +23,7 @@ impl Zen {
         match target {
             Target::Ip(ip) => {
                 let ticket = dns.ask(List::Zen, Subject::Ip(*ip));
-                Inquiry::asked(List::Zen, identity, ip.to_string().into(), false, ticket)
+                Inquiry::asked(List::Zen, identity, ip.to_string().into(), 0, ticket)
             }
             Target::Domain { .. } => Inquiry::skipped(List::Zen, identity, Skip::NoAddress),
             Target::Nothing(skip) => Inquiry::skipped(List::Zen, identity, *skip),

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Overrides, Sources};
+use crate::config::{Overrides, Setting, Sources, by_toml};
+use crate::daemon::{CONTROL_SOCKET, METRICS_SOCKET};
 use crate::server::Listen;
+use crate::verdict::List;
 
 /// A milter that asks Spamhaus DQS, while the SMTP session is still open, who may bring mail in.
 #[derive(Debug, Parser)]
@@ -72,6 +74,80 @@ pub(super) enum Command {
     ProbeSocket(ProbeSocket),
     /// Show the main job: serves a built-in zone and plays sessions; needs no key, DNS or mail server
     Demo,
+    /// Show how the running daemon does
+    Status(Status),
+    /// Let the running daemon read its configuration anew, and tell what came of it
+    Reload(Socket),
+    /// Let the running daemon take no new sessions, finish open messages, and end
+    Drain(Socket),
+    /// Look at, or forget, the answers that the running daemon remembers
+    Cache(Cache),
+    /// Serve the metrics of the running daemon over HTTP, as a process of its own
+    MetricsExporter(MetricsExporter),
+}
+
+/// Where the running daemon takes orders.
+#[derive(Debug, clap::Args)]
+pub(super) struct Socket {
+    /// The control socket of the daemon [default: control.listen in the environment, else
+    /// /run/gatepost/control.sock]
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    pub(super) socket: Socket,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print the metrics as Prometheus reads them
+    #[arg(long, conflicts_with = "json")]
+    pub(super) prometheus: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Cache {
+    /// What to do
+    #[arg(value_enum)]
+    pub(super) act: CacheAct,
+    /// The list whose answers are forgotten; without it those of all lists
+    #[arg(value_parser = list)]
+    pub(super) list: Option<List>,
+    #[command(flatten)]
+    pub(super) socket: Socket,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum CacheAct {
+    /// Show how many answers there are, and how many questions they have saved
+    Stats,
+    /// Forget them
+    Flush,
+}
+
+fn list(name: &str) -> Result<List, &'static str> {
+    List::ALL.into_iter().find(|list| list.name() == name).ok_or("choose zen, dbl or zrd")
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MetricsExporter {
+    /// The metrics socket of the daemon
+    #[arg(long, value_name = "PATH", default_value = METRICS_SOCKET)]
+    pub(super) metrics_socket: PathBuf,
+}
+
+impl Socket {
+    /// Where the daemon is asked.
+    pub(super) fn path(&self) -> PathBuf {
+        let variable = by_toml("control.listen").map(Setting::variable).unwrap_or_default();
+        let set = || match std::env::var(variable).ok()?.parse() {
+            Ok(Listen::Unix(path)) => Some(path),
+            _ => None,
+        };
+        self.control.clone().or_else(set).unwrap_or_else(|| CONTROL_SOCKET.into())
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! `gatepost check-config`: what `run` would do, without doing it.
 
 use crate::config::Sources;
-use crate::daemon::{Account, Exit, Ownership};
+use crate::daemon::{Account, Exit, Ownership, fixed_at_start};
 
 pub(super) fn run(sources: &Sources) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
@@ -10,6 +10,9 @@ pub(super) fn run(sources: &Sources) -> Exit {
         println!("{:wide$} = {}  # {}", origin.toml, origin.value, origin.place);
     }
     for notice in &config.notices {
+        eprintln!("{notice}");
+    }
+    for notice in fixed_at_start(&config) {
         eprintln!("{notice}");
     }
     if Account::is_needed()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::config::Config;
+use crate::config::{Config, Sandbox};
 use crate::daemon::{Account, Daemon, Exit, Inherited, StartError};
 use crate::dns::{Answers, Source};
 use crate::milter::Offer;
@@ -123,10 +123,10 @@ fn play() -> Result<bool, StartError> {
     config.listen = vec![Listen::Inet { port: 0, host: Some("127.0.0.1".to_owned()) }];
     config.enforce_stage = Stage::Mail;
     config.skip_special = false;
-    let daemon = Daemon::new(config, Source::Table(Arc::new(Zone)), Inherited::default())?;
-    if let Some(account) = &account {
-        daemon.become_account(account)?;
-    }
+    // It plays the mail server too, which a daemon in its sandbox could not.
+    config.sandbox = Sandbox::Off;
+    let mut daemon = Daemon::new(config, Source::Table(Arc::new(Zone)), Inherited::default())?;
+    daemon.confine(account.as_ref())?;
     let Some(&Listen::Inet { port, .. }) = daemon.listens().next() else { return Ok(false) };
     println!("The daemon listens on inet:{port}@127.0.0.1 and knows a built-in zone. A mail server says:\n");
     daemon.run_during(async move {

@@ -74,7 +74,11 @@ async fn ask(dns: &Arc<Dns>, config: &Config, subject: &Subject) -> Vec<Line> {
     let mut lines = Vec::new();
     for (list, ticket) in &mut tickets {
         let answer = ticket.wait(deadline).await.answer;
-        let special = matches!(subject, Subject::Ip(ip) if is_special(*ip));
+        let subject = match subject {
+            Subject::Domain(domain) => Subject::Domain(dns.fit(*list, domain)),
+            Subject::Ip(ip) => Subject::Ip(*ip),
+        };
+        let special = matches!(subject, Subject::Ip(ip) if is_special(ip));
         lines.push(Line { list: *list, subject: subject.to_string(), answer, special });
     }
     lines
@@ -147,7 +151,7 @@ impl Line {
             list: self.list,
             identity,
             subject: self.subject.as_str().into(),
-            trimmed: false,
+            trimmed: 0,
             outcome,
             origin: Origin::None,
             waited: std::time::Duration::ZERO,

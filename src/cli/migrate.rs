@@ -53,13 +53,13 @@ pub(super) fn run(what: &args::Migrate) -> Exit {
 
 /// That file alone, read as leniently as the Python milter does.
 fn sources(file: PathBuf) -> Sources {
-    let lenient = [("SPAMHAUS_DQS_COMPAT_PARSE", "1"), ("SPAMHAUS_DQS_WITHOUT_KEY", "accept")];
     Sources {
-        environment: lenient.map(|(name, value)| (OsString::from(name), OsString::from(value))).into(),
+        environment: [(OsString::from("SPAMHAUS_DQS_COMPAT_PARSE"), OsString::from("1"))].into(),
         overrides: Overrides { env_file: Some(file), ..Overrides::default() },
         default_config: PathBuf::from("/nonexistent/gatepost.toml"),
         ..Sources::default()
     }
+    .without_key()
 }
 
 /// The settings that the file sets, as TOML. The key itself is no part of it.

@@ -9,9 +9,12 @@ mod explain;
 mod host;
 mod key;
 mod lookup;
+mod metrics_exporter;
 mod migrate;
 mod mta;
+mod orders;
 mod run;
+mod status;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -45,6 +48,11 @@ pub fn main() -> Exit {
         Command::Completions { shell } => completions::run(shell),
         Command::ProbeSocket(what) => doctor::probe(&what),
         Command::Demo => demo::run(),
+        Command::Status(what) => status::run(&what),
+        Command::Reload(socket) => orders::reload(&socket),
+        Command::Drain(socket) => orders::drain(&socket),
+        Command::Cache(what) => orders::cache(&what),
+        Command::MetricsExporter(what) => metrics_exporter::run(&sources.overrides, &what),
     }
 }
 

@@ -13,8 +13,7 @@ use crate::daemon::Exit;
 use crate::server::Listen;
 
 pub(super) fn run(sources: &Sources, what: &args::Mta) -> Exit {
-    // Only where the daemon listens matters here: a key may still be missing.
-    let config = match Config::load(sources) {
+    let config = match Config::load(&sources.clone().without_key()) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("{problems}\nmta: goes by the built-in settings");

@@ -1,5 +1,11 @@
 //! `gatepost run`: the daemon.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::unistd::{Gid, Group};
+
 use crate::config::{Config, Sources};
 use crate::daemon::{Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals};
 use crate::dns::Source;
@@ -22,7 +28,9 @@ pub(super) fn run(sources: Sources) -> Exit {
         Err(error) => {
             tracing::error!(event = "start", "{error}");
             match error {
-                StartError::Privileges(PrivilegeError::Step { .. }) => Exit::Permission,
+                StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
+                    Exit::Permission
+                }
                 StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
                 _ => Exit::Unavailable,
             }
@@ -38,18 +46,30 @@ fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(
     let account = if Account::is_needed() { Some(Account::find(&config.user)?) } else { None };
     Ownership::find(&config)?;
     let files = config.files.clone();
-    let daemon = Daemon::new(config, Source::Resolver, inherited)?;
+    let mut daemon = Daemon::new(config, Source::Resolver, inherited)?;
+    daemon.confine(account.as_ref())?;
     if let Some(account) = &account {
-        daemon.become_account(account)?;
         tracing::info!(event = "privileges", user = account.name(), "root is given up for good");
     }
-    for file in files {
-        if let Err(error) = std::fs::File::open(&file) {
-            tracing::warn!(
-                event = "config", file = %file.display(), %error,
-                "a reload will not be able to read this file; let the account read it, by its group for example"
-            );
-        }
+    sources.confined_to = daemon.readable();
+    for file in &files {
+        try_to_read(file);
     }
     daemon.run(Box::new(move || Config::load(&sources)))
+}
+
+/// Says so if a reload will fail for lack of a permission that the start had.
+fn try_to_read(file: &Path) {
+    let Err(error) = File::open(file) else { return };
+    let mode = std::fs::metadata(file).map(|about| {
+        let owners = format!("{}:{}", about.uid(), about.gid());
+        format!("{:04o}, owner {owners}", about.mode() & 0o7777)
+    });
+    let (path, group) = (file.display(), Gid::effective());
+    let group = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
+    tracing::warn!(
+        event = "config", file = %path, mode = mode.unwrap_or_default(), %error,
+        "a reload will not be able to read this file; chgrp {group} {path} && chmod g+r {path}, and let that group \
+         into its directory"
+    );
 }

@@ -1,5 +1,6 @@
 //! Settings that are one word out of a few.
 
+use crate::limits::Overload;
 use crate::policy::{Act, OnTrouble, ReplyStyle};
 use crate::smtp::Stage;
 use crate::telemetry::Level;
@@ -46,6 +47,18 @@ pub enum WithoutKey {
     Accept,
 }
 
+/// How much confinement the process needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// As much as the system offers; what is missing is told.
+    On,
+    /// All of it: it does not start with less.
+    Require,
+    /// No Landlock. Root is given up all the same.
+    Off,
+}
+
+words! { Sandbox { On = "on", Require = "require", Off = "off", } }
 words! { WithoutKey { Refuse = "refuse", Accept = "accept", } }
 // The other words are those of Python's logging, which the Python milter takes.
 words! {
@@ -58,6 +71,7 @@ words! {
     }
 }
 words! { Act { Refuse = "reject", Defer = "tempfail", } }
+words! { Overload { Accept = "accept", Tempfail = "tempfail", } }
 words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
 words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Place;
 use super::near::nearest;
-use super::report::Report;
+use super::report::{Report, Tally};
 use super::settings::{NOT_YET, PREFIX, SETTINGS, Setting, by_env};
 use super::value::{Fault, Value, elide};
 
@@ -32,9 +32,9 @@ pub(super) fn from_environment(environment: &BTreeMap<OsString, OsString>) -> (V
             continue;
         }
         match (lookup(name), value.to_str()) {
-            (Err(fault), _) => lapses.push((Place::Environment, named(name), fault)),
-            (Ok(setting), Some(text)) => values.push((setting, Value::text(text, Place::Environment))),
-            (Ok(_), None) => {
+            (None, _) => lapses.push((Place::Environment, named(name), unknown(name))),
+            (Some(setting), Some(text)) => values.push((setting, Value::text(text, Place::Environment))),
+            (Some(_), None) => {
                 let fault = Fault::new("the value is not UTF-8", "set it again");
                 lapses.push((Place::Environment, named(name), fault));
             }
@@ -49,7 +49,7 @@ pub(super) fn from_environment(environment: &BTreeMap<OsString, OsString>) -> (V
 /// which may follow `export`. A value may stand in single or double quotes; nothing within it is
 /// expanded, escaped or continued.
 pub(super) fn from_file(path: &Path, text: &str, report: &mut Report) -> (Values, Lapses) {
-    let (mut values, mut lapses) = (Values::new(), Lapses::new());
+    let (mut values, mut lapses, mut strangers) = (Values::new(), Tally::new(), Tally::new());
     let mut seen: BTreeMap<&'static str, usize> = BTreeMap::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (n, line) in text.split('\n').enumerate() {
@@ -58,7 +58,7 @@ pub(super) fn from_file(path: &Path, text: &str, report: &mut Report) -> (Values
             Ok(None) => continue,
             Ok(Some(pair)) => pair,
             Err(fault) => {
-                lapses.push((place, String::new(), fault));
+                lapses.push(|| (place, String::new(), fault));
                 continue;
             }
         };
@@ -67,25 +67,33 @@ pub(super) fn from_file(path: &Path, text: &str, report: &mut Report) -> (Values
             report.hide(&value);
         }
         if !name.to_ascii_uppercase().starts_with("SPAMHAUS") {
-            report.notice(place, "", stranger(&name));
+            strangers.push(|| (place, stranger(&name)));
             continue;
         }
         if name == ENV_FILE {
             let fault = Fault::new("an env file cannot name another one", "set it in the environment");
-            lapses.push((place, named(&name), fault));
+            lapses.push(|| (place, named(&name), fault));
             continue;
         }
         match lookup(&name) {
-            Ok(setting) => {
+            Some(setting) => {
                 if let Some(before) = seen.insert(setting.env, n + 1) {
-                    let cause = format!("it is set in line {before} already");
-                    lapses.push((place.clone(), named(&name), Fault::new(cause, "keep one of the lines")));
+                    lapses.push(|| {
+                        let cause = format!("it is set in line {before} already");
+                        (place.clone(), named(&name), Fault::new(cause, "keep one of the lines"))
+                    });
                 }
                 values.push((setting, Value::text(&value, place)));
             }
-            Err(fault) => lapses.push((place, named(&name), fault)),
+            None => lapses.push(|| (place, named(&name), unknown(&name))),
         }
     }
+    let (strangers, rest) = strangers.close();
+    for (place, fault) in strangers.into_iter().chain(rest.map(|rest| (Place::file(path), rest))) {
+        report.notice(place, "", fault);
+    }
+    let (mut lapses, rest) = lapses.close();
+    lapses.extend(rest.map(|rest| (Place::file(path), String::new(), rest)));
     (values, lapses)
 }
 
@@ -156,25 +164,25 @@ fn is_ours(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// The setting with a whole name, or what is wrong with the name.
-fn lookup(name: &str) -> Result<&'static Setting, Fault> {
+/// The setting with a whole name.
+fn lookup(name: &str) -> Option<&'static Setting> {
+    by_env(name.strip_prefix(PREFIX)?)
+}
+
+/// What is wrong with a name that no setting has.
+fn unknown(name: &str) -> Fault {
     let short = name.strip_prefix(PREFIX).unwrap_or(name);
-    if name.starts_with(PREFIX)
-        && let Some(setting) = by_env(short)
-    {
-        return Ok(setting);
-    }
     let is_announced =
         |known: &str| short.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     if NOT_YET.iter().any(|known| is_announced(known)) {
-        return Err(Fault::new("this version does not have that setting", "remove it"));
+        return Fault::new("this version does not have that setting", "remove it");
     }
     let variables: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
     let remedy = match nearest(name, variables.iter().map(String::as_str).chain([ENV_FILE])) {
         Some(near) => format!("did you mean {near}?"),
         None => "remove it or see gatepost.conf(5)".to_owned(),
     };
-    Err(Fault::new("there is no such setting", remedy))
+    Fault::new("there is no such setting", remedy)
 }
 
 /// What to say about a variable of somebody else in the env file.

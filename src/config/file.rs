@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::Place;
 use super::env::Values;
 use super::near::nearest;
-use super::report::Report;
+use super::report::{Report, Tally};
 use super::settings::{SETTINGS, by_toml};
 use super::value::{Fault, Item, Kind, Value, elide};
 use crate::smtp::printable;
@@ -24,7 +24,7 @@ const ERRORS: usize = 20;
 /// The settings in the text of a TOML file.
 pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let source = Source { path, text };
+    let source = Source { path, text, marks: marks(text) };
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut broken = Vec::new();
     for (n, error) in errors.iter().enumerate() {
@@ -49,13 +49,17 @@ pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values 
         }
     }
     let mut values = Values::new();
-    let mut unknown = Vec::new();
+    let mut unknown = Tally::new();
     source.walk(table.get_ref(), "", &mut values, &mut unknown);
+    let (unknown, rest) = unknown.close();
     let is_broken = |place: &Place| matches!(place, Place::File { line, .. } if broken.contains(line));
     for (place, name, fault) in unknown {
         if !is_broken(&place) {
             report.error(place, name, fault);
         }
+    }
+    if let Some(rest) = rest {
+        report.error(Place::file(path), "", rest);
     }
     values.retain(|(_, value)| !is_broken(&value.place));
     values
@@ -64,6 +68,42 @@ pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values 
 struct Source<'a> {
     path: &'a Path,
     text: &'a str,
+    marks: Vec<Mark>,
+}
+
+/// Line and column of an octet, both counted from 1.
+#[derive(Clone, Copy)]
+struct Mark {
+    octet: usize,
+    line: usize,
+    column: usize,
+}
+
+impl Mark {
+    fn step(self, c: char) -> Self {
+        let octet = self.octet + c.len_utf8();
+        match c {
+            '\n' => Self { octet, line: self.line + 1, column: 1 },
+            _ => Self { octet, column: self.column + 1, ..self },
+        }
+    }
+}
+
+/// Octets between two marks.
+const STRIDE: usize = 256;
+
+/// Marks at regular distances, so that no place has to be counted from the beginning of the file or of a
+/// line, which may be the whole file.
+fn marks(text: &str) -> Vec<Mark> {
+    let mut here = Mark { octet: 0, line: 1, column: 1 };
+    let mut marks = vec![here];
+    for c in text.chars() {
+        here = here.step(c);
+        if here.octet >= marks.len() * STRIDE {
+            marks.push(here);
+        }
+    }
+    marks
 }
 
 impl Source<'_> {
@@ -72,7 +112,7 @@ impl Source<'_> {
         table: &DeTable<'_>,
         above: &str,
         values: &mut Values,
-        unknown: &mut Vec<(Place, String, Fault)>,
+        unknown: &mut Tally<(Place, String, Fault)>,
     ) {
         for (key, value) in table {
             let dot = if above.is_empty() { "" } else { "." };
@@ -83,16 +123,16 @@ impl Source<'_> {
                 (None, DeValue::Table(table)) if is_table => self.walk(table, &name, values, unknown),
                 (Some(setting), _) => match self.value(value) {
                     Ok(value) => values.push((setting, value)),
-                    Err(fault) => unknown.push((self.place(value.span()), name, fault)),
+                    Err(fault) => unknown.push(|| (self.place(value.span()), name, fault)),
                 },
-                (None, _) if is_table => {
+                (None, _) if is_table => unknown.push(|| {
                     let fault = Fault::new("it is a table of settings", format!("write [{name}]"));
-                    unknown.push((self.place(key.span()), name, fault));
-                }
-                (None, _) => {
+                    (self.place(key.span()), name, fault)
+                }),
+                (None, _) => unknown.push(|| {
                     let fault = Fault::new("there is no such setting", meant(&name, above));
-                    unknown.push((self.place(key.span()), elide(&printable(name.as_bytes(), 80)), fault));
-                }
+                    (self.place(key.span()), elide(&printable(name.as_bytes(), 80)), fault)
+                }),
             }
         }
     }
@@ -129,14 +169,16 @@ impl Source<'_> {
 
     /// Line and column of the beginning of a span.
     fn place(&self, span: Range<usize>) -> Place {
-        let mut start = span.start.min(self.text.len());
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
+        let mark = self.marks.partition_point(|mark| mark.octet <= span.start).saturating_sub(1);
+        let mut here = self.marks[mark];
+        for c in self.text[here.octet..].chars() {
+            let next = here.step(c);
+            if next.octet > span.start {
+                break;
+            }
+            here = next;
         }
-        let before = &self.text[..start];
-        let line = before.bytes().filter(|octet| *octet == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Place::File { path: self.path.to_owned(), line, column }
+        Place::File { path: self.path.to_owned(), line: here.line, column: here.column }
     }
 }
 

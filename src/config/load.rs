@@ -1,20 +1,20 @@
 //! The sources of a configuration, and how they become one.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::choice::{WithoutKey, Word as _};
+use super::choice::WithoutKey;
 use super::env::{self, ENV_FILE, Values};
-use super::report::{Naming, Report};
+use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, drop_ins, open_mode, read};
 use super::value::{Fault, Value};
 use super::{Config, Origin, Place, Problems, file};
 use crate::dns::Key;
-use crate::policy::Act;
 
 /// Where the configuration is looked for if nobody says otherwise.
 pub const CONFIG_FILE: &str = "/etc/gatepost/gatepost.toml";
@@ -55,6 +55,9 @@ pub struct Sources {
     /// The key that a credential held at the start. A reload must not look for it again: the process may
     /// have given up the right to, and a credential is renewed by a restart anyway.
     pub credential: Option<Key>,
+    /// Where a process in a sandbox can still read; empty for everywhere. A file elsewhere is told with the
+    /// restart that it takes.
+    pub confined_to: Vec<PathBuf>,
 }
 
 impl Default for Sources {
@@ -66,6 +69,7 @@ impl Default for Sources {
             default_config: CONFIG_FILE.into(),
             default_env_file: DEFAULT_ENV_FILE.into(),
             credential: None,
+            confined_to: Vec::new(),
         }
     }
 }
@@ -78,6 +82,7 @@ impl fmt::Debug for Sources {
             .field("default_config", &self.default_config)
             .field("default_env_file", &self.default_env_file)
             .field("credential", &self.credential)
+            .field("confined_to", &self.confined_to)
             .finish()
     }
 }
@@ -86,6 +91,14 @@ impl Sources {
     /// The environment of this process, the usual files, and a command line.
     pub fn of_process(overrides: Overrides) -> Self {
         Self { environment: std::env::vars_os().collect(), overrides, ..Self::default() }
+    }
+
+    /// The same sources, for those to whom a missing key is no reason to stop.
+    #[must_use]
+    pub fn without_key(mut self) -> Self {
+        let name = format!("{PREFIX}WITHOUT_KEY");
+        self.environment.insert(name.into(), "accept".into());
+        self
     }
 
     fn variable(&self, name: &str) -> Option<PathBuf> {
@@ -104,6 +117,7 @@ impl Config {
     /// All problems of all sources.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         let mut report = Report::default();
+        report.confined_to.clone_from(&sources.confined_to);
         let mut layers = Vec::new();
         let mut files = Vec::new();
 
@@ -231,12 +245,21 @@ impl Draft {
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
         let effect = setting.apply(&mut self.config, value);
-        for mut fault in effect.faults {
-            if naming != Naming::Toml && value.one().contains(" #") && !setting.is_secret() {
+        let commented = !effect.faults.is_empty() && naming != Naming::Toml && value.one().contains(" #");
+        let forgiven = compat && !setting.is_secret();
+        let mut faults = Tally::new();
+        for fault in effect.faults {
+            faults.push(|| fault);
+        }
+        let (faults, rest) = faults.close();
+        for mut fault in faults {
+            if commented && !setting.is_secret() {
                 fault.remedy.push_str("; a comment needs a line of its own");
             }
-            let forgiven = compat && !setting.is_secret();
             self.report.lapse(forgiven, value.place.clone(), naming.of(setting), fault);
+        }
+        if let Some(rest) = rest {
+            self.report.lapse(forgiven, value.place.clone(), naming.of(setting), rest);
         }
         for remark in effect.remarks {
             self.report.notice(value.place.clone(), naming.of(setting), remark);
@@ -307,7 +330,9 @@ impl Draft {
     fn finish(mut self) -> Result<Config, Problems> {
         self.fit_times();
         self.check_replies();
+        self.check_deferrals();
         self.check_lists();
+        self.check_zone_base();
         self.check_key();
         let origin = |(setting, place): (&Setting, Place)| Origin {
             toml: setting.toml,
@@ -319,70 +344,6 @@ impl Draft {
         self.config.origins = SETTINGS.iter().zip(self.places).map(origin).collect();
         self.config.notices = self.report.close()?;
         Ok(self.config)
-    }
-
-    /// Brings the time limits in line with each other, as the Python milter does.
-    fn fit_times(&mut self) {
-        let config = &mut self.config;
-        let tenth = Duration::from_millis(100);
-        let room = config.milter_timeout.saturating_sub(tenth).max(Duration::from_millis(500));
-        let lifetime = config.dns_lifetime.min(room).max(tenth);
-        let room = lifetime.saturating_sub(tenth).max(Duration::from_millis(200));
-        let per_try = config.dns_per_try.min(room).max(Duration::from_millis(50));
-        let lifetimes = std::mem::replace(&mut config.dns_lifetime, lifetime);
-        let tries = std::mem::replace(&mut config.dns_per_try, per_try);
-        for (env, set, used, above) in [
-            ("DNS_LIFETIME", lifetimes, lifetime, "timeouts.stage"),
-            ("DNS_PER_TRY", tries, per_try, "dns.lifetime"),
-        ] {
-            if set == used {
-                continue;
-            }
-            let (set, used) = (set.as_secs_f64(), used.as_secs_f64());
-            let (change, remedy) = if used < set {
-                ("lowered", format!("raise {above} or lower it yourself"))
-            } else {
-                ("raised", "less leaves no time for an answer".to_owned())
-            };
-            let place = self.places[index_of(env)].clone();
-            let fault = Fault::new(format!("{set} s is {change} to {used} s"), remedy);
-            self.report.notice(place.clone(), name_at(env, &place), fault);
-        }
-    }
-
-    fn check_replies(&mut self) {
-        let defer = self.config.zrd_action == Act::Defer;
-        if self.config.reply_zrd.as_ref().is_some_and(|template| template.is_temporary() != defer) {
-            let place = self.places[index_of("REPLY_ZRD")].clone();
-            let action = self.config.zrd_action.word();
-            let codes = if defer { "450 4.7.1" } else { "550 5.7.1" };
-            let fault = Fault::new(
-                format!("the reply does not fit zrd.action, which is {action}"),
-                format!("begin it with {codes}"),
-            );
-            self.report.error(place.clone(), name_at("REPLY_ZRD", &place), fault);
-        }
-    }
-
-    fn check_lists(&mut self) {
-        let config = &self.config;
-        if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
-            let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
-            self.report.notice(Place::Nowhere, "", fault);
-        }
-    }
-
-    /// Finds the key in settings that are no secret: in a reply it would go out to every client, in a name
-    /// of a zone or an account to the log.
-    fn check_key(&mut self) {
-        let Some(key) = &self.config.key else { return };
-        for (setting, place) in SETTINGS.iter().zip(&self.places) {
-            if *place != Place::Default && key.stands_in(&(setting.show)(&self.config)) {
-                let fault =
-                    Fault::new("the value holds the DQS key, which it would give away", "take it out");
-                self.report.error(place.clone(), name_at(setting.env, place), fault);
-            }
-        }
     }
 
     /// Says so if there is no key, unless it is told already why the one that was given is none.

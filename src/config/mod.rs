@@ -11,6 +11,7 @@ mod near;
 mod problem;
 mod read;
 mod report;
+mod secrets;
 mod settings;
 mod show;
 mod text;
@@ -23,14 +24,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::dns::Key;
-use crate::limits::Limits;
+use crate::limits::{Limits, Overload};
 use crate::policy::{Act, OnTrouble, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
 use crate::verdict::Codes;
 
-pub use choice::{Mode, OnFailure, WithoutKey, Word};
+pub use choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
@@ -52,16 +53,26 @@ pub struct Config {
     pub socket_mode: Mode,
     /// The account to run as when started as root.
     pub user: String,
+    /// How much confinement the process needs.
+    pub sandbox: Sandbox,
     /// Single-thread runtimes that share the listeners.
     pub threads: usize,
     /// How much is logged.
     pub log_level: Level,
     /// Connections served at once.
     pub connections: usize,
+    /// What sessions are told for which there is no room.
+    pub overload: Overload,
+    /// Sessions of one SMTP client served at once; 0 for no limit.
+    pub client_connections: usize,
     /// Longest silence of an MTA between packets.
     pub idle_timeout: Duration,
     /// How long a stopping daemon waits for open messages.
     pub drain_timeout: Duration,
+    /// The Unix socket of the control commands.
+    pub control_listen: Option<Listen>,
+    /// The Unix socket that only tells.
+    pub metrics_listen: Option<Listen>,
 
     /// The DQS key; `None` only with [`WithoutKey::Accept`].
     pub key: Option<Key>,
@@ -193,11 +204,16 @@ impl Default for Config {
             socket_group: None,
             socket_mode: Mode(0o660),
             user: "gatepost".to_owned(),
+            sandbox: Sandbox::On,
             threads: 1,
             log_level: Level::Info,
             connections: limits.connections,
+            overload: limits.overload,
+            client_connections: limits.per_client,
             idle_timeout: limits.idle,
             drain_timeout: limits.drain,
+            control_listen: None,
+            metrics_listen: None,
             key: None,
             key_file: None,
             without_key: WithoutKey::Refuse,

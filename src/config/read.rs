@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::choice::{Mode, OnFailure, WithoutKey, Word};
+use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
+use crate::limits::Overload;
 use crate::policy::{Act, OnTrouble, ReplyStyle, Template, Variable};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -104,11 +105,19 @@ pub(super) fn log_level(value: &Value) -> Reading<Level> {
     word(value)
 }
 
+pub(super) fn sandbox(value: &Value) -> Reading<Sandbox> {
+    word(value)
+}
+
 pub(super) fn without_key(value: &Value) -> Reading<WithoutKey> {
     word(value)
 }
 
 pub(super) fn zrd_action(value: &Value) -> Reading<Act> {
+    word(value)
+}
+
+pub(super) fn overload(value: &Value) -> Reading<Overload> {
     word(value)
 }
 
@@ -128,15 +137,24 @@ pub(super) fn on_failure(value: &Value) -> Reading<OnFailure> {
     {
         return Ok(OnFailure::all(act)).into();
     }
+    let mut seen: Vec<(List, String)> = Vec::new();
     let one = |text: &str| {
         let pair = text.split_once('=').and_then(|(list, act)| {
             let name = list.trim().to_ascii_lowercase();
             let list = List::ALL.into_iter().find(|list| list.name() == name)?;
             Some((list, OnTrouble::from_word(act.trim())?))
         });
-        let remedy = "write accept, tempfail, or for each list as in zen=tempfail,dbl=accept";
-        pair.map(|pair| (pair, None))
-            .ok_or_else(|| Fault::new(format!("{} says nothing about a list", shown(text)), remedy))
+        let Some((list, act)) = pair else {
+            let remedy = "write accept, tempfail, or for each list as in zen=tempfail,dbl=accept";
+            return Err(Fault::new(format!("{} says nothing about a list", shown(text)), remedy));
+        };
+        let text = format!("{list}={}", act.word());
+        if let Some((_, before)) = seen.iter().find(|(other, _)| *other == list) {
+            let cause = format!("{text} comes after {before}");
+            return Err(Fault::new(cause, format!("keep one entry about {list}")));
+        }
+        seen.push((list, text));
+        Ok(((list, act), None))
     };
     let pairs = needed(each(value, one), "write accept or tempfail");
     let value = pairs.value.map(|pairs| {
@@ -150,7 +168,10 @@ pub(super) fn on_failure(value: &Value) -> Reading<OnFailure> {
 }
 
 /// Reads every entry of a list, each with a fault or a remark of its own.
-fn each<T>(value: &Value, read: impl Fn(&str) -> Result<(T, Option<Fault>), Fault>) -> Reading<Vec<T>> {
+fn each<T>(
+    value: &Value,
+    mut read: impl FnMut(&str) -> Result<(T, Option<Fault>), Fault>,
+) -> Reading<Vec<T>> {
     let entries = value.entries();
     let many = entries.len() > 1;
     let mut reading = Reading { value: None, faults: Vec::new(), remarks: Vec::new() };
@@ -193,6 +214,24 @@ pub(super) fn listen(value: &Value) -> Reading<Vec<Listen>> {
         }
     };
     needed(each(value, read), "name at least one socket, such as inet:11332@localhost")
+}
+
+/// A Unix socket, or none if the text is empty.
+pub(super) fn local_socket(value: &Value) -> Reading<Option<Listen>> {
+    let text = value.one();
+    if text.is_empty() {
+        return Ok(None).into();
+    }
+    let remedy = "write unix:/PATH, such as unix:/run/gatepost/control.sock";
+    match text.parse::<Listen>() {
+        Ok(listen @ Listen::Unix(_)) if !text.contains(|c: char| c.is_ascii_control()) => Ok(Some(listen)),
+        Ok(_) => Err(Fault::new(
+            format!("{} is no Unix socket", shown(text)),
+            format!("{remedy}; HTTP is served by gatepost metrics-exporter"),
+        )),
+        Err(_) => Err(Fault::new(format!("{} is no socket", shown(text)), remedy)),
+    }
+    .into()
 }
 
 /// An account name; whether it exists is seen at start.

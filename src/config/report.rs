@@ -1,16 +1,12 @@
 //! Collects what is wrong while the sources are read.
 
-use std::path::PathBuf;
-
-use zeroize::Zeroizing;
+use std::path::{Path, PathBuf};
 
 use super::load::CREDENTIAL;
+use super::secrets::Secrets;
 use super::settings::{PREFIX, Setting};
 use super::value::Fault;
 use super::{Place, Problem, Problems};
-
-/// Shorter texts are no keys, and taking them out of messages would only garble these.
-const SHORTEST_SECRET: usize = 6;
 
 /// How a source names settings.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,18 +33,22 @@ pub(super) struct Report {
     errors: Vec<Problem>,
     notices: Vec<Problem>,
     /// Everything that was given as a key, good or bad: none of it may appear in a message.
-    secrets: Vec<Zeroizing<String>>,
+    secrets: Secrets,
     /// The files, in the order in which their problems are told.
     files: Vec<PathBuf>,
+    /// Where the process can still read; empty for everywhere.
+    pub(super) confined_to: Vec<PathBuf>,
 }
 
 impl Report {
     /// Remembers a text that must not be shown.
     pub(super) fn hide(&mut self, secret: &str) {
-        let secret = secret.trim();
-        if secret.len() >= SHORTEST_SECRET {
-            self.secrets.push(Zeroizing::new(secret.to_owned()));
-        }
+        self.secrets.add(secret);
+    }
+
+    /// Whether a sandbox keeps the process from a file.
+    pub(super) fn forbids(&self, path: &Path) -> bool {
+        !self.confined_to.is_empty() && !self.confined_to.iter().any(|place| path.starts_with(place))
     }
 
     /// Fixes the place of a file in the order of problems.
@@ -89,7 +89,7 @@ impl Report {
             for problem in list.iter_mut() {
                 self.censor(problem);
             }
-            list.sort_by_key(|problem| self.rank(&problem.place));
+            list.sort_by_cached_key(|problem| self.rank(&problem.place));
             list.dedup();
         }
         if errors.is_empty() { Ok(notices) } else { Err(Problems { errors, notices }) }
@@ -108,14 +108,8 @@ impl Report {
     }
 
     /// A text without anything that was given as a key, in whatever case it appears.
-    pub(super) fn clean(&self, mut text: String) -> String {
-        for secret in &self.secrets {
-            let secret = Zeroizing::new(secret.to_ascii_lowercase());
-            while let Some(at) = text.to_ascii_lowercase().find(secret.as_str()) {
-                text.replace_range(at..at + secret.len(), "(...)");
-            }
-        }
-        text
+    pub(super) fn clean(&self, text: String) -> String {
+        self.secrets.clean(text)
     }
 
     fn rank(&self, place: &Place) -> (usize, usize, usize) {
@@ -135,4 +129,37 @@ impl Report {
 
 fn problem(place: Place, setting: String, fault: Fault) -> Problem {
     Problem { place: fault.place.unwrap_or(place), setting, cause: fault.cause, remedy: fault.remedy }
+}
+
+/// Most problems of one kind that are told of one file; a file of another kind has thousands.
+const MANY: usize = 100;
+
+/// The first problems of one kind in a file, and how many more there are.
+pub(super) struct Tally<T> {
+    told: Vec<T>,
+    untold: usize,
+}
+
+impl<T> Tally<T> {
+    pub(super) fn new() -> Self {
+        Self { told: Vec::new(), untold: 0 }
+    }
+
+    /// Adds a problem; it is not even put into words if there are many.
+    pub(super) fn push(&mut self, problem: impl FnOnce() -> T) {
+        if self.told.len() < MANY {
+            self.told.push(problem());
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// The first ones, and what to say about the rest.
+    pub(super) fn close(self) -> (Vec<T>, Option<Fault>) {
+        let rest = || {
+            let cause = format!("there are {} more problems of this kind", self.untold);
+            Fault::new(cause, "mend the others first, or name the right file")
+        };
+        (self.told, (self.untold > 0).then(rest))
+    }
 }

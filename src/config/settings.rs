@@ -107,16 +107,26 @@ settings! {
         "permissions of a Unix socket, in octal";
     "USER" "user" Text = "gatepost", user: read::user,
         "account to run as when started as root";
+    "SANDBOX" "sandbox" Text = "on", sandbox: read::sandbox,
+        "Landlock: on as far as possible, require all of the confinement or do not start, or off";
     "THREADS" "threads" Number = "1", threads: |v| read::count(v, 1..=64),
         "threads that serve connections; one serves some 20,000 sessions a second";
     "LOG_LEVEL" "log.level" Text = "info", log_level: read::log_level,
         "error, warning, info, debug or trace";
     "CONNECTIONS" "connections" Number = "2048", connections: |v| read::count(v, 1..=1_000_000),
-        "MTA connections served at once; above it sessions go on unchecked";
+        "MTA connections served at once; above it sessions are told what overload says";
+    "OVERLOAD" "overload" Text = "accept", overload: read::overload,
+        "sessions for which there is no room: accept (unchecked) or tempfail (451)";
+    "CLIENT_CONNECTIONS" "client_connections" Number = "0", client_connections: |v| read::count(v, 0..=1_000_000),
+        "sessions of one SMTP client (IPv6: one /64) at once, 0 for no limit; above it as overload says";
     "IDLE_TIMEOUT" "timeouts.idle" Number = "7210", idle_timeout: |v| read::seconds(v, 1.0..=7.0 * DAY),
         "seconds that an MTA may be silent within a session";
     "DRAIN_TIMEOUT" "timeouts.drain" Number = "5", drain_timeout: |v| read::seconds(v, 0.0..=3600.0),
         "seconds that a stopping daemon waits for open messages";
+    "CONTROL_LISTEN" "control.listen" Text = "", control_listen: read::local_socket,
+        "Unix socket for gatepost status, reload, drain and cache, such as unix:/run/gatepost/control.sock";
+    "METRICS_LISTEN" "metrics.listen" Text = "", metrics_listen: read::local_socket,
+        "Unix socket that only tells, for gatepost metrics-exporter";
 
     "API_KEY" "key.value" Text = "", key: read::key,
         "the DQS key; better kept in a file or credential";
@@ -213,7 +223,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "LOCAL_DOMAINS",
     "EXCEPTIONS_FILE",
     "QUERY_BUDGET_PER_DAY",
-    "METRICS_LISTEN",
 ];
 
 #[cfg(test)]

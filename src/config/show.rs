@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{Mode, OnFailure, WithoutKey, Word};
+use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
+use crate::limits::Overload;
 use crate::policy::{Act, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -45,7 +46,10 @@ show! {
     Stage => |stage| stage.name().to_owned();
     Level => |level| level.word().to_owned();
     WithoutKey => |act| act.word().to_owned();
+    Sandbox => |sandbox| sandbox.word().to_owned();
     Act => |act| act.word().to_owned();
+    Overload => |act| act.word().to_owned();
+    Option<Listen> => |listen| listen.as_ref().map(ToString::to_string).unwrap_or_default();
     ReplyStyle => |style| style.word().to_owned();
     OnFailure => |on| show_on_failure(*on);
     Codes => |codes| show_codes(*codes);

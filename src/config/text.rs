@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::Place;
@@ -48,7 +49,7 @@ pub(super) enum Missing {
 /// Reads a file.
 pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Report) -> Option<Text> {
     let mut octets = Zeroizing::new(Vec::new());
-    let opened = File::open(path).and_then(|file| {
+    let opened = open(path).and_then(|file| {
         let mode = file.metadata()?.permissions().mode();
         file.take(LARGEST + 1).read_to_end(&mut octets)?;
         Ok(mode)
@@ -73,6 +74,18 @@ pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Re
                 report.notice(Place::file(path), setting, fault);
             }
             return None;
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && report.forbids(path) => {
+            let remedy = format!(
+                "the sandbox of this process reads below {} only; restart it: systemctl restart gatepost",
+                report
+                    .confined_to
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            );
+            Fault::new("the file cannot be read before a restart", remedy)
         }
         Err(error) => Fault::new(format!("the file cannot be read: {}", plain(&error)), remedy(&error, path)),
     };
@@ -104,6 +117,16 @@ pub(super) fn drop_ins(directory: &Path, report: &mut Report) -> Option<Vec<Path
     });
     files.sort();
     Some(files)
+}
+
+/// Opens a file without waiting for anybody to write to it: a start must not hang on a pipe, and a reload
+/// could not read it again.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    Ok(file)
 }
 
 /// An error of the operating system in its own words, without its number.

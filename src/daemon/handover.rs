@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::store::Store;
-use crate::milter::Filter;
+use crate::gate::Gate;
 use crate::server::{BadStates, OVERHEAD, Rested, Server, pack, unpack};
 
 /// How long look-ups under way may take to end, while all other sessions wait: time for a second try after
@@ -49,10 +49,11 @@ enum Unusable {
 
 /// Ends serving: hands all sessions to the service manager for the next process, and drains what cannot be
 /// handed over. [`Server::serve`] returns when all is done.
-pub(super) async fn leave<F: Filter>(server: &Server<F>) {
+pub(super) async fn leave(server: &Server<Gate>) {
+    let Some(store) = Store::open() else { return server.drain() };
     // A service manager that does not answer must not keep the sessions waiting.
-    let probed = tokio::task::spawn_blocking(|| Store::open().map(|store| (store.has_room(), store))).await;
-    let Ok(Some((has_room, store))) = probed else { return server.drain() };
+    let probed = tokio::task::spawn_blocking(move || (store.has_room(), store)).await;
+    let Ok((has_room, store)) = probed else { return server.drain() };
     let room = match (Store::limit(), has_room) {
         // Two places are for the states and for a last look whether all was kept.
         (limit, Ok(true)) => limit.unwrap_or(usize::MAX).saturating_sub(2),
@@ -110,7 +111,7 @@ pub(super) async fn leave<F: Filter>(server: &Server<F>) {
 
 /// Takes over what the process before left in the store, and empties the store. To be called on a runtime
 /// that lasts as long as the sessions.
-pub(super) fn take_over<F: Filter>(server: &Server<F>, stored: Vec<(String, OwnedFd)>) {
+pub(super) fn take_over(server: &Server<Gate>, stored: Vec<(String, OwnedFd)>) {
     if stored.is_empty() {
         return;
     }

@@ -35,3 +35,13 @@ pub(super) fn reloading() {
 pub(super) fn stopping(status: &str) {
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
+
+/// How long the service manager waits for a sign of life (`WatchdogSec=`), if it does.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
+}
+
+/// A sign of life.
+pub(super) fn alive() {
+    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+}

@@ -1,31 +1,47 @@
-//! Being a Unix process: sockets, privileges, readiness, signals, reload.
+//! Being a Unix process: sockets, privileges, readiness, signals, reload, orders.
 //!
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod ask;
+mod confinement;
+mod control;
 mod descriptors;
 mod exit;
 mod handover;
 mod inherited;
 mod manager;
 mod privileges;
+mod sandbox;
 mod serve;
 pub mod signals;
+mod status;
 mod store;
+mod watchdog;
 
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::config::{Config, Place};
+use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::server::{BindError, Listen, Server, Socket};
+use crate::telemetry::Metrics;
+use control::Desk;
+use status::Notes;
 
+pub use ask::{AskError, CONTROL_SOCKET, METRICS_SOCKET, ask};
+pub use confinement::{Confinement, Extent, Step};
 pub use exit::Exit;
 pub use inherited::{InheritError, Inherited};
 pub use privileges::{Account, Ownership, PrivilegeError};
+pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::Reload;
+pub use status::{
+    CacheStatus, FORMAT, KeyStatus, ServerStatus, Sessions, SocketStatus, Status, StepStatus, ZoneStatus,
+};
 
 /// Why the daemon could not start. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +74,34 @@ pub enum StartError {
     Thread(String),
 }
 
+/// Gives up root for good in favour of `account`, if there is one, and hardens the process: for one that
+/// stands beside the daemon. To be called before the first thread exists.
+///
+/// # Errors
+/// [`StartError::Privileges`]; the process must not go on then.
+pub fn confine(account: Option<&Account>) -> Result<(), StartError> {
+    if let Some(account) = account {
+        privileges::drop_to(account)?;
+    }
+    privileges::give_up()?;
+    privileges::hide()?;
+    Ok(())
+}
+
 /// A daemon with its sockets bound, ready to serve.
 pub struct Daemon {
     config: Config,
     sockets: Vec<Socket>,
-    /// Listening sockets for commands and for counters, as the service manager passed them.
-    control: Vec<UnixListener>,
-    metrics: Vec<UnixListener>,
+    desks: Vec<Desk>,
     /// What the process before left in the descriptor store, with its names.
     stored: Vec<(String, OwnedFd)>,
+    confinement: Confinement,
+    /// What the sandbox leaves, if there is one.
+    bounds: Option<Bounds>,
     server: Server<Gate>,
-    dns: std::sync::Arc<Dns>,
+    dns: Arc<Dns>,
+    metrics: Arc<Metrics>,
+    notes: Notes,
 }
 
 impl Daemon {
@@ -99,11 +132,26 @@ impl Daemon {
                 "listen is set, but the sockets of the socket unit are used; take the setting out, or disable the socket unit"
             );
         }
+        let desks = Desk::all(&config, control, metrics)?;
         let limits = Limits::from(&config);
         descriptors::make_room(&limits, config.threads)?;
-        let dns = Dns::new((&config).into(), config.key.clone(), source);
-        let server = Server::new(Gate::compile(&config, dns.clone()), limits);
-        Ok(Self { config, sockets, control, metrics, stored, server, dns })
+        let metrics = Arc::<Metrics>::default();
+        let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
+        let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
+        let server = Server::counting(gate, limits, Arc::clone(&metrics));
+        let (confinement, bounds) = (Confinement::default(), None);
+        Ok(Self {
+            config,
+            sockets,
+            desks,
+            stored,
+            confinement,
+            bounds,
+            server,
+            dns,
+            metrics,
+            notes: Notes::new(),
+        })
     }
 
     /// Where it listens, with ports that the system chose.
@@ -113,48 +161,71 @@ impl Daemon {
 
     /// Where it listens and where that comes from, in words: `unix:/run/gatepost/milter.sock (socket unit, milter)`.
     pub fn listening(&self) -> Vec<String> {
-        let place = self.config.place_of("listen");
-        let ours = self.sockets.iter().map(|socket| match socket.name() {
-            Some(name) => format!("{} (socket unit, {name})", socket.listen()),
-            None => format!("{} ({place})", socket.listen()),
-        });
-        let named = |listeners: &[UnixListener], name| -> Vec<String> {
-            let path = |listener: &UnixListener| {
-                let address = listener.local_addr().ok()?;
-                Some(format!("unix:{} (socket unit, {name})", address.as_pathname()?.display()))
-            };
-            listeners.iter().filter_map(path).collect()
-        };
-        ours.chain(named(&self.control, "control")).chain(named(&self.metrics, "metrics")).collect()
+        let told = |socket: SocketStatus| format!("{} ({})", socket.endpoint, socket.origin);
+        self.socket_status().into_iter().map(told).collect()
     }
 
-    /// The listening sockets for commands that the service manager passed; each caller after the first gets none.
-    pub fn take_control(&mut self) -> Vec<UnixListener> {
-        std::mem::take(&mut self.control)
-    }
-
-    /// The same for sockets that only tell the counters.
-    pub fn take_metrics(&mut self) -> Vec<UnixListener> {
-        std::mem::take(&mut self.metrics)
-    }
-
-    /// The same for what the process before left in the descriptor store, with its names.
+    /// What the process before left in the descriptor store, with its names; each caller after the first gets
+    /// nothing.
     pub fn take_stored(&mut self) -> Vec<(String, OwnedFd)> {
         std::mem::take(&mut self.stored)
     }
 
-    /// Gives up root, if the process has it: becomes `account` for good. Its socket files go to that
-    /// account too. To be called before the first thread exists.
+    /// Gives up all rights that serving does not need: becomes `account` for good if there is one, clears the
+    /// capabilities, and makes the sandbox of the settings. Its socket files go to the account. To be called
+    /// once, before the first thread exists.
     ///
     /// # Errors
-    /// [`PrivilegeError`]; the process must not go on then.
-    pub fn become_account(&self, account: &Account) -> Result<(), StartError> {
-        if self.config.socket_owner.is_none() {
-            for socket in &self.sockets {
-                socket.hand_to(Some(account.uid()), None)?;
+    /// [`StartError::Privileges`]; the process must not go on then.
+    pub fn confine(&mut self, account: Option<&Account>) -> Result<(), StartError> {
+        let mut confinement = Confinement::default();
+        if let Some(account) = account {
+            if self.config.socket_owner.is_none() {
+                for socket in &self.sockets {
+                    socket.hand_to(Some(account.uid()), None)?;
+                }
             }
+            for desk in &self.desks {
+                desk.hand_to(account.uid())?;
+            }
+            privileges::drop_to(account)?;
+            self.notes.runs_as(account.name());
         }
-        privileges::drop_to(account)?;
+        self.notes.runs_as_it_is();
+        privileges::give_up()?;
+        privileges::read_back(&mut confinement);
+        if self.config.sandbox == Sandbox::Off {
+            confinement.note("landlock", Extent::Off, "switched off by the settings");
+        } else {
+            let all = self.sockets.iter().chain(self.desks.iter().map(|desk| &desk.socket));
+            let made = all.filter(|socket| socket.name().is_none());
+            let paths = made.filter_map(|socket| match socket.listen() {
+                Listen::Unix(path) => Some(path.as_path()),
+                _ => None,
+            });
+            let bounds = Bounds::new(&self.config, paths);
+            bounds.enforce(&mut confinement);
+            let holds =
+                confinement.steps().iter().any(|step| step.name == "landlock" && step.extent != Extent::Off);
+            self.bounds = holds.then_some(bounds);
+        }
+        privileges::hide()?;
+        privileges::read_back_hidden(&mut confinement);
+        tracing::info!(event = "confined", steps = %confinement, "what the process does not need is given up");
+        if let Some(gap) = confinement.gap().filter(|_| self.config.sandbox == Sandbox::Require) {
+            return Err(PrivilegeError::Gap(gap.to_string()).into());
+        }
+        self.confinement = confinement;
         Ok(())
+    }
+
+    /// What [`Daemon::confine`] took from the process, and what it could not.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// Where the process can still read; nothing without a sandbox.
+    pub fn readable(&self) -> Vec<PathBuf> {
+        self.bounds.iter().flat_map(Bounds::readable).map(Path::to_owned).collect()
     }
 }

@@ -6,9 +6,10 @@ use std::fmt::Display;
 
 use caps::{CapSet, CapsHashSet};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{self, Gid, Group, Uid, User};
 
+use super::confinement::{Confinement, Extent};
 use crate::config::Config;
 
 /// The account that the daemon runs as.
@@ -40,6 +41,11 @@ pub enum PrivilegeError {
     /// Root is no account to run as.
     #[error("the account {0} is root's; choose another user")]
     Root(String),
+    /// A step is not wholly enforced, and the settings want all of them.
+    #[error(
+        "the setting sandbox requires all of the confinement, but {0}; mend that, or set it to on and start with as much as there is"
+    )]
+    Gap(String),
     /// A step failed.
     #[error("cannot {step}: {cause}; the daemon does not run with more rights than it needs")]
     Step {
@@ -117,13 +123,6 @@ impl Ownership {
     }
 }
 
-/// What every start does, as root or not: no core dumps, no attaching debugger, no new privileges.
-pub(super) fn harden() -> Result<(), PrivilegeError> {
-    prctl::set_no_new_privs().map_err(|cause| step("set no_new_privs", cause))?;
-    prctl::set_dumpable(false).map_err(|cause| step("forbid core dumps", cause))?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|cause| step("forbid core dumps", cause))
-}
-
 /// Becomes `account`, and makes sure that there is no way back.
 pub(super) fn drop_to(account: &Account) -> Result<(), PrivilegeError> {
     // First, since it needs CAP_SETPCAP. A container may not have all of them to begin with.
@@ -138,10 +137,74 @@ pub(super) fn drop_to(account: &Account) -> Result<(), PrivilegeError> {
     if unistd::setuid(Uid::from_raw(0)).is_ok() || unistd::setgid(Gid::from_raw(0)).is_ok() {
         return Err(step("give up root", "it can be regained"));
     }
+    Ok(())
+}
+
+/// What every start gives up, as root or not: capabilities and new privileges. Another account's process may
+/// have been started with capabilities of its own.
+pub(super) fn give_up() -> Result<(), PrivilegeError> {
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        // Where none is held, a service manager's filter of system calls may forbid even giving them up.
+        if caps::read(None, set).is_ok_and(|held| held.is_empty()) {
+            continue;
+        }
         caps::set(None, set, &CapsHashSet::new()).map_err(|cause| step("clear the capabilities", cause))?;
     }
-    Ok(())
+    prctl::set_no_new_privs().map_err(|cause| step("set no_new_privs", cause))
+}
+
+/// No attaching debugger and no core file: both would show the key.
+pub(super) fn hide() -> Result<(), PrivilegeError> {
+    prctl::set_dumpable(false).map_err(|cause| step("forbid core dumps", cause))?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|cause| step("forbid core dumps", cause))
+}
+
+/// Reads back who the process is and what it may do.
+pub(super) fn read_back(confinement: &mut Confinement) {
+    let user = unistd::getresuid();
+    let ids = user.map(|ids| [ids.real, ids.effective, ids.saved]);
+    let (extent, reason) = match ids {
+        Ok(ids) if ids.iter().all(|id| *id == ids[0] && !id.is_root()) => {
+            let name = User::from_uid(ids[0]).ok().flatten().map(|user| user.name);
+            (Extent::Enforced, name.unwrap_or_else(|| ids[0].to_string()))
+        }
+        Ok(_) => (Extent::Off, "a part of it is root".to_owned()),
+        Err(error) => (Extent::Off, error.to_string()),
+    };
+    confinement.note("user", extent, reason);
+    let own = Gid::current();
+    let (extent, reason) = match unistd::getgroups() {
+        Ok(groups) if groups.iter().any(|group| group.as_raw() == 0) || own.as_raw() == 0 => {
+            (Extent::Partial, "the group root is among them; start it with groups of its own".to_owned())
+        }
+        Ok(groups) if groups.iter().any(|group| *group != own) => {
+            (Extent::Enforced, format!("{} of them, from the start", groups.len()))
+        }
+        Ok(_) => (Extent::Enforced, String::new()),
+        Err(error) => (Extent::Off, error.to_string()),
+    };
+    confinement.note("groups", extent, reason);
+    let barred = prctl::get_no_new_privs() == Ok(true);
+    let held = |set| caps::read(None, set).map_or(usize::MAX, |held| held.len());
+    let sets = [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
+    let (extent, reason) = match (sets.iter().all(|set| held(*set) == 0), held(CapSet::Bounding)) {
+        (true, 0) => (Extent::Enforced, ""),
+        // Only root can clear it, and it says what a program that is executed could gain.
+        (true, _) if barred => (Extent::Enforced, "the bounding set stays, out of reach by no_new_privs"),
+        (true, _) => (Extent::Partial, "the bounding set stays"),
+        (false, _) => (Extent::Off, "some are left"),
+    };
+    confinement.note("capabilities", extent, reason);
+    confinement.note("no_new_privs", if barred { Extent::Enforced } else { Extent::Off }, "");
+}
+
+/// Reads back what [`hide`] did.
+pub(super) fn read_back_hidden(confinement: &mut Confinement) {
+    let dumpable = prctl::get_dumpable();
+    let hidden = if dumpable == Ok(false) { Extent::Enforced } else { Extent::Off };
+    confinement.note("dumpable", hidden, "");
+    let core = getrlimit(Resource::RLIMIT_CORE) == Ok((0, 0));
+    confinement.note("core", if core { Extent::Enforced } else { Extent::Off }, "");
 }
 
 fn step(step: &'static str, cause: impl Display) -> PrivilegeError {

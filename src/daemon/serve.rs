@@ -9,7 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Daemon, StartError, handover, manager, privileges, signals};
+use super::control::{self, Done, Order};
+use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
@@ -22,18 +23,20 @@ impl Daemon {
     /// any error the old one stays.
     ///
     /// # Errors
-    /// [`StartError::Runtime`] and [`StartError::Privileges`].
+    /// [`StartError::Runtime`] and [`StartError::Thread`].
     pub fn run(mut self, reload: Reload) -> Result<(), StartError> {
-        privileges::harden()?;
         std::panic::set_hook(Box::new(|panic| {
             // Not its message: that may hold what a client sent.
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(event = "panic", place, "a programming error; please report it");
         }));
         let stored = self.take_stored();
+        self.notes.runs_as_it_is();
         let this = Arc::new(self);
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
         let first = runtime()?;
+        let all = [&first].into_iter().chain(&others).map(|runtime| runtime.handle().clone());
+        watchdog::start(&this, all.collect());
         let (report, failures) = mpsc::unbounded_channel();
         let threads: Vec<_> = others
             .into_iter()
@@ -49,7 +52,7 @@ impl Daemon {
             .collect();
         let ended = first.block_on(async {
             handover::take_over(&this.server, stored);
-            this.live(reload, failures).await
+            Arc::clone(&this).live(reload, failures).await
         });
         // Whatever went wrong here, the others must not go on without signals and reload.
         if ended.is_err() {
@@ -77,7 +80,6 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::run`].
     pub fn run_during<T>(self, work: impl Future<Output = T>) -> Result<T, StartError> {
-        privileges::harden()?;
         let done = runtime()?.block_on(async {
             tokio::select! {
                 served = self.server.serve(&self.sockets) => served.and(Err(io::ErrorKind::Interrupted.into())),
@@ -88,7 +90,7 @@ impl Daemon {
     }
 
     async fn live(
-        &self,
+        self: Arc<Self>,
         mut reload: Reload,
         mut failures: mpsc::UnboundedReceiver<String>,
     ) -> Result<(), StartError> {
@@ -96,6 +98,8 @@ impl Daemon {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         signals::release();
+        let (orders, mut ordered) = mpsc::channel(1);
+        let desks = control::open(&self, &orders)?;
         let probes = tokio::spawn(Arc::clone(&self.dns).watch());
         tracing::info!(
             event = "ready",
@@ -116,6 +120,8 @@ impl Daemon {
             tokio::select! {
                 served = &mut serving => {
                     probes.abort();
+                    drop(ordered);
+                    desks.close().await;
                     return served.map_err(StartError::Runtime);
                 }
                 Some(cause) = failures.recv() => {
@@ -131,26 +137,49 @@ impl Daemon {
                 }
                 _ = hangup.recv() => {
                     manager::reloading();
-                    standing = match self.reload(reload()) {
-                        Some(config) => Standing { keyless: is_keyless(&config), failed: false },
-                        None => Standing { failed: true, ..standing },
-                    };
+                    let _ = self.reload(reload(), &mut standing);
                     told = self.status(standing);
                     manager::ready(&told);
                 }
+                Some(order) = ordered.recv() => match order {
+                    Order::Reload(done) => {
+                        manager::reloading();
+                        let _ = done.send(self.reload(reload(), &mut standing));
+                        told = self.status(standing);
+                        manager::ready(&told);
+                    }
+                    Order::Drain(done) => {
+                        if !self.server.is_draining() {
+                            self.announce(standing);
+                            self.server.drain();
+                            self.sockets.iter().for_each(Socket::close);
+                        }
+                        let open = self.server.tally().open;
+                        let _ = done.send(Done::well(vec![format!("draining; {open} sessions are open")]));
+                    }
+                },
+                // A second signal ends what is still open, on all threads.
                 () = either(&mut terminate, &mut interrupt) => {
-                    tracing::info!(event = "draining", open = self.server.tally().open, "stopping: open messages may finish");
-                    manager::stopping(&self.status(standing));
-                    // A second signal ends what is still open, on all threads.
                     if self.server.is_draining() {
                         self.server.stop();
-                        continue;
+                    } else {
+                        self.announce(standing);
+                        handover::leave(&self.server).await;
+                        self.sockets.iter().for_each(Socket::close);
                     }
-                    handover::leave(&self.server).await;
-                    self.sockets.iter().for_each(Socket::close);
                 }
             }
         }
+    }
+
+    /// Says that the end has begun.
+    fn announce(&self, standing: Standing) {
+        tracing::info!(
+            event = "draining",
+            open = self.server.tally().open,
+            "stopping: open messages may finish"
+        );
+        manager::stopping(&self.status(standing));
     }
 
     /// One line for people: version, open sessions, how the lists do.
@@ -174,32 +203,48 @@ impl Daemon {
         line
     }
 
-    /// Puts a new configuration in force; `None` if it could not.
-    fn reload(&self, config: Result<Config, Problems>) -> Option<Config> {
+    /// Puts a new configuration in force, if it can be.
+    fn reload(&self, config: Result<Config, Problems>, standing: &mut Standing) -> Done {
         let config = match config {
             Ok(config) => config,
             Err(problems) => {
-                for problem in problems.to_string().lines() {
+                let problems: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
+                for problem in &problems {
                     tracing::error!(event = "reload", problem, "the configuration in force stays");
                 }
-                return None;
+                standing.failed = true;
+                self.notes.reloaded(&problems);
+                return Done::badly(problems);
             }
         };
+        if let Some(problem) = self.bounds.as_ref().and_then(|bounds| bounds.forbids(&config)) {
+            tracing::error!(event = "reload", problem, "the configuration in force stays");
+            standing.failed = true;
+            let problems = vec![problem];
+            self.notes.reloaded(&problems);
+            return Done::badly(problems);
+        }
+        let mut notices = Vec::new();
         for notice in &config.notices {
             tracing::warn!(event = "config", "{notice}");
+            notices.push(notice.to_string());
         }
         for name in fixed(&self.config, &config) {
             tracing::warn!(event = "reload", setting = name, "takes effect at the next restart");
+            notices.push(format!("{name} takes effect at the next restart"));
         }
         self.dns.reconfigure((&config).into());
         self.dns.set_key(config.key.clone());
-        self.server.replace(Gate::compile(&config, Arc::clone(&self.dns)));
+        let gate = Gate::compile(&config, Arc::clone(&self.dns)).counting(Arc::clone(&self.metrics));
+        self.server.replace(gate);
         tracing::info!(
             event = "reloaded",
             enforce = config.enforce_stage.name(),
             "the new configuration is in force"
         );
-        Some(config)
+        *standing = Standing { keyless: is_keyless(&config), failed: false };
+        self.notes.reloaded(&[]);
+        Done::well(notices)
     }
 }
 
@@ -224,11 +269,16 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("socket.group", old.socket_group != new.socket_group),
         ("socket.mode", old.socket_mode != new.socket_mode),
         ("user", old.user != new.user),
+        ("sandbox", old.sandbox != new.sandbox),
         ("threads", old.threads != new.threads),
         ("log.level", old.log_level != new.log_level),
         ("connections", old.connections != new.connections),
+        ("overload", old.overload != new.overload),
+        ("client_connections", old.client_connections != new.client_connections),
         ("timeouts.idle", old.idle_timeout != new.idle_timeout),
         ("timeouts.drain", old.drain_timeout != new.drain_timeout),
+        ("control.listen", old.control_listen != new.control_listen),
+        ("metrics.listen", old.metrics_listen != new.metrics_listen),
     ]
     .into_iter()
     .filter(|(_, changed)| *changed)
@@ -261,7 +311,7 @@ mod tests {
         let (report, failures) = mpsc::unbounded_channel();
         report.send("no more memory".to_owned()).expect("it listens");
         let reload = Box::new(|| -> Result<Config, Problems> { unreachable!("nobody reloads") });
-        let ended = runtime().expect("a runtime").block_on(daemon.live(reload, failures));
+        let ended = runtime().expect("a runtime").block_on(Arc::new(daemon).live(reload, failures));
         let error = ended.expect_err("the thread failed").to_string();
         assert!(error.contains("a serving thread ended: no more memory"), "{error}");
     }

@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// If the message could not be sent.
     pub(super) fn keep(&self, name: &str, descriptor: impl AsFd) -> io::Result<()> {
-        self.send(&format!("FDSTORE=1\nFDNAME={name}\n"), Some(descriptor))
+        self.send(&format!("FDSTORE=1\nFDNAME={name}\n"), Some(&descriptor))
     }
 
     /// Asks it to give up all descriptors of a name.
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    fn send(&self, text: &str, descriptor: Option<impl AsFd>) -> io::Result<()> {
+    fn send(&self, text: &str, descriptor: Option<&impl AsFd>) -> io::Result<()> {
         let raw = descriptor.as_ref().map(|descriptor| [descriptor.as_fd().as_raw_fd()]);
         let rights = raw.as_ref().map(|raw| ControlMessage::ScmRights(raw));
         let octets = [IoSlice::new(text.as_bytes())];

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::flight::Flight;
 use super::{Answer, Settings, Subject};
+use crate::telemetry::CacheFigures;
 use crate::verdict::{Codes, List, Trouble};
 
 /// Locks at most; more than one only where there is room for evicting fairly in each.
@@ -37,6 +38,7 @@ pub(super) struct Cache {
     random: RandomState,
     /// How many shards are in use. Changed only while all shards are locked.
     active: AtomicUsize,
+    evictions: AtomicU64,
     shards: [Mutex<Shard>; SHARDS],
 }
 
@@ -87,7 +89,7 @@ impl Cache {
                 flights: HashMap::with_hasher(random.clone()),
             })
         });
-        let cache = Self { random, active: AtomicUsize::new(1), shards };
+        let cache = Self { random, active: AtomicUsize::new(1), evictions: AtomicU64::new(0), shards };
         cache.resize(limit);
         cache
     }
@@ -168,7 +170,9 @@ impl Cache {
         let now = Instant::now();
         let until = now.checked_add(lifetime).unwrap_or(now + Duration::from_hours(24));
         shard.entries.put(topic.clone(), Entry { until, memory });
-        shard.shrink();
+        let evicted = shard.shrink();
+        drop(shard);
+        self.evicted(evicted);
     }
 
     /// Forgets all answers.
@@ -231,7 +235,25 @@ impl Cache {
         for (_, (topic, entry)) in entries {
             let shard = &mut shards[self.index(self.random.hash_one(&topic))];
             shard.entries.put(topic, entry);
-            shard.shrink();
+            self.evicted(shard.shrink());
+        }
+    }
+
+    /// How full it is.
+    pub(super) fn figures(&self) -> CacheFigures {
+        let mut figures =
+            CacheFigures { evictions: self.evictions.load(Ordering::Relaxed), ..CacheFigures::default() };
+        for shard in &self.shards {
+            let shard = lock(shard);
+            figures.answers += shard.entries.len() as u64;
+            figures.questions += shard.flights.len() as u64;
+        }
+        figures
+    }
+
+    fn evicted(&self, count: u64) {
+        if count > 0 {
+            self.evictions.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -253,10 +275,14 @@ impl Cache {
 }
 
 impl Shard {
-    fn shrink(&mut self) {
+    /// Makes room; tells how many answers had to go.
+    fn shrink(&mut self) -> u64 {
+        let mut evicted = 0;
         while self.entries.len() > self.limit {
             self.entries.pop_lru();
+            evicted += 1;
         }
+        evicted
     }
 }
 

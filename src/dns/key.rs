@@ -74,10 +74,11 @@ impl Key {
             && text.as_bytes().windows(self.0.len()).any(|piece| piece.eq_ignore_ascii_case(&self.0))
     }
 
-    /// The first four hexadecimal digits of the key's SHA-256: enough to tell two keys apart, of no use
-    /// to find one.
+    /// Tells keys apart without telling them: the first four hexadecimal digits of the key's SHA-256. Case does
+    /// not count, as in DNS.
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(&*self.0);
+        let lower = Zeroizing::new(self.0.to_ascii_lowercase());
+        let digest = Sha256::digest(&*lower);
         format!("{:02x}{:02x}", digest[0], digest[1])
     }
 
@@ -146,9 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_the_beginning_of_the_digest() {
-        // printf abc | sha256sum
-        assert_eq!(Key::new("abc").expect("a key").fingerprint(), "ba78");
+    fn a_fingerprint_tells_keys_apart_and_nothing_else() {
+        let key = |text| Key::new(text).expect("a key");
+        assert_eq!(key("abc").fingerprint(), "ba78");
+        assert_eq!(key("ABC").fingerprint(), "ba78");
+        assert_ne!(key("abd").fingerprint(), "ba78");
     }
 
     #[test]

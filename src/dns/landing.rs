@@ -74,7 +74,10 @@ impl Landing {
             Place::Queue(queued) => {
                 let permit = timeout_at(deadline, Arc::clone(&live.places).acquire_owned()).await;
                 drop(queued);
-                let Ok(Ok(permit)) = permit else { return self.land(Answer::Failed(Trouble::Busy)) };
+                let Ok(Ok(permit)) = permit else {
+                    self.dns.metrics.dns_error(*list, Trouble::Busy);
+                    return self.land(Answer::Failed(Trouble::Busy));
+                };
                 Place::Wire(permit)
             }
             place => place,
@@ -90,6 +93,7 @@ impl Landing {
                 self.fail(trouble, &live.settings);
             })
             .await;
+        self.dns.metrics.dns_time(*list, start.elapsed());
         match result {
             Ok(reply) => self.take(&reply.records, reply.ttl, &live.settings, in_time),
             Err(trouble) if in_time => self.fail(trouble, &live.settings),
@@ -113,6 +117,7 @@ impl Landing {
         } else {
             count(&zone.counts.late);
         }
+        self.note(answer);
         zone.tell(answer, subject);
         zone.tell_strange(unknown(*list, records));
         self.land(answer);
@@ -124,8 +129,15 @@ impl Landing {
         let answer = Answer::Failed(trouble);
         self.store(answer, None, settings);
         self.learn(answer);
+        self.note(answer);
         self.dns.zone(*list).tell(answer, subject);
         self.land(answer);
+    }
+
+    fn note(&self, answer: Answer) {
+        if let Answer::Failed(trouble) = answer {
+            self.dns.metrics.dns_error(self.topic.0, trouble);
+        }
     }
 
     fn store(&self, answer: Answer, ttl: Option<u32>, settings: &Settings) {

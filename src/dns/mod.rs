@@ -28,6 +28,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::smtp::Domain;
+use crate::telemetry::{CacheFigures, Metrics};
 use crate::verdict::{List, Origin, Trouble};
 use cache::{Cache, Found};
 use landing::{Landing, Place, Queued};
@@ -39,7 +41,8 @@ pub use answer::{Answer, Answered, classify, read};
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
 pub use probe::test_entries;
-pub use question::Subject;
+pub use question::{Subject, longest_base};
+pub use servers::ServerHealth;
 pub use settings::{Answers, Settings, Source};
 pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};
 
@@ -58,6 +61,7 @@ pub struct Dns {
     cache: Cache,
     zones: [Zone; List::ALL.len()],
     waiting: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
 }
 
 /// The settings and what is made of them.
@@ -78,6 +82,16 @@ impl Live {
 impl Dns {
     /// Sets it up; asks nothing yet. Without a key every question to name servers fails with [`Trouble::NoKey`].
     pub fn new(settings: Settings, key: Option<Key>, source: Source) -> Arc<Self> {
+        Self::counting(settings, key, source, Arc::default())
+    }
+
+    /// The same, and counts what happens.
+    pub fn counting(
+        settings: Settings,
+        key: Option<Key>,
+        source: Source,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cache: Cache::new(settings.cache_max),
             live: ArcSwap::new(Live::new(settings)),
@@ -86,6 +100,7 @@ impl Dns {
             source,
             zones: List::ALL.map(Zone::new),
             waiting: Arc::default(),
+            metrics,
         })
     }
 
@@ -101,19 +116,17 @@ impl Dns {
         count(&zone.counts.asked);
         if !subject.suits(list) {
             count(&zone.counts.misuse);
+            self.metrics.dns_error(list, Trouble::Misuse);
             return Ticket::known(Answer::Failed(Trouble::Misuse), Origin::None);
         }
         let live = self.live.load();
         let generation = self.generation.load(Ordering::Acquire);
         let key = self.key.load_full();
-        let subject = match (&self.source, &key) {
-            (Source::Resolver, Some(key)) => subject.canonical(room(key, list, &live.settings.zone_base)),
-            (Source::Resolver, None) => {
-                return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
-            }
-            (Source::Table(_), _) => subject.canonical(usize::MAX),
-        };
-        let topic = (list, subject);
+        if matches!((&self.source, &key), (Source::Resolver, None)) {
+            self.metrics.dns_error(list, Trouble::NoKey);
+            return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
+        }
+        let topic = (list, subject.canonical(self.room(list, &live, key.as_deref())));
         let mut place = Place::None;
         let found = self.cache.look(&topic, generation, || {
             place = self.place(&live)?;
@@ -130,6 +143,7 @@ impl Dns {
             }
             Found::Barred(trouble) => {
                 count(if trouble == Trouble::Busy { &zone.counts.busy } else { &zone.counts.resting });
+                self.metrics.dns_error(list, trouble);
                 Ticket::known(Answer::Failed(trouble), Origin::None)
             }
             Found::Asked(flight) => {
@@ -149,6 +163,19 @@ impl Dns {
                 }
                 ticket
             }
+        }
+    }
+
+    /// The domain as `list` is asked about it: without labels on the left if it would not fit beside the key.
+    pub fn fit(&self, list: List, domain: &Domain) -> Domain {
+        domain.fit(self.room(list, &self.live.load(), self.key.load().as_deref()))
+    }
+
+    /// The octets that a subject may have.
+    fn room(&self, list: List, live: &Live, key: Option<&Key>) -> usize {
+        match (&self.source, key) {
+            (Source::Resolver, Some(key)) => room(key, list, &live.settings.zone_base),
+            (Source::Resolver, None) | (Source::Table(_), _) => usize::MAX,
         }
     }
 
@@ -192,14 +219,46 @@ impl Dns {
         in_use.map(Zone::health).collect()
     }
 
+    /// How the name servers do, in the order of the settings.
+    pub fn servers(&self) -> Vec<ServerHealth> {
+        self.live.load().servers.health()
+    }
+
+    /// Tells keys apart without telling them; nothing if there is no key.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        self.key.load().as_ref().map(|key| key.fingerprint())
+    }
+
     /// Forgets all answers.
     pub fn flush(&self) {
         self.cache.flush();
     }
 
+    /// Forgets all answers of one list.
+    pub fn forget(&self, list: List) {
+        self.cache.forget(list);
+    }
+
     /// How many answers are remembered.
     pub fn cached(&self) -> usize {
         self.cache.len()
+    }
+
+    /// How many answers may be remembered.
+    pub fn cache_max(&self) -> usize {
+        self.live.load().settings.cache_max
+    }
+
+    /// How full the cache is.
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.figures()
+    }
+
+    /// Log lines held back so far, by event.
+    pub fn suppressed(&self) -> [(&'static str, u64); 2] {
+        let (zone_state, dns) =
+            self.zones.iter().map(Zone::held_back).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        [("zone_state", zone_state), ("dns", dns)]
     }
 
     fn begin_anew(&self) {

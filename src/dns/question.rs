@@ -48,11 +48,7 @@ impl Subject {
     pub(super) fn canonical(self, room: usize) -> Self {
         match self {
             Self::Ip(ip) => Self::Ip(canonical(ip)),
-            Self::Domain(domain) if domain.as_str().len() > room => {
-                let parent = Domain::from_setting(domain.fit(room));
-                Self::Domain(parent.unwrap_or(domain))
-            }
-            subject @ Self::Domain(_) => subject,
+            Self::Domain(domain) => Self::Domain(domain.fit(room)),
         }
     }
 
@@ -94,7 +90,24 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The octets left for a subject beside the key, the zone and the dots between them.
 pub(super) fn room(key: &Key, list: List, base: &Domain) -> usize {
-    NAME.saturating_sub(key.label().len() + list.name().len() + base.as_str().len() + 3)
+    NAME.saturating_sub(around(key, list) + base.as_str().len())
+}
+
+/// The longest zone base with which every subject of `list` can be asked about, in octets.
+///
+/// A name has 253 octets (RFC 1035, section 3.1). The longest subject is an IPv6 address of 32 nibbles, or a
+/// domain of two labels of 63 octets, since longer ones lose labels on the left.
+pub fn longest_base(key: &Key, list: List) -> usize {
+    let subject = match list {
+        List::Zen => 2 * 32 - 1,
+        List::Dbl | List::Zrd => 2 * 63 + 1,
+    };
+    NAME.saturating_sub(around(key, list) + subject)
+}
+
+/// The octets of the key, the list, and the three dots between subject, key, list and base.
+fn around(key: &Key, list: List) -> usize {
+    key.label().len() + list.name().len() + 3
 }
 
 /// A name as it is asked, the key inside; never shown.
@@ -151,6 +164,25 @@ mod tests {
         assert_eq!(Subject::Ip([192, 0, 2, 1].into()).name(), "1.2.0.192");
         let nibbles = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
         assert_eq!(Subject::Ip("2001:db8::1".parse().expect("an address")).name(), nibbles);
+    }
+
+    #[test]
+    fn beside_the_longest_base_the_longest_subject_fits_to_the_octet() {
+        let labels = |length: usize| {
+            let mut name = "b.".repeat(length / 2);
+            name.truncate(length - 1);
+            Domain::from_setting(&format!("{name}b")).expect("a domain")
+        };
+        let address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().expect("an address");
+        let name = [["x"; 63].concat(), ["y"; 63].concat()].join(".");
+        for key in ["k".repeat(26), "k".repeat(63)] {
+            let key = Key::new(&key).expect("a key");
+            for (list, longest) in [(List::Zen, Subject::Ip(address)), (List::Dbl, subject(&name))] {
+                let most = longest_base(&key, list);
+                assert!(Question::new(&longest, &key, list, &labels(most)).is_some(), "{list} {most}");
+                assert!(Question::new(&longest, &key, list, &labels(most + 1)).is_none(), "{list} {most}");
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) struct Repeat {
 struct State {
     last: Option<Instant>,
     suppressed: u64,
+    held_back: u64,
 }
 
 impl Repeat {
@@ -29,10 +30,16 @@ impl Repeat {
         let mut state = self.state();
         if state.last.is_some_and(|last| now.duration_since(last) < self.every) {
             state.suppressed += 1;
+            state.held_back += 1;
             return None;
         }
         state.last = Some(now);
         Some(std::mem::take(&mut state.suppressed))
+    }
+
+    /// How many lines were ever held back.
+    pub(super) fn held_back(&self) -> u64 {
+        self.state().held_back
     }
 
     /// Begins anew: the next line is written.
@@ -59,5 +66,6 @@ mod tests {
         assert_eq!((repeat.allow(), repeat.allow()), (Some(9_999), None));
         repeat.reset();
         assert_eq!(repeat.allow(), Some(1));
+        assert_eq!(repeat.held_back(), 10_000);
     }
 }

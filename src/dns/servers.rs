@@ -45,6 +45,17 @@ impl Servers {
         (order.next(), order.next())
     }
 
+    pub(super) fn health(&self) -> Vec<ServerHealth> {
+        let now = Instant::now();
+        let silent = self.silent().clone();
+        let ago = |since: Option<Instant>| Some(now.duration_since(since?)).filter(|ago| *ago < PENALTY);
+        self.addresses
+            .iter()
+            .zip(silent)
+            .map(|(&address, since)| ServerHealth { address, silent: ago(since) })
+            .collect()
+    }
+
     fn blame(&self, server: usize) {
         self.silent()[server] = Some(Instant::now());
     }
@@ -56,6 +67,15 @@ impl Servers {
     fn silent(&self) -> MutexGuard<'_, Vec<Option<Instant>>> {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How a name server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerHealth {
+    /// Its address.
+    pub address: SocketAddr,
+    /// How long ago it last kept silent, if that still counts against it: it is asked after the others then.
+    pub silent: Option<Duration>,
 }
 
 /// One question put to the servers.

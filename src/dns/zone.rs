@@ -27,6 +27,8 @@ const STRANGE: usize = 64;
 pub(super) struct Zone {
     pub(super) list: List,
     breaker: Mutex<Breaker>,
+    /// Since when it is left alone.
+    opened: Mutex<Option<Instant>>,
     /// Something happened that the probes have to know: opened, new key, new settings.
     pub(super) changed: Notify,
     pub(super) counts: Counts,
@@ -115,6 +117,8 @@ pub struct ZoneHealth {
     pub list: List,
     /// Whether it is asked.
     pub state: ZoneState,
+    /// Since when it is left alone, trials in between not counted.
+    pub since: Option<Instant>,
     /// What the last probe saw.
     pub test_entry: TestEntry,
     /// What happened so far.
@@ -135,6 +139,20 @@ pub enum ZoneState {
     },
 }
 
+impl ZoneHealth {
+    /// In plain words what is wrong and what to do about it; nothing if all is well.
+    pub fn trouble(&self) -> Option<(String, &'static str)> {
+        match (self.state, self.test_entry) {
+            (ZoneState::Open { trouble, .. }, _) => Some((Words(trouble).to_string(), remedy(trouble))),
+            (ZoneState::Ok, TestEntry::Missing) => Some((
+                "its own test entry is missing, so that everybody may look clean".to_owned(),
+                "check the key and the zone base setting",
+            )),
+            (ZoneState::Ok, _) => None,
+        }
+    }
+}
+
 impl fmt::Display for ZoneHealth {
     /// A few words for a status line: `zen ok`, `zrd service error 250 (key disabled)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,6 +169,7 @@ impl Zone {
         Self {
             list,
             breaker: Mutex::new(Breaker::new()),
+            opened: Mutex::default(),
             changed: Notify::new(),
             counts: Counts::default(),
             test_entry: Mutex::default(),
@@ -191,10 +210,12 @@ impl Zone {
         };
         match change {
             Some(Change::Opened { trouble, pause }) => {
+                lock(&self.opened).get_or_insert_with(Instant::now);
                 self.tell_open(trouble, pause);
                 self.changed.notify_one();
             }
             Some(Change::Closed) => {
+                *lock(&self.opened) = None;
                 let zone = self.list.name();
                 tracing::info!(event = "zone_state", zone, state = "ok", "{zone} is asked again");
             }
@@ -306,6 +327,7 @@ impl Zone {
     /// Forgets trouble: another key or other settings may mend it.
     pub(super) fn reset(&self) {
         *lock(&self.breaker) = Breaker::new();
+        *lock(&self.opened) = None;
         *lock(&self.test_entry) = TestEntry::Unknown;
         let Lines { rest, key, timeout, error, network, misuse: _, test_entry } = &self.lines;
         for line in [rest, key, timeout, error, network, test_entry] {
@@ -322,7 +344,15 @@ impl Zone {
             }
         };
         let test_entry = *lock(&self.test_entry);
-        ZoneHealth { list: self.list, state, test_entry, counters: self.counts.snapshot() }
+        let since = (*lock(&self.opened)).filter(|_| state != ZoneState::Ok);
+        ZoneHealth { list: self.list, state, since, test_entry, counters: self.counts.snapshot() }
+    }
+
+    /// Lines held back so far: about its state, about questions.
+    pub(super) fn held_back(&self) -> (u64, u64) {
+        let Lines { rest, key, timeout, error, network, misuse, test_entry } = &self.lines;
+        let sum = |lines: &[&Repeat]| lines.iter().map(|line| line.held_back()).sum();
+        (sum(&[rest, key, test_entry]), sum(&[timeout, error, network, misuse]))
     }
 }
 

@@ -74,6 +74,8 @@ impl From<&Config> for Limits {
     fn from(config: &Config) -> Self {
         Self {
             connections: config.connections,
+            overload: config.overload,
+            per_client: config.client_connections,
             idle: config.idle_timeout,
             drain: config.drain_timeout,
             ..Self::default()

@@ -16,7 +16,7 @@ use crate::dns::Dns;
 use crate::milter::Filter;
 use crate::policy::{Opinion, Policy};
 use crate::smtp::{Dialog, Event, Needs, Reply, Stage};
-use crate::telemetry::{Action, Report};
+use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Decision, Finding, Identity, Origin, Outcome, Verdict};
 
 pub use memory::Memory;
@@ -43,6 +43,7 @@ pub struct Gate {
     rules: Rules,
     dns: Arc<Dns>,
     needs: Needs,
+    metrics: Arc<Metrics>,
 }
 
 /// The order in which identities are known, and in which they give the reason for a refusal.
@@ -65,7 +66,13 @@ impl Gate {
         if rules.enforce >= Stage::Rcpt {
             needs = needs.event(Event::Rcpt).macros(Stage::Rcpt, &["i"]);
         }
-        Self { rules, dns, needs }
+        Self { rules, dns, needs, metrics: Arc::default() }
+    }
+
+    /// The same, and counts what it finds and decides.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The rules it was made of.
@@ -132,12 +139,16 @@ impl Gate {
             if inquiry.logged && reply.is_none() {
                 continue;
             }
-            inquiry.logged = true;
+            let is_news = !std::mem::replace(&mut inquiry.logged, true);
             let finding = inquiry.finding();
+            if is_news {
+                self.metrics.checked(finding);
+            }
             let action = self.action(finding, reply.map(Reply::is_temporary));
             let list = self.rules.policy.part(finding);
             Report { dialog, stage, action, finding, list, reply, waited }.log();
         }
+        self.metrics.decided(stage, &judgement.decision.verdict);
         judgement.decision
     }
 

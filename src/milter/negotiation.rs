@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, ProtocolError};
-use crate::smtp::{Event, Events, Needs, Permit, Stage};
+use crate::smtp::{Event, Events, Needs, Part, Parts, Permit, Stage};
 
 /// The newest protocol version.
 pub const VERSION: u32 = 6;
@@ -122,6 +122,8 @@ pub struct Agreement {
     /// Events that the filter asked for. Others may come all the same, from an MTA that could not or
     /// would not leave them out; they are answered with "continue".
     wanted: Events,
+    /// What of the envelope the filter asked to find in the dialog.
+    kept: Parts,
     /// Whether leading white space was wanted but is cut off by the MTA.
     pub(super) restore_space: bool,
 }
@@ -153,12 +155,22 @@ impl Agreement {
         };
         answer.put(&lists, out);
         let restore_space = needs.leading_space && !answer.protocol.contains(Protocol::HDR_LEADSPC);
-        Ok(Self { answer, wanted: needs.events, restore_space })
+        Ok(Self { answer, wanted: needs.events, kept: needs.kept, restore_space })
     }
 
     /// Whether the filter asked to be told about `event`.
     pub fn wants(&self, event: Event) -> bool {
         self.wanted.contains(event)
+    }
+
+    /// Whether the filter asked for a part of the envelope.
+    pub(super) fn keeps(&self, part: Part) -> bool {
+        self.kept.contains(part)
+    }
+
+    /// Whether all events are seen that `needs` has.
+    pub fn covers(&self, needs: &Needs) -> bool {
+        self.wanted.covers(needs.events)
     }
 
     /// Whether the MTA was told not to send `event`.

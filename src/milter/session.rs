@@ -7,7 +7,7 @@ use super::{
     Actions, Agreement, Command, Flow, Frame, Offer, Protocol, ProtocolError, Response, Strings, Unspoken,
 };
 use crate::limits::Limits;
-use crate::smtp::{Client, Dialog, Event, Needs, Recipient, Reply, SessionId, Stage, Transaction};
+use crate::smtp::{Client, Dialog, Event, Needs, Part, Recipient, Reply, SessionId, Stage, Transaction};
 use crate::verdict::{Decision, Edit, Verdict};
 
 /// What is to be done after a packet was received.
@@ -61,6 +61,8 @@ pub struct Session {
     passed: Passed,
     due: Due,
     quarantine: Option<Box<str>>,
+    /// Octets that the recipients of the open message take.
+    held: usize,
     #[serde(skip)]
     limits: Limits,
 }
@@ -125,6 +127,7 @@ impl Session {
             passed: Passed::Nothing,
             due: Due::Nothing,
             quarantine: None,
+            held: 0,
             limits: *limits,
         }
     }
@@ -137,6 +140,13 @@ impl Session {
     /// What was agreed, after negotiation.
     pub fn agreement(&self) -> Option<&Agreement> {
         self.agreement.as_ref()
+    }
+
+    /// The limits of the next packet. Without a filter that looks at headers, theirs is that of all others.
+    pub fn limits(&self) -> Limits {
+        let looks = self.agreement.is_some_and(|agreement| !agreement.declined(Event::Header));
+        let header_frame = if looks { usize::MAX } else { self.limits.frame };
+        Limits { header_frame: self.limits.header_frame.min(header_frame), ..self.limits }
     }
 
     /// Gives a session that was taken out of storage the limits of its new server, and tells at which
@@ -260,7 +270,7 @@ impl Session {
             (Stage::Message, _) => {} // What is refused or dropped need not be changed.
             _ if !decision.edits.is_empty() => unspoken = Some(Unspoken::EditStage(stage.name())),
             (Stage::Rcpt, last) if last.is_negative() => {
-                self.dialog.transaction.as_mut().and_then(|transaction| transaction.recipients.pop());
+                self.drop_recipient();
             }
             _ => {}
         }
@@ -334,27 +344,24 @@ impl Session {
         self.dialog.macros.begin_message();
         self.dialog.messages = self.dialog.messages.saturating_add(1);
         self.phase = Phase::Envelope;
-        let mut texts = strings.iter().map(|text| self.text(text));
-        self.dialog.transaction = Some(Transaction {
-            sender: texts.next().unwrap_or_default(),
-            parameters: texts.take(PARAMETERS).collect(),
-            recipients: Vec::new(),
-        });
+        let (sender, parameters) = self.arguments(strings);
+        self.dialog.transaction = Some(Transaction { sender, parameters, recipients: Vec::new() });
         self.judge(Stage::Mail, Event::Mail, out)
     }
 
     fn rcpt<'a>(&mut self, strings: Strings<'_>, out: &mut Vec<u8>) -> Result<Step<'a>, ProtocolError> {
         self.advance(Phase::Envelope, "RCPT")?;
         if self.wants(Event::Rcpt) {
-            let mut texts = strings.iter().map(|text| self.text(text));
-            let recipient = Recipient {
-                address: texts.next().unwrap_or_default(),
-                parameters: texts.take(PARAMETERS).collect(),
-            };
-            let limit = self.limits.recipients.max(1);
-            let transaction = self.dialog.transaction.get_or_insert_default();
-            transaction.recipients.truncate(limit - 1);
-            transaction.recipients.push(recipient);
+            let (address, parameters) = self.arguments(strings);
+            let recipient = Recipient { address, parameters };
+            let most = if self.keeps(Part::Recipients) { self.limits.recipients } else { 1 };
+            let count = self.dialog.transaction.as_ref().map_or(0, |message| message.recipients.len());
+            // The one before was shown, since it was in question; now it has to fit beside the others.
+            if count >= most.max(1) || self.held > self.limits.envelope {
+                self.drop_recipient();
+            }
+            self.held += recipient.size();
+            self.dialog.transaction.get_or_insert_default().recipients.push(recipient);
         }
         Ok(self.judge(Stage::Rcpt, Event::Rcpt, out))
     }
@@ -495,6 +502,10 @@ impl Session {
         self.agreement.is_some_and(|agreement| agreement.wants(event))
     }
 
+    fn keeps(&self, part: Part) -> bool {
+        self.agreement.is_some_and(|agreement| agreement.keeps(part))
+    }
+
     fn declined(&self, event: Event) -> bool {
         self.agreement.is_some_and(|agreement| agreement.declined(event))
     }
@@ -508,10 +519,25 @@ impl Session {
     fn drop_message(&mut self) {
         self.phase = Phase::None;
         self.quarantine = None;
+        self.held = 0;
         self.dialog.transaction = None;
         if self.passed == Passed::Message {
             self.passed = Passed::Nothing;
         }
+    }
+
+    fn drop_recipient(&mut self) {
+        let recipients = self.dialog.transaction.as_mut().map(|message| &mut message.recipients);
+        let dropped = recipients.and_then(Vec::pop);
+        self.held = self.held.saturating_sub(dropped.map_or(0, |recipient| recipient.size()));
+    }
+
+    /// The address of MAIL or RCPT, and its parameters if anybody looks at them.
+    fn arguments(&self, strings: Strings<'_>) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut texts = strings.iter().map(|text| self.text(text));
+        let address = texts.next().unwrap_or_default();
+        let most = if self.keeps(Part::Parameters) { PARAMETERS } else { 0 };
+        (address, texts.take(most).collect())
     }
 
     fn text(&self, text: &[u8]) -> Vec<u8> {

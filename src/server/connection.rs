@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::handover::{BadState, Rested, State};
-use super::serve::{Phase, Shared};
+use super::serve::{Phase, Seat, Shared};
 use super::stream::Stream;
 use crate::milter::{Due, Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken};
 use crate::smtp::{SessionId, Stage};
@@ -65,6 +65,7 @@ pub(super) struct Connection<F: Filter> {
     output: Vec<u8>,
     /// What was left of the wait in which the connection was put to rest, for the one that continues it.
     left: Option<Duration>,
+    seat: Option<Seat<F>>,
 }
 
 impl<F: Filter> Connection<F> {
@@ -79,6 +80,7 @@ impl<F: Filter> Connection<F> {
             due: None,
             output: Vec::new(),
             left: None,
+            seat: None,
             shared,
         }
     }
@@ -103,7 +105,10 @@ impl<F: Filter> Connection<F> {
         let left = left.map(Duration::from_millis).map(|left| left.min(shared.limits.idle));
         // The wait was for the rest of a packet, unless something could not leave.
         let due = left.filter(|_| output.is_empty() && !input.is_empty());
+        // It had one, unless it was refused one.
+        let seat = shared.admit(session.dialog().id, &session.dialog().client).unwrap_or_default();
         Ok(Self {
+            seat,
             due: due.map(|left| Instant::now() + left.min(shared.limits.frame_time)),
             left: left.filter(|_| due.is_none()),
             stream,
@@ -114,6 +119,12 @@ impl<F: Filter> Connection<F> {
             output,
             shared,
         })
+    }
+
+    /// Whether the session negotiated less than its filter wants to see: it began with another configuration.
+    pub(super) fn sees_less(&self) -> bool {
+        let needs = self.filter.as_ref().map(|filter| filter.needs());
+        needs.is_some_and(|needs| !self.session.agreement().is_some_and(|agreed| agreed.covers(&needs)))
     }
 
     /// The session's id in the log.
@@ -247,7 +258,7 @@ impl<F: Filter> Connection<F> {
         let mut unanswered = false;
         let mut result = Ok(());
         while result.is_ok() {
-            let taken = Frame::take(&input[done..], &self.shared.limits).map_err(End::Protocol)?;
+            let taken = Frame::take(&input[done..], &self.session.limits()).map_err(End::Protocol)?;
             let Some((frame, used)) = taken else { break };
             // Whatever becomes of the packet: the session has it, and it must not come again.
             done += used;
@@ -292,6 +303,7 @@ impl<F: Filter> Connection<F> {
             }
             Step::Restart => {
                 self.memory = F::Memory::default();
+                self.seat = None;
                 Ok(())
             }
             Step::Hangup => Err(End::Quit),
@@ -300,6 +312,15 @@ impl<F: Filter> Connection<F> {
                 Ok(())
             }
         }
+    }
+
+    /// Makes sure that the client may have one more session, as soon as the client is known.
+    fn seat(&mut self, stage: Stage) -> Result<(), Decision> {
+        if stage == Stage::Connect && self.seat.is_none() {
+            let dialog = self.session.dialog();
+            self.seat = self.shared.admit(dialog.id, &dialog.client)?;
+        }
+        Ok(())
     }
 
     /// Lets the filter look at something that streams by.
@@ -325,7 +346,10 @@ impl<F: Filter> Connection<F> {
     /// Judges and speaks.
     async fn decide(&mut self, stage: Stage) -> Result<(), End> {
         let Some(filter) = self.filter.clone() else { return Ok(()) };
-        let decision = self.judge(&filter, stage).await?;
+        let decision = match self.seat(stage) {
+            Ok(()) => self.judge(&filter, stage).await?,
+            Err(decision) => decision,
+        };
         let said = self.session.resolve(&decision, &mut self.output);
         self.note(said);
         Ok(())

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::serve::{Phase, Place, Server};
 use super::stream::Stream;
 use crate::milter::{Filter, Session};
+use crate::telemetry::Handover;
 
 /// The form of the states that is written. Fields may be added to a state without a new number if the
 /// release before can be read without them; anything else needs one, and a reader for the old form.
@@ -208,7 +209,9 @@ impl<F: Filter> Server<F> {
         }
         let mut rested = shared.rested.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = std::mem::take(&mut *rested);
-        shared.handed.fetch_add(u64::try_from(rested.len()).unwrap_or_default(), Ordering::Relaxed);
+        let handed = u64::try_from(rested.len()).unwrap_or_default();
+        shared.handed.fetch_add(handed, Ordering::Relaxed);
+        shared.metrics.handover(Handover::Out, handed);
         rested
     }
 
@@ -218,10 +221,13 @@ impl<F: Filter> Server<F> {
     /// They count as open connections, whatever the limit. One that cannot go on is closed and counted.
     pub fn take_over(&self, connections: impl IntoIterator<Item = Rested>) -> Taken {
         let mut count = Taken::default();
-        let mut first = None;
+        let (mut first, mut partly) = (None, 0);
         for rested in connections {
             match self.restore(rested) {
-                Ok(()) => count.taken += 1,
+                Ok(sees_less) => {
+                    count.taken += 1;
+                    partly += usize::from(sees_less);
+                }
                 Err(error) => {
                     count.dropped += 1;
                     first = first.or(Some(error));
@@ -232,24 +238,37 @@ impl<F: Filter> Server<F> {
             let dropped = count.dropped;
             tracing::warn!(event = "handover", dropped, %error, "cannot go on with a session of the process before");
         }
-        self.shared.taken.fetch_add(u64::try_from(count.taken).unwrap_or_default(), Ordering::Relaxed);
+        if partly > 0 {
+            tracing::warn!(
+                event = "handover",
+                partly,
+                "the configuration wants to see more than open sessions have negotiated; they go on with what they have"
+            );
+        }
+        let taken = u64::try_from(count.taken).unwrap_or_default();
+        self.shared.taken.fetch_add(taken, Ordering::Relaxed);
+        self.shared.metrics.handover(Handover::In, taken);
         self.count_dropped(count.dropped);
         count
     }
 
     /// Counts connections of another process that came without a state.
     pub fn count_dropped(&self, count: usize) {
-        self.shared.dropped.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+        let dropped = u64::try_from(count).unwrap_or_default();
+        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.shared.metrics.handover(Handover::Lost, dropped);
     }
 
-    fn restore(&self, rested: Rested) -> Result<(), BadState> {
+    /// Wakes a connection up; tells whether it sees less than the filter wants to.
+    fn restore(&self, rested: Rested) -> Result<bool, BadState> {
         let state = State::<Session, F::Memory>::read(&rested.state)?;
         let stream = Stream::from_fd(rested.stream)?;
         let connection = Connection::restored(stream, state, Arc::clone(&self.shared))?;
         self.shared.reserve(connection.id());
+        let sees_less = connection.sees_less();
         let place = Place::take(&self.shared);
         Arc::clone(&self.shared).spawn(connection, place);
-        Ok(())
+        Ok(sees_less)
     }
 }
 

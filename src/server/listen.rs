@@ -328,6 +328,28 @@ impl Socket {
         }
     }
 
+    /// A handle on a Unix socket for the current runtime, for who serves it without [`Server`](super::Server).
+    ///
+    /// # Errors
+    /// If it is closed or no Unix socket, and what the system says.
+    pub fn unix_listener(&self) -> io::Result<tokio::net::UnixListener> {
+        match self.listener()? {
+            Listener::Unix(listener) => Ok(listener),
+            Listener::Tcp(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The same for a TCP socket.
+    ///
+    /// # Errors
+    /// As [`Socket::unix_listener`].
+    pub fn tcp_listener(&self) -> io::Result<tokio::net::TcpListener> {
+        match self.listener()? {
+            Listener::Tcp(listener) => Ok(listener),
+            Listener::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
     /// A handle on the same socket for the current runtime.
     pub(super) fn listener(&self) -> io::Result<Listener> {
         let kind = self.kind.lock().unwrap_or_else(PoisonError::into_inner);

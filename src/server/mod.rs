@@ -4,6 +4,7 @@
 
 mod call;
 mod connection;
+mod crowd;
 mod handover;
 mod listen;
 mod serve;

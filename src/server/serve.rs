@@ -1,6 +1,7 @@
 //! Accepting connections, and ending them in time.
 
 use std::io;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::connection::{Connection, End, Outcome};
+use super::crowd::Crowd;
 use super::handover::Rested;
 use super::listen::Socket;
 use super::stream::{Listener, Stream};
-use crate::limits::Limits;
+use crate::limits::{Limits, Overload};
 use crate::milter::{Actions, Filter, Unspoken};
-use crate::smtp::{Dialog, Event, Needs, SessionId, Stage};
-use crate::telemetry::Budget;
+use crate::smtp::{Client, Dialog, Event, Needs, Reply, SessionId, Stage};
+use crate::telemetry::{Budget, Ended, Metrics, ShedAs};
 use crate::verdict::{Decision, Verdict};
 
 /// How long an idle connection may stay after a server began to drain: time for a QUIT under way.
@@ -85,9 +87,17 @@ pub(super) struct Shared<F> {
     pub(super) dropped: AtomicU64,
     pub(super) rested: Mutex<Vec<Rested>>,
     left: Notify,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) crowd: Crowd,
+    /// Accepting loops there are, and those that answered the last pulse, whose number the channel has.
+    loops: AtomicUsize,
+    answered: AtomicUsize,
+    pulse: watch::Sender<usize>,
     strange: Budget,
     shortage: Budget,
-    left_out: Budget,
+    full: Budget,
+    unspoken: Budget,
+    missing: Budget,
 }
 
 /// Whether the server takes connections.
@@ -108,6 +118,11 @@ pub(super) enum Phase {
 impl<F: Filter> Server<F> {
     /// A server of `filter`.
     pub fn new(filter: F, limits: Limits) -> Self {
+        Self::counting(filter, limits, Arc::default())
+    }
+
+    /// The same, and counts what happens.
+    pub fn counting(filter: F, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let minute = Duration::from_mins(1);
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let shared = Shared {
@@ -125,9 +140,16 @@ impl<F: Filter> Server<F> {
             dropped: AtomicU64::new(0),
             rested: Mutex::default(),
             left: Notify::new(),
+            metrics,
+            crowd: Crowd::new(limits.per_client),
+            loops: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            pulse: watch::Sender::new(0),
             strange: Budget::new(10, minute),
             shortage: Budget::new(1, minute),
-            left_out: Budget::new(10, minute),
+            full: Budget::new(1, minute),
+            unspoken: Budget::new(10, minute),
+            missing: Budget::new(10, minute),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -157,6 +179,18 @@ impl<F: Filter> Server<F> {
         }
     }
 
+    /// Log lines held back so far, by event.
+    pub fn suppressed(&self) -> [(&'static str, u64); 5] {
+        let Shared { strange, shortage, full, unspoken, missing, .. } = &*self.shared;
+        [
+            ("protocol", strange.held_back()),
+            ("accept", shortage.held_back()),
+            ("shed", full.held_back()),
+            ("unspoken", unspoken.held_back()),
+            ("negotiation", missing.held_back()),
+        ]
+    }
+
     /// Accepts and serves connections on the current runtime until [`Server::drain`] is called and the
     /// last connection has ended. Several runtimes may serve the same sockets.
     ///
@@ -178,6 +212,23 @@ impl<F: Filter> Server<F> {
         sockets.iter().for_each(Socket::close);
         self.shared.emptied().await;
         Ok(())
+    }
+
+    /// Asks every accepting loop whether it still moves; [`Server::has_pulse`] tells. One asker at a time.
+    pub fn pulse(&self) {
+        self.shared.answered.store(0, Ordering::SeqCst);
+        self.shared.pulse.send_modify(|number| *number = number.wrapping_add(1));
+    }
+
+    /// Whether every accepting loop has answered the last [pulse](Server::pulse).
+    pub fn has_pulse(&self) -> bool {
+        self.shared.answered.load(Ordering::SeqCst) >= self.shared.loops.load(Ordering::SeqCst)
+    }
+
+    /// Serves one connection that counts nowhere: to see whether sessions are served.
+    pub async fn rehearse(&self, stream: tokio::net::UnixStream) {
+        let id = SessionId { process: self.shared.process, number: 0 };
+        Connection::new(Stream::Unix(stream), id, Arc::clone(&self.shared)).run().await;
     }
 
     /// Whether [`Server::drain`] was called.
@@ -209,11 +260,17 @@ impl<F: Filter> Server<F> {
 impl<F: Filter> Shared<F> {
     async fn accept(self: Arc<Self>, listener: Listener) {
         let mut phase = self.phase.subscribe();
+        let mut pulse = self.pulse.subscribe();
+        let _counted = Counted::new(&self);
         loop {
             let room = Arc::clone(&self);
             let accepted = tokio::select! {
                 biased;
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+                Ok(()) = pulse.changed() => {
+                    self.answered.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 accepted = async { room.room().await; listener.accept().await } => accepted,
             };
             match accepted {
@@ -248,16 +305,15 @@ impl<F: Filter> Shared<F> {
         let id = SessionId { process: self.process, number };
         let place = Place::take(&self);
         if place.number > self.limits.connections {
-            self.shed.fetch_add(1, Ordering::Relaxed);
-            if let Some(suppressed) = self.shortage.spend() {
-                let limit = self.limits.connections;
+            let limit = self.limits.connections;
+            self.note_shed(|suppressed| {
                 tracing::warn!(
                     event = "shed",
                     limit,
                     suppressed,
-                    "too many connections: mail goes on unchecked; raise the limit or look who connects"
+                    "too many connections: mail goes on unchecked or is deferred; raise the limit or look who connects"
                 );
-            }
+            });
             tokio::spawn(shed(stream, id, place));
             return;
         }
@@ -272,10 +328,12 @@ impl<F: Filter> Shared<F> {
             match AssertUnwindSafe(connection.run()).catch_unwind().await {
                 Ok(Outcome::Ended(end)) => self.ended(id, &end),
                 Ok(Outcome::Rested(rested)) => {
+                    self.metrics.session(Ended::HandedOver);
                     self.rested.lock().unwrap_or_else(PoisonError::into_inner).push(rested);
                 }
                 Err(_) => {
                     self.panics.fetch_add(1, Ordering::Relaxed);
+                    self.metrics.session(Ended::Panic);
                     tracing::error!(
                         event = "panic", session = %id,
                         "a session ended in a programming error; the MTA goes on as it is set to; please report it"
@@ -286,7 +344,50 @@ impl<F: Filter> Shared<F> {
         });
     }
 
+    /// Counts a session that is let go, and says so if there is a line left for it.
+    fn note_shed(&self, say: impl FnOnce(u64)) {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        self.metrics.shed(match self.limits.overload {
+            Overload::Accept => ShedAs::Accept,
+            Overload::Tempfail => ShedAs::Tempfail,
+        });
+        if let Some(suppressed) = self.full.spend() {
+            say(suppressed);
+        }
+    }
+
+    /// Takes a seat for one more session of an SMTP client, if it may have one.
+    ///
+    /// # Errors
+    /// What the session is told instead.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        id: SessionId,
+        client: &Client,
+    ) -> Result<Option<Seat<F>>, Decision> {
+        let Some(group) = Crowd::group(client).filter(|_| self.crowd.is_limited()) else { return Ok(None) };
+        if self.crowd.enter(group) {
+            return Ok(Some(Seat { shared: Arc::clone(self), group }));
+        }
+        let limit = self.limits.per_client;
+        self.note_shed(|suppressed| {
+            tracing::warn!(
+                event = "shed", session = %id, client_ip = %client, limit, suppressed,
+                "too many sessions of one client: mail goes on unchecked or is deferred"
+            );
+        });
+        Err(pass(self.limits.overload))
+    }
+
     fn ended(&self, id: SessionId, end: &End) {
+        self.metrics.session(match end {
+            End::Quit => Ended::Quit,
+            End::Gone => Ended::Gone,
+            End::Drained | End::Rested => Ended::Drained,
+            End::Late(_) => Ended::Late,
+            End::Protocol(_) => Ended::Protocol,
+            End::Socket(_) => Ended::Socket,
+        });
         match end {
             End::Quit => self.closed(id, "quit"),
             End::Gone => self.closed(id, "gone"),
@@ -314,7 +415,7 @@ impl<F: Filter> Shared<F> {
 
     /// Says that a part of a decision was left out.
     pub(super) fn unspoken(&self, id: SessionId, unspoken: Unspoken) {
-        if let Some(suppressed) = self.left_out.spend() {
+        if let Some(suppressed) = self.unspoken.spend() {
             tracing::warn!(
                 event = "unspoken", session = %id, reason = %unspoken, suppressed,
                 "a part of a decision could not be told to the MTA"
@@ -324,7 +425,7 @@ impl<F: Filter> Shared<F> {
 
     /// Says that the MTA did not offer everything that the filter wants to do.
     pub(super) fn missing(&self, id: SessionId, missing: Actions) {
-        if let Some(suppressed) = self.left_out.spend() {
+        if let Some(suppressed) = self.missing.spend() {
             tracing::warn!(
                 event = "negotiation", session = %id, missing = %format_args!("0x{:x}", missing.0), suppressed,
                 "the MTA does not offer all actions; what needs them is left out"
@@ -364,6 +465,24 @@ impl<F: Filter> Shared<F> {
     }
 }
 
+/// An accepting loop among the others, until it is dropped.
+struct Counted<F> {
+    shared: Arc<Shared<F>>,
+}
+
+impl<F> Counted<F> {
+    fn new(shared: &Arc<Shared<F>>) -> Self {
+        shared.loops.fetch_add(1, Ordering::SeqCst);
+        Self { shared: Arc::clone(shared) }
+    }
+}
+
+impl<F> Drop for Counted<F> {
+    fn drop(&mut self) {
+        self.shared.loops.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A connection's place among the others, given back when dropped.
 pub(super) struct Place<F> {
     shared: Arc<Shared<F>>,
@@ -383,21 +502,46 @@ impl<F> Drop for Place<F> {
     }
 }
 
-/// Answers a connection beyond the limit: the MTA goes on without us, at once.
+/// A session's place among those of its client, given back when dropped.
+pub(super) struct Seat<F> {
+    shared: Arc<Shared<F>>,
+    group: IpAddr,
+}
+
+impl<F> Drop for Seat<F> {
+    fn drop(&mut self) {
+        self.shared.crowd.leave(self.group);
+    }
+}
+
+/// Answers a connection beyond the limit: the MTA goes on without us, or defers, at once.
 ///
 /// An MTA negotiates and connects at once, and has no more to say then: whoever takes longer only holds a place.
 async fn shed<F: Filter>(stream: Stream, id: SessionId, place: Place<F>) {
-    let shared = Server::new(Pass, place.shared.limits).shared;
+    let Shared { limits, metrics, .. } = &*place.shared;
+    let filter = Pass(limits.overload);
+    let limits = Limits { per_client: 0, ..*limits };
+    let shared = Server::counting(filter, limits, Arc::clone(metrics)).shared;
     let mut phase = place.shared.phase.subscribe();
     tokio::select! {
         _ = tokio::time::timeout(BRIEF, Connection::new(stream, id, shared).run()) => {}
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
     }
+    place.shared.metrics.session(Ended::Shed);
     drop(place);
 }
 
 /// Lets every session go at its first event.
-struct Pass;
+struct Pass(Overload);
+
+fn pass(overload: Overload) -> Decision {
+    let later = || Reply::new(451, "4.3.2", "too many sessions at once, try again later").ok();
+    match overload {
+        Overload::Tempfail => later().map_or(Verdict::Accept, Verdict::Defer),
+        Overload::Accept => Verdict::Accept,
+    }
+    .into()
+}
 
 impl Filter for Pass {
     type Memory = ();
@@ -407,7 +551,7 @@ impl Filter for Pass {
     }
 
     async fn judge(&self, _: Stage, _: &Dialog, (): &mut ()) -> Decision {
-        Verdict::Accept.into()
+        pass(self.0)
     }
 }
 

@@ -47,9 +47,11 @@ pub struct Dialog {
 pub struct Transaction {
     /// The argument of MAIL, brackets and all.
     pub sender: Vec<u8>,
-    /// The ESMTP parameters of MAIL, one each, as typed.
+    /// The ESMTP parameters of MAIL, one each, as typed; for a filter that asks for
+    /// [`Part::Parameters`](super::Part::Parameters).
     pub parameters: Vec<Vec<u8>>,
-    /// The recipients so far, the one in question last.
+    /// The recipient in question last, and before it the earlier ones for a filter that asks for
+    /// [`Part::Recipients`](super::Part::Recipients), as far as [`Limits`](crate::limits::Limits) go.
     pub recipients: Vec<Recipient>,
 }
 
@@ -58,8 +60,16 @@ pub struct Transaction {
 pub struct Recipient {
     /// The argument of RCPT, brackets and all.
     pub address: Vec<u8>,
-    /// The ESMTP parameters of RCPT, one each, as typed.
+    /// The ESMTP parameters of RCPT, one each, as typed; kept on the same terms as those of MAIL.
     pub parameters: Vec<Vec<u8>>,
+}
+
+impl Recipient {
+    /// Octets of memory that it takes.
+    pub(crate) fn size(&self) -> usize {
+        let parameters = self.parameters.iter().map(|text| size_of::<Vec<u8>>() + text.capacity());
+        size_of::<Self>() + self.address.capacity() + parameters.sum::<usize>()
+    }
 }
 
 impl Dialog {

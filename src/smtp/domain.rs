@@ -59,11 +59,11 @@ impl Domain {
     /// U-labels become A-labels (UTS 46, non-transitional). Where the left part of the name is
     /// illegal or the whole too long, the legal right part is taken: a list that knows a domain knows
     /// its subdomains, and an ugly host name must not be a way around it. The second value tells
-    /// whether that happened.
+    /// how many labels were left out, and counts one for what follows a control character.
     ///
     /// # Errors
     /// [`NoDomain`] says why there is nothing to ask about.
-    pub fn from_octets(octets: &[u8]) -> Result<(Self, bool), NoDomain> {
+    pub fn from_octets(octets: &[u8]) -> Result<(Self, usize), NoDomain> {
         let printable = octets.iter().position(u8::is_ascii_control).unwrap_or(octets.len());
         let cut = printable < octets.len();
         let text = std::str::from_utf8(&octets[..printable]).map_err(|_| NoDomain::Encoding)?;
@@ -78,7 +78,7 @@ impl Domain {
         if SPECIAL.iter().any(|special| is_below(&name, special)) {
             return Err(NoDomain::Special);
         }
-        Ok((Self(name.into()), trimmed || cut))
+        Ok((Self(name.into()), trimmed + usize::from(cut)))
     }
 
     /// Reads a domain name that an administrator wrote: one or more labels, all of it legal.
@@ -108,7 +108,7 @@ impl Domain {
 
     /// The name without labels on the left until at most `room` octets are left, or two labels.
     #[must_use]
-    pub fn fit(&self, room: usize) -> &str {
+    pub fn fit(&self, room: usize) -> Self {
         let mut name: &str = &self.0;
         while name.len() > room {
             match name.split_once('.') {
@@ -116,7 +116,12 @@ impl Domain {
                 _ => break,
             }
         }
-        name
+        if name.len() == self.0.len() { self.clone() } else { Self(name.into()) }
+    }
+
+    /// How many labels it has.
+    pub fn labels(&self) -> usize {
+        self.0.split('.').count()
     }
 
     /// Whether the name is `suffix` or lies below it, on a label boundary.
@@ -140,23 +145,23 @@ fn is_dot(c: char) -> bool {
     matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
 }
 
-fn canonical(text: &str) -> Result<(String, bool), NoDomain> {
+fn canonical(text: &str) -> Result<(String, usize), NoDomain> {
     // Nearly all names are legal as they stand; the way below copies each label.
     if text.len() <= NAME && text.split('.').all(is_label) {
         let last = text.rsplit('.').next().unwrap_or_default();
         return match last.bytes().all(|octet| octet.is_ascii_digit()) {
             true => Err(NoDomain::Numeric),
             false if last.len() == text.len() => Err(NoDomain::Single),
-            false => Ok((text.to_ascii_lowercase(), false)),
+            false => Ok((text.to_ascii_lowercase(), 0)),
         };
     }
     let mut legal = labels(text);
-    let mut trimmed = legal.len() < text.split(is_dot).count();
+    let mut trimmed = text.split(is_dot).count() - legal.len();
     let mut length =
         legal.iter().map(|label| label.len() + 1).sum::<usize>() - usize::from(!legal.is_empty());
     while length > NAME {
         length -= legal.remove(0).len() + 1;
-        trimmed = true;
+        trimmed += 1;
     }
     let Some(last) = legal.last() else { return Err(NoDomain::Syntax) };
     if last.bytes().all(|octet| octet.is_ascii_digit()) {
@@ -201,38 +206,39 @@ mod tests {
         Domain::from_octets(text.as_bytes()).map(|(domain, trimmed)| (domain.to_string(), trimmed))
     }
 
-    /// What `name` is read as, and whether something was left out on the way.
-    type Read = Result<(String, bool), NoDomain>;
+    /// What `name` is read as, and how much was left out on the way.
+    type Read = Result<(String, usize), NoDomain>;
 
     #[test]
     fn names_become_lower_case_a_labels_without_trailing_dot() {
-        assert_eq!(read("MAIL.Spam.Example."), Ok(("mail.spam.example".into(), false)));
-        assert_eq!(read("  spam.example...  "), Ok(("spam.example".into(), false)));
-        assert_eq!(read("spam.example. ."), Ok(("spam.example".into(), false)));
-        assert_eq!(read("b\u{fc}cher.example"), Ok(("xn--bcher-kva.example".into(), false)));
-        assert_eq!(read("B\u{dc}CHER.EXAMPLE"), Ok(("xn--bcher-kva.example".into(), false)));
-        assert_eq!(read("xn--bcher-kva.example"), Ok(("xn--bcher-kva.example".into(), false)));
-        assert_eq!(read("b\u{fc}cher\u{3002}example"), Ok(("xn--bcher-kva.example".into(), false)));
-        assert_eq!(read("fa\u{df}.example"), Ok(("xn--fa-hia.example".into(), false)));
-        assert_eq!(read("my_host.spam.example"), Ok(("my_host.spam.example".into(), false)));
-        assert_eq!(read("-a-.spam.example"), Ok(("-a-.spam.example".into(), false)));
+        assert_eq!(read("MAIL.Spam.Example."), Ok(("mail.spam.example".into(), 0)));
+        assert_eq!(read("  spam.example...  "), Ok(("spam.example".into(), 0)));
+        assert_eq!(read("spam.example. ."), Ok(("spam.example".into(), 0)));
+        assert_eq!(read("b\u{fc}cher.example"), Ok(("xn--bcher-kva.example".into(), 0)));
+        assert_eq!(read("B\u{dc}CHER.EXAMPLE"), Ok(("xn--bcher-kva.example".into(), 0)));
+        assert_eq!(read("xn--bcher-kva.example"), Ok(("xn--bcher-kva.example".into(), 0)));
+        assert_eq!(read("b\u{fc}cher\u{3002}example"), Ok(("xn--bcher-kva.example".into(), 0)));
+        assert_eq!(read("fa\u{df}.example"), Ok(("xn--fa-hia.example".into(), 0)));
+        assert_eq!(read("my_host.spam.example"), Ok(("my_host.spam.example".into(), 0)));
+        assert_eq!(read("-a-.spam.example"), Ok(("-a-.spam.example".into(), 0)));
     }
 
     #[test]
     fn an_ugly_left_part_does_not_hide_the_right_one() {
         let long = "x".repeat(64);
-        assert_eq!(read(&format!("{long}.spam.example")), Ok(("spam.example".into(), true)));
-        assert_eq!(read("a..spam.example"), Ok(("spam.example".into(), true)));
-        assert_eq!(read("a b.spam.example"), Ok(("spam.example".into(), true)));
-        assert_eq!(read("a@b.spam.example"), Ok(("spam.example".into(), true)));
-        assert_eq!(read(".spam.example"), Ok(("spam.example".into(), true)));
-        assert_eq!(read("spam.example\0x"), Ok(("spam.example".into(), true)));
-        assert_eq!(read("\u{200d}\u{378}.spam.example"), Ok(("spam.example".into(), true)));
+        assert_eq!(read(&format!("{long}.spam.example")), Ok(("spam.example".into(), 1)));
+        assert_eq!(read("a..spam.example"), Ok(("spam.example".into(), 2)));
+        assert_eq!(read("a b.spam.example"), Ok(("spam.example".into(), 1)));
+        assert_eq!(read("a@b.spam.example"), Ok(("spam.example".into(), 1)));
+        assert_eq!(read(".spam.example"), Ok(("spam.example".into(), 1)));
+        assert_eq!(read("spam.example\0x"), Ok(("spam.example".into(), 1)));
+        assert_eq!(read("a.b.\u{200d}\u{378}.spam.example"), Ok(("spam.example".into(), 3)));
         let padded = format!("s{}pam.example", "\u{ad}".repeat(900));
-        assert_eq!(read(&padded), Ok(("spam.example".into(), false)));
+        assert_eq!(read(&padded), Ok(("spam.example".into(), 0)));
         let deep = format!("{}spam.example", "a.".repeat(5_000));
         let (name, trimmed) = read(&deep).expect("a domain");
-        assert!(trimmed && name.len() <= 253 && name.ends_with(".a.spam.example"));
+        assert!(name.len() <= 253 && name.ends_with(".a.spam.example"));
+        assert_eq!(trimmed, 5_002 - name.split('.').count());
     }
 
     #[test]
@@ -252,6 +258,12 @@ mod tests {
             ("ylmf-pc", NoDomain::Single),
             ("a..b", NoDomain::Single),
             ("spam.exam ple", NoDomain::Syntax),
+            // A name is read from the right and ends at its first illegal label: here nothing is left.
+            // Unlike MAIL, HELO has no grammar of quotes, brackets and ports that could be taken off.
+            ("spam.example x", NoDomain::Syntax),
+            ("\"spam.example\"", NoDomain::Syntax),
+            ("<spam.example>", NoDomain::Syntax),
+            ("spam.example:25", NoDomain::Syntax),
             ("-", NoDomain::Single),
             ("host.local", NoDomain::Special),
             ("a.b.LocalDomain", NoDomain::Special),
@@ -268,10 +280,15 @@ mod tests {
     #[test]
     fn fitting_takes_labels_from_the_left_and_keeps_two() {
         let (domain, _) = Domain::from_octets(b"aaa.bbb.spam.example").expect("a domain");
-        assert_eq!(domain.fit(100), "aaa.bbb.spam.example");
-        assert_eq!(domain.fit(19), "bbb.spam.example");
-        assert_eq!(domain.fit(12), "spam.example");
-        assert_eq!(domain.fit(3), "spam.example");
+        for (room, name, labels) in [
+            (100, "aaa.bbb.spam.example", 4),
+            (19, "bbb.spam.example", 3),
+            (12, "spam.example", 2),
+            (3, "spam.example", 2),
+        ] {
+            let fitted = domain.fit(room);
+            assert_eq!((fitted.as_str(), fitted.labels()), (name, labels), "{room}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use client::{Client, canonical, is_special};
 pub use dialog::{Dialog, Recipient, SessionId, Transaction};
 pub use domain::{Domain, NoDomain};
 pub use macros::Macros;
-pub use needs::{Event, Events, Needs, Permit, Permits};
+pub use needs::{Event, Events, Needs, Part, Parts, Permit, Permits};
 pub use path::ReversePath;
 pub use reply::{BadReply, Reply};
 pub use stage::Stage;

@@ -33,6 +33,11 @@ pub enum Event {
 pub struct Events(u16);
 
 impl Events {
+    /// Whether all of `other` are among them.
+    pub fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
     /// Whether the set holds `event`.
     pub fn contains(self, event: Event) -> bool {
         self.0 & event as u16 != 0
@@ -84,6 +89,28 @@ impl FromIterator<Permit> for Permits {
     }
 }
 
+/// A part of the envelope that outlives its command only if a filter says so: nothing else of it grows
+/// with the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Part {
+    /// The recipients before the one in question, for a filter that is told of RCPT.
+    Recipients = 1,
+    /// The ESMTP parameters of MAIL and RCPT.
+    Parameters = 1 << 1,
+}
+
+/// A set of [`Part`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Parts(u8);
+
+impl Parts {
+    /// Whether the set holds `part`.
+    pub fn contains(self, part: Part) -> bool {
+        self.0 & part as u8 != 0
+    }
+}
+
 /// What a filter needs: the union over its enabled checks is what it negotiates with the MTA.
 ///
 /// ```
@@ -99,6 +126,8 @@ pub struct Needs {
     pub silent: Events,
     /// What the filter may want to change.
     pub permits: Permits,
+    /// What of the envelope shall be in the [`Dialog`](super::Dialog) beside sender and recipient.
+    pub kept: Parts,
     /// Macro names by stage, single letters without and longer names with braces.
     pub macros: Vec<(Stage, &'static str)>,
     /// Whether recipients that the MTA itself refuses shall be shown too.
@@ -129,6 +158,13 @@ impl Needs {
         self
     }
 
+    /// Adds a part of the envelope that the filter looks at.
+    #[must_use]
+    pub fn keep(mut self, part: Part) -> Self {
+        self.kept.0 |= part as u8;
+        self
+    }
+
     /// Adds macros that are wanted with the command of `stage`.
     #[must_use]
     pub fn macros(mut self, stage: Stage, names: &[&'static str]) -> Self {
@@ -147,6 +183,7 @@ impl Needs {
         self.events.0 |= other.events.0;
         self.silent.0 = (self.silent.0 | other.silent.0) & !answered;
         self.permits.0 |= other.permits.0;
+        self.kept.0 |= other.kept.0;
         for (stage, name) in &other.macros {
             self = self.macros(*stage, &[name]);
         }

@@ -9,12 +9,12 @@ pub enum ReversePath {
     Null,
     /// A local part alone, such as `<postmaster>`.
     NoDomain,
-    /// A mailbox whose domain can be asked about; `trimmed` if only the right part of it is legal.
+    /// A mailbox whose domain can be asked about; `trimmed` of its labels were left out.
     Domain {
         /// The domain.
         domain: Domain,
-        /// Whether labels were left out, see [`Domain::from_octets`].
-        trimmed: bool,
+        /// How many labels were left out, see [`Domain::from_octets`].
+        trimmed: usize,
     },
     /// A mailbox whose domain cannot be asked about, an address literal for example.
     Unusable(NoDomain),

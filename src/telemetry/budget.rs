@@ -1,6 +1,7 @@
 //! A limit on how often one kind of line is logged.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ pub struct Budget {
     lines: u32,
     interval: Duration,
     state: Mutex<State>,
+    held_back: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -24,7 +26,13 @@ struct State {
 impl Budget {
     /// A budget of so many lines per interval.
     pub const fn new(lines: u32, interval: Duration) -> Self {
-        Self { lines, interval, state: Mutex::new(State { since: None, spent: 0, suppressed: 0 }) }
+        let state = Mutex::new(State { since: None, spent: 0, suppressed: 0 });
+        Self { lines, interval, state, held_back: AtomicU64::new(0) }
+    }
+
+    /// How many lines were ever held back.
+    pub fn held_back(&self) -> u64 {
+        self.held_back.load(Ordering::Relaxed)
     }
 
     /// Asks whether a line may be written. `Some(n)` is a yes, and `n` lines were held back since the
@@ -41,6 +49,7 @@ impl Budget {
             Some(std::mem::take(&mut state.suppressed))
         } else {
             state.suppressed += 1;
+            self.held_back.fetch_add(1, Ordering::Relaxed);
             None
         }
     }
@@ -60,5 +69,6 @@ mod tests {
         assert_eq!(budget.spend(), Some(9_998));
         assert_eq!(budget.spend(), Some(0));
         assert_eq!(budget.spend(), None);
+        assert_eq!(budget.held_back(), 9_999);
     }
 }

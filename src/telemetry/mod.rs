@@ -1,13 +1,19 @@
-//! What gatepost tells about itself: the log and its lines.
+//! What gatepost tells about itself: the log and its lines, and what it counts.
 //!
 //! Every value that came from outside is made printable before it gets here, and once more where a
 //! line is written: a client must not be able to forge a line.
 
 mod budget;
+mod exposition;
 mod line;
 mod log;
+mod metrics;
+mod process;
 mod verdict;
 
 pub use budget::Budget;
+pub use exposition::{CacheFigures, Snapshot, ZoneFigures};
 pub use log::{Destination, Level, StartError, start};
+pub use metrics::{Acted, Cause, CheckResult, Ended, Handover, Metrics, ShedAs};
+pub use process::{Process, Usage};
 pub use verdict::{Action, Report};

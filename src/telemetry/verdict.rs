@@ -73,12 +73,13 @@ impl Report<'_> {
                     client_ip = %self.dialog.client,
                     helo = %self.helo(),
                     mail_from = %self.sender(),
+                    rcpt = %self.recipient(),
                     auth = u8::from(self.dialog.is_authenticated()),
                     reply = %self.reply.map(Reply::to_string).unwrap_or_default(),
                     reason = self.reason(),
                     cache = self.finding.origin.name(),
                     ms = %self.waited.as_millis(),
-                    trimmed = u8::from(self.finding.trimmed),
+                    trimmed = self.finding.trimmed,
                     "{}", self.summary()
                 )
             };
@@ -99,6 +100,13 @@ impl Report<'_> {
 
     fn sender(&self) -> String {
         self.dialog.transaction.as_ref().map_or_else(String::new, |message| printable(&message.sender, TEXT))
+    }
+
+    /// The recipient in question, if one is.
+    fn recipient(&self) -> String {
+        let message = self.dialog.transaction.as_ref().filter(|_| self.stage == Stage::Rcpt);
+        let recipient = message.and_then(|message| message.recipients.last());
+        recipient.map_or_else(String::new, |recipient| printable(&recipient.address, TEXT))
     }
 
     fn codes(&self) -> String {

@@ -85,10 +85,10 @@ pub struct Finding {
     pub list: List,
     /// What it is about.
     pub identity: Identity,
-    /// The canonical address or domain; empty if there is none. Safe to show.
+    /// The canonical address or domain, as it is asked about; empty if there is none. Safe to show.
     pub subject: Arc<str>,
-    /// Whether an illegal or over-long left part of a domain was left out.
-    pub trimmed: bool,
+    /// How many labels of a domain were left out on the left, since they are illegal or make it too long.
+    pub trimmed: usize,
     /// What was found.
     pub outcome: Outcome,
     /// Where the answer came from.

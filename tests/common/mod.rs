@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod log;
 pub mod nameserver;
+pub mod openmetrics;
 pub mod phone;
 pub mod wire;
 pub mod world;

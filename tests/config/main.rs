@@ -82,6 +82,7 @@ impl Machine {
             default_config: self.path("gatepost.toml"),
             default_env_file: self.path("milter.env"),
             credential: None,
+            confined_to: Vec::new(),
         })
     }
 

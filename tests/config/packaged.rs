@@ -42,8 +42,16 @@ fn every_line_of_the_packaged_files_may_be_uncommented() {
     }
     // What stands behind a # is what is built in.
     let toml_only = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}"));
-    let examples =
-        ["socket.owner", "socket.group", "key.file", "trusted_networks", "without_key", "enforce.stage"];
+    let examples = [
+        "socket.owner",
+        "socket.group",
+        "key.file",
+        "trusted_networks",
+        "without_key",
+        "enforce.stage",
+        "control.listen",
+        "metrics.listen",
+    ];
     for (origin, setting) in toml_only.origins().iter().zip(SETTINGS) {
         if !examples.contains(&setting.toml) && !setting.toml.starts_with("reply.") {
             assert_eq!(origin.value, setting.default, "{}", setting.toml);

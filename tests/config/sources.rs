@@ -1,5 +1,7 @@
 //! Files, environment and command line, and which of them wins.
 
+use std::time::Instant;
+
 use super::*;
 
 // case: K01
@@ -87,7 +89,10 @@ fn a_mistake_in_the_directory_is_told_with_its_place() {
 
     let machine = Machine::keyed().toml("").file("gatepost.toml.d", "no directory");
     let problems = machine.load().expect_err("no directory").to_string();
-    assert!(problems.contains("gatepost.toml.d: the directory cannot be read: not a directory"), "{problems}");
+    assert!(
+        problems.contains("gatepost.toml.d: the directory cannot be read: not a directory"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -251,7 +256,7 @@ fn toml_reads_the_same_settings() {
 
 #[test]
 fn settings_that_are_not_there_are_told_even_if_they_are_known_elsewhere() {
-    let machine = Machine::keyed().env("DRY_RUN", "1").env("ZEN_ACTION_2", "log").env("METRICS_LISTEN", "x");
+    let machine = Machine::keyed().env("DRY_RUN", "1").env("ZEN_ACTION_2", "log").env("AUTHBL_ENABLE", "1");
     let errors = machine.errors();
     assert_eq!(errors.len(), 3);
     for line in errors {
@@ -311,4 +316,75 @@ fn every_problem_of_every_source_is_told_in_one_run() {
     );
     let problems = machine.load().expect_err("problems");
     assert_eq!(problems.to_string().lines().count(), 9);
+}
+
+/// What a file says again and again, up to its largest size.
+fn filled(line: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for n in 0.. {
+        let line = line(n);
+        if text.len() + line.len() > 1 << 20 {
+            break;
+        }
+        text.push_str(&line);
+    }
+    text
+}
+
+/// Quadratic work would take minutes for each of these.
+#[test]
+fn the_largest_files_are_read_or_refused_in_no_time() {
+    let start = Instant::now();
+    let list =
+        |name: &str, entry: &str| format!("SPAMHAUS_DQS_{name}={}", &filled(|_| entry.into())[..1_000_000]);
+    let problems = |machine: Machine| match machine.load() {
+        Ok(config) => config.notices.len(),
+        Err(problems) => problems.errors.len() + problems.notices.len(),
+    };
+    for (what, toml, expected) in [
+        ("unknown names", filled(|n| format!("listn{n} = 1\n")), 101),
+        ("unknown tables", filled(|n| format!("[dns.x{n}]\n")), 101),
+        ("one name again", filled(|n| format!("dns.servers = '{n}'\n")), 22),
+        ("a long line", format!("x = '{}'", "\u{fc}".repeat(500_000)), 1),
+        (
+            "a list on one line",
+            format!("[allow]\ndomains = [{}'a']\n", &filled(|_| "'*', ".into())[..500_000]),
+            101,
+        ),
+    ] {
+        assert_eq!(problems(Machine::keyed().toml(&toml)), expected, "{what}");
+    }
+    for (what, text, expected) in [
+        ("unknown names", filled(|n| format!("SPAMHAUS_DQS_LISTE{n}=1\n")), 101),
+        ("keys", filled(|n| format!("KEY=abcdef{n}\n")), 101),
+        ("no lines", filled(|_| "x\n".into()), 101),
+        ("a list", list("DOMAIN_WHITELIST", "a.example, "), 0),
+        ("a broken list", list("IP_WHITELIST", "*******, "), 101),
+    ] {
+        assert_eq!(problems(Machine::keyed().env_file(&text)), expected, "{what}");
+    }
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn what_is_no_configuration_is_refused_in_one_line() {
+    let large = "# nothing\n".repeat(1 << 20);
+    for (name, toml) in [("gatepost.toml", true), ("milter.env", false)] {
+        let machine = || Machine::keyed();
+        let cause = "the file is larger than 1048576 octets; name the right file";
+        assert_eq!(machine().file(name, &large).errors(), [format!("{name}: {cause}")]);
+        let cause = "the file cannot be read: it is a pipe; name a regular file";
+        let pipe = machine();
+        nix::unistd::mkfifo(&pipe.path(name), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        assert_eq!(pipe.errors(), [format!("{name}: {cause}")]);
+        let cause = "the file cannot be read: is a directory; name a regular file";
+        let directory = machine();
+        fs::create_dir(directory.path(name)).expect("a directory");
+        assert_eq!(directory.errors(), [format!("{name}: {cause}")]);
+        let cause = "the line is not UTF-8; save the file as UTF-8";
+        let utf16 = machine().file_with_mode(name, b"\xff\xfel\0i\0", 0o640);
+        assert_eq!(utf16.errors(), [format!("{name}:1: {cause}")]);
+        let line = if toml { "threads = 2\n" } else { "SPAMHAUS_DQS_THREADS=2\n" };
+        assert_eq!(machine().file(name, &format!("\u{feff}{line}")).config().threads, 2);
+    }
 }

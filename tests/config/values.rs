@@ -205,3 +205,85 @@ fn reply_texts_are_checked_before_the_start() {
         config.reply_sender.expect("a template").render(|_| "spam.example".to_owned()).expect("a reply");
     assert_eq!(reply.to_string(), "550 5.7.1 100% spam.example");
 }
+
+#[test]
+fn a_zone_base_leaves_room_for_what_is_asked_about() {
+    let base = |length: usize| format!("{}.example", ["a"; 120].join(".").split_at(length - 8).0);
+    // 253 octets, less 127 for two labels, 26 for the key, 3 for the list and 3 dots.
+    for length in [95, 221, 239] {
+        let machine = Machine::keyed().toml(&format!("[dns]\nzone_base = '{}'\n", base(length)));
+        assert_eq!(
+            machine.errors(),
+            [format!(
+                "gatepost.toml:2:13: dns.zone_base: {length} octets leave no room beside key and subject in a DNS \
+                 name, which has 253; give a domain of at most 94 octets"
+            )]
+        );
+    }
+    assert_eq!(Machine::keyed().env("ZONE_BASE", &base(93)).config().zone_base.as_str().len(), 93);
+    let zen = Machine::keyed().env("DBL_ENABLE", "0").env("ZRD_ENABLE", "0");
+    assert_eq!(zen.env("ZONE_BASE", &base(157)).config().zone_base.as_str().len(), 157);
+    let longest = Machine::new().env("API_KEY", &"k".repeat(63)).env("ZONE_BASE", &base(59));
+    assert!(longest.errors()[0].ends_with("give a domain of at most 57 octets"), "{:?}", longest.errors());
+}
+
+#[test]
+fn two_entries_about_one_list_are_no_wish() {
+    for (text, cause) in [
+        ("zen=tempfail,zen=accept", "entry 2: zen=accept comes after zen=tempfail; keep one entry about zen"),
+        (
+            "dbl=accept, ZEN=accept, Dbl = Accept",
+            "entry 3: dbl=accept comes after dbl=accept; keep one entry about dbl",
+        ),
+        (
+            "zen=accept,tempfail",
+            "entry 2: tempfail says nothing about a list; write accept, tempfail, or for each list as in \
+             zen=tempfail,dbl=accept",
+        ),
+    ] {
+        let errors = Machine::keyed().env("ON_FAILURE", text).errors();
+        assert_eq!(errors, [format!("environment: SPAMHAUS_DQS_ON_FAILURE: {cause}")]);
+    }
+    assert_eq!(
+        Machine::keyed().toml("on_failure = ['zrd=tempfail', 'zrd=accept']\n").errors(),
+        [
+            "gatepost.toml:1:31: on_failure: entry 2: zrd=accept comes after zrd=tempfail; keep one entry about zrd"
+        ]
+    );
+}
+
+#[test]
+fn a_reply_that_only_puts_off_is_told() {
+    for (name, codes) in
+        [("REPLY_ZEN", "554 5.7.1"), ("REPLY_HELO", "550 5.7.1"), ("REPLY_SENDER", "550 5.7.1")]
+    {
+        let machine = Machine::keyed().env(name, "450 4.7.1 {ip} not today");
+        assert_eq!(
+            machine.notices(),
+            [format!(
+                "environment: SPAMHAUS_DQS_{name}: listed mail is not refused but comes again, as with every reply \
+                 that begins with 4; to refuse it, begin with {codes}"
+            )]
+        );
+        assert_eq!(Machine::keyed().env(name, &format!("{codes} no")).notices(), [""; 0]);
+    }
+    let zrd = Machine::keyed().env("ZRD_ACTION", "tempfail").env("REPLY_ZRD", "450 4.7.1 later");
+    assert_eq!(zrd.notices(), [""; 0], "asked for twice");
+}
+
+#[test]
+fn a_stage_that_outlasts_the_mail_servers_patience_is_told() {
+    let machine =
+        |lifetime: &str| Machine::keyed().env("MILTER_TIMEOUT", "60").env("DNS_LIFETIME", lifetime).notices();
+    let start = "environment: SPAMHAUS_DQS_DNS_LIFETIME: mail servers do not wait that long for a filter: ";
+    let sendmail = "R in T= of INPUT_MAIL_FILTER";
+    let postfix = "milter_command_timeout";
+    assert_eq!(machine("9.8"), [""; 0]);
+    assert_eq!(machine("9.9"), [format!("{start}Sendmail 10 s; lower it, or raise {sendmail}")]);
+    let both = format!("{start}Sendmail 10 s, Postfix 30 s; lower it, or raise {sendmail} and {postfix}");
+    let lowered = "environment: SPAMHAUS_DQS_DNS_LIFETIME: 60 s is lowered to 59.9 s; raise timeouts.stage or \
+                   lower it yourself";
+    assert_eq!(machine("60"), [lowered, &both]);
+    let unused = Machine::keyed().env("MILTER_TIMEOUT", "60").notices();
+    assert_eq!(unused, [""; 0], "the lifetime counts");
+}

@@ -70,15 +70,22 @@ async fn session(port: u16, number: usize, count: Rc<Count>) {
 // case: 65
 #[test]
 fn thirty_long_sessions_notice_nothing_of_six_restarts() {
+    sessions_notice_nothing(RESTARTS, &["ENFORCE_STAGE=mail"]);
+}
+
+#[test]
+fn sessions_of_several_threads_are_handed_over_too() {
+    sessions_notice_nothing(2, &["ENFORCE_STAGE=mail", "THREADS=3"]);
+}
+
+fn sessions_notice_nothing(restarts: usize, settings: &[&str]) {
     let (names, key) = (Names::start(), new_key());
     names.script(|asked| {
-        let answer = match asked.name.ends_with(".spam.example.dbl") {
-            true => Act::records(["127.0.1.2"]),
-            false => Act::NotFound(Some(60)),
-        };
+        let is_listed = asked.name.ends_with(".spam.example.dbl");
+        let answer = if is_listed { Act::records(["127.0.1.2"]) } else { Act::NotFound(Some(60)) };
         Some(answer.after(Duration::from_millis(20)))
     });
-    let manager = Keeper::new(&names, &key, &["ENFORCE_STAGE=mail"], 4_096);
+    let manager = Keeper::new(&names, &key, settings, 4_096);
     let daemon = manager.start();
     let port = manager.port;
     let count = Rc::new(Count::default());
@@ -87,7 +94,7 @@ fn thirty_long_sessions_notice_nothing_of_six_restarts() {
             .map(|number| tokio::task::spawn_local(session(port, number, Rc::clone(&count))))
             .collect();
         let (mut manager, mut daemon) = (manager, daemon);
-        for _ in 0..RESTARTS {
+        for _ in 0..restarts {
             // Mails enough of everybody in between, so that a restart meets all situations.
             let (known, start) = (count.mails.get(), Instant::now());
             while count.mails.get() < known + 10 * SESSIONS {
@@ -113,7 +120,7 @@ fn thirty_long_sessions_notice_nothing_of_six_restarts() {
     }));
     let (mails, longest) = (count.mails.get(), count.longest.get());
     println!("{mails} mails, {} refused, longest wait for an answer {longest:?}", count.refused.get());
-    assert!(mails >= RESTARTS * 10 * SESSIONS && count.refused.get() * 4 > mails);
+    assert!(mails >= restarts * 10 * SESSIONS && count.refused.get() * 4 > mails);
     assert!(longest < Duration::from_secs(9), "{longest:?}: Sendmail waits for ten seconds");
     manager.wait_for_stored(0);
     assert_eq!(daemon.stop().0, Some(0));
@@ -217,6 +224,9 @@ fn without_room_in_the_store_sessions_are_drained() {
     }
 }
 
+/// What happens to the store between two processes.
+type Change<'c> = &'c dyn Fn();
+
 #[test]
 fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more() {
     let (names, key) = (Names::start(), new_key());
@@ -247,7 +257,6 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
             .expect("a file that can be sealed");
         replace(&manager, Some(file.into()));
     };
-    type Change<'c> = &'c dyn Fn();
     for (change, words) in [
         (&(|| sealed(&|octets| octets.truncate(40))) as Change<'_>, "not complete"),
         (&|| sealed(&|octets| octets.clear()), "not gatepost's"),
@@ -259,10 +268,8 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
         (&|| manager.book().stored.retain(|(name, _)| name == "sessions"), "closed=1"),
         (
             &|| {
-                manager
-                    .book()
-                    .stored
-                    .push(("session-x".to_owned(), File::open("/dev/null").expect("it").into()))
+                let other = File::open("/dev/null").expect("it is everywhere");
+                manager.book().stored.push(("session-x".to_owned(), other.into()));
             },
             "taken=1",
         ),

@@ -4,9 +4,12 @@
 mod common;
 
 mod commands;
+mod confinement;
+mod control;
 mod handover;
 mod inherited;
 mod manager;
+mod memory;
 mod process;
 mod reload;
 mod secrets;
@@ -15,6 +18,7 @@ mod sockets;
 mod start;
 mod stop;
 mod store;
+mod watchdog;
 
 use std::future::Future;
 

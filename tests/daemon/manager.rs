@@ -10,10 +10,10 @@ use super::process::{new_key, own};
 use super::{Act, Machine, Names, Phone, run};
 
 /// A service manager's ear.
-struct Ear(UnixDatagram);
+pub(super) struct Ear(UnixDatagram);
 
 impl Ear {
-    fn new(machine: Machine) -> (Self, Machine) {
+    pub(super) fn new(machine: Machine) -> (Self, Machine) {
         let path = machine.path("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
@@ -24,14 +24,28 @@ impl Ear {
     }
 
     /// The next message.
-    fn next(&self) -> String {
+    pub(super) fn next(&self) -> String {
         let mut octets = [0; 4096];
         let count = self.0.recv(&mut octets).expect("a message in time");
         String::from_utf8(octets[..count].to_vec()).expect("text")
     }
 
+    /// Whether a message with this word comes within that time.
+    pub(super) fn hears_within(&self, time: Duration, word: &str) -> bool {
+        let start = Instant::now();
+        self.0.set_read_timeout(Some(Duration::from_millis(50))).expect("a time");
+        let mut octets = [0; 4096];
+        let mut heard = false;
+        while start.elapsed() < time && !heard {
+            let message = self.0.recv(&mut octets).map_or(&[][..], |count| &octets[..count]);
+            heard = String::from_utf8_lossy(message).contains(word);
+        }
+        self.0.set_read_timeout(Some(Duration::from_mins(1))).expect("a time");
+        heard
+    }
+
     /// The first message from now on that holds these words.
-    fn hear(&self, words: &[&str]) -> String {
+    pub(super) fn hear(&self, words: &[&str]) -> String {
         let start = Instant::now();
         loop {
             let message = self.next();

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -14,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tokio::sync::oneshot;
@@ -185,6 +187,16 @@ impl Machine {
         finish(command)
     }
 
+    /// The same, if we are root as the user of this number.
+    pub fn run_as(&self, user: u32, arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments);
+        if Uid::effective().is_root() {
+            command.uid(user).gid(user);
+        }
+        command.stdout(Stdio::piped());
+        finish(command)
+    }
+
     /// The same, as an account of the settings.
     pub fn run_without_user(&self, arguments: &[&str]) -> Ended {
         let mut command = self.command_as_told(arguments);
@@ -194,16 +206,16 @@ impl Machine {
 
     /// Starts the daemon and waits until it serves.
     pub fn start(&self) -> Daemon {
-        let mut daemon = self.spawn();
+        self.start_as(&["run"])
+    }
+
+    /// Starts a command that serves, and waits until it does.
+    pub fn start_as(&self, arguments: &[&str]) -> Daemon {
+        let mut daemon = self.spawn_as(arguments);
         let ready = daemon.wait_for(&["event=ready"]);
         let port = ready.split("inet:").nth(1).and_then(|rest| rest.split('@').next());
         daemon.port = port.and_then(|port| port.parse().ok()).unwrap_or_default();
         daemon
-    }
-
-    /// Starts the daemon and waits for nothing.
-    pub fn spawn(&self) -> Daemon {
-        Self::begin(self.command(&["run"]))
     }
 
     /// Starts the daemon as a service manager does, with descriptors and their names; waits for nothing.
@@ -223,17 +235,60 @@ impl Machine {
         Self::begin(command)
     }
 
-    fn begin(mut command: Command) -> Daemon {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program");
+    fn spawn_as(&self, arguments: &[&str]) -> Daemon {
+        Self::begin(self.command(arguments))
+    }
+
+    /// Starts the daemon while nobody listens to it: it stops at its first line, with the signals held back
+    /// that come while it starts, until somebody [listens](Daemon::listen).
+    pub fn spawn_unheard(&self) -> Daemon {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let blocking =
+            |writer: &PipeWriter, not: OFlag| fcntl(writer, FcntlArg::F_SETFL(not)).expect("a pipe");
+        blocking(&writer, OFlag::O_NONBLOCK);
+        // Longer than what may be left at the end is every line of the daemon.
+        while writer.write(b"# nobody listens\n").is_ok() {}
+        blocking(&writer, OFlag::empty());
+        let daemon = Self::begin_with(self.command(&["run"]), reader, writer.into(), true);
+        let holds = || {
+            fs::read_to_string(format!("/proc/{}/status", daemon.id())).is_ok_and(|status| {
+                let blocked =
+                    status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+                u64::from_str_radix(blocked.trim(), 16)
+                    .is_ok_and(|set| set & 1 << (Signal::SIGTERM as i32 - 1) != 0)
+            })
+        };
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < PATIENCE, "it holds no signal back");
+            thread::sleep(Duration::from_millis(1));
+        }
+        daemon
+    }
+
+    fn begin(command: Command) -> Daemon {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        Self::begin_with(command, reader, writer.into(), false)
+    }
+
+    fn begin_with(mut command: Command, reader: PipeReader, stderr: Stdio, deaf: bool) -> Daemon {
+        let child = command.stderr(stderr).spawn().expect("the program");
+        // It holds the other end, too.
+        drop(command);
         let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
-        let (theirs, stderr) = (Arc::clone(&lines), child.stderr.take().expect("piped"));
+        let deaf = Arc::new((Mutex::new(deaf), Condvar::new()));
+        let (theirs, ears) = (Arc::clone(&lines), Arc::clone(&deaf));
         let reader = thread::spawn(move || {
-            for line in BufReader::new(stderr).lines() {
-                theirs.0.lock().expect("no panic").push(line.expect("text"));
-                theirs.1.notify_all();
+            for line in BufReader::new(reader).lines() {
+                drop(ears.1.wait_while(ears.0.lock().expect("no panic"), |deaf| *deaf).expect("no panic"));
+                let line = line.expect("text");
+                if !line.starts_with('#') {
+                    theirs.0.lock().expect("no panic").push(line);
+                    theirs.1.notify_all();
+                }
             }
         });
-        Daemon { child, lines, reader: Some(reader), port: 0 }
+        Daemon { child, lines, deaf, reader: Some(reader), port: 0 }
     }
 }
 
@@ -273,6 +328,8 @@ pub struct Ended {
 pub struct Daemon {
     child: Child,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    /// Whether nobody reads what it says.
+    deaf: Arc<(Mutex<bool>, Condvar)>,
     reader: Option<JoinHandle<()>>,
     /// The port of its TCP socket, if it has one.
     pub port: u16,
@@ -281,6 +338,12 @@ pub struct Daemon {
 impl Daemon {
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")), signal).expect("it runs");
+    }
+
+    /// Listens to it, or not: what it says then waits for a reader, and it with it.
+    pub fn listen(&self, listen: bool) {
+        *self.deaf.0.lock().expect("no panic") = !listen;
+        self.deaf.1.notify_all();
     }
 
     pub fn id(&self) -> u32 {

@@ -1,44 +1,20 @@
 //! Signals at bad moments, and threads that fail.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use super::common::wire::{Wire, greeting, packet};
-use super::process::{Daemon, new_key, own};
+use super::process::new_key;
 use super::{Machine, Names, run};
-
-/// A daemon that waits for its configuration, which comes through a pipe.
-fn waiting(machine: &Machine) -> (Daemon, impl FnOnce()) {
-    let path = machine.path("gatepost.toml");
-    std::fs::remove_file(&path).expect("it was there");
-    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
-    own(&path);
-    let daemon = machine.spawn();
-    // It has opened the pipe when somebody can write to it.
-    let mut pipe = OpenOptions::new().write(true).open(&path).expect("a reader");
-    let go_on = move || {
-        pipe.write_all(b"# nothing\n").expect("a reader");
-        // The next one reads a file.
-        let other = path.with_extension("new");
-        std::fs::write(&other, "").expect("a file");
-        own(&other);
-        std::fs::rename(other, path).expect("a name");
-    };
-    (daemon, go_on)
-}
 
 #[test]
 fn a_reload_that_comes_before_readiness_is_done_after_it() {
     let (names, key) = (Names::start(), new_key());
     let machine = Machine::with(&names, &key, &[]);
-    let (mut daemon, go_on) = waiting(&machine);
+    let mut daemon = machine.spawn_unheard();
     daemon.signal(Signal::SIGHUP);
-    go_on();
+    daemon.listen(true);
     daemon.wait_for(&["event=ready"]);
     daemon.wait_for(&["event=reloaded"]);
     assert_eq!(daemon.stop().0, Some(0));
@@ -49,9 +25,9 @@ fn a_stop_that_comes_before_readiness_is_a_clean_one() {
     let (names, key) = (Names::start(), new_key());
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let machine = Machine::with(&names, &key, &["THREADS=3"]);
-        let (daemon, go_on) = waiting(&machine);
+        let daemon = machine.spawn_unheard();
         daemon.signal(signal);
-        go_on();
+        daemon.listen(true);
         let (status, lines) = daemon.end();
         assert_eq!(status, Some(0), "{lines:#?}");
         assert!(lines.last().is_some_and(|line| line.contains("event=stopped")), "{lines:#?}");

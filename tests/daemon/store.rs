@@ -57,7 +57,7 @@ impl Keeper {
             let book = Arc::clone(&book);
             move || {
                 while !book.lock().expect("no panic").ended {
-                    hear(&socket, &book)
+                    hear(&socket, &book);
                 }
             }
         });

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::common::wire::packet;
 use super::common::world::CLEAN_NAME;
-use super::{Act, CLEAN, Clock, World, listing, ms};
+use super::{Act, CLEAN, Clock, Log, World, listing, ms};
 
 // case: C01
 #[tokio::test]
@@ -66,6 +67,43 @@ async fn a_session_that_leaves_takes_no_answer_with_it() {
     drop(leaves);
     assert!(clock.run(stays.from("<u@spam.example>")).await.0.starts_with("550 "));
     assert_eq!(world.asked(), ["spam.example.dbl"]);
+}
+
+/// Questions that were sent and whose flight has not ended.
+fn under_way(world: &World) -> u64 {
+    let counters = world.dns.health().into_iter().map(|zone| zone.counters);
+    counters.map(|c| c.queries - c.listed - c.not_listed - c.failures - c.service_errors).sum()
+}
+
+// A connection's end cancels no question: it ends at its deadline, and what it brings is for the next session.
+#[tokio::test]
+async fn questions_of_a_session_that_left_end_in_time_and_warm_the_cache() {
+    let clock = Clock::stop();
+    for end in [&b""[..], b"\0\0\0\x01Q", b"\0\0\0\x12R<half"] {
+        let (log, _guard) = Log::listen();
+        let world = World::new(&[]).await;
+        world.names.on("spam.example.dbl", Act::records(["127.0.1.2"]).after(ms(300)));
+        world.names.on("spam.example.zrd", Act::Silence);
+        let mut phone = world.call().await;
+        assert_eq!(clock.run(phone.connect(CLEAN)).await.0, "continue");
+        let mail = packet(b'M', b"<u@spam.example>\0");
+        phone.wire.send(&[&mail[..], end].concat()).await.expect("to send");
+        clock.pass(ms(100)).await;
+        assert_eq!((under_way(&world), world.asked().len()), (2, 2), "{:?}", world.asked());
+        drop(phone);
+        clock.pass(ms(1_800)).await;
+        assert_eq!((under_way(&world), world.server.tally().open), (0, 0), "{:?}", world.dns.health());
+        let asked = world.names.total();
+        clock.pass(Duration::from_secs(10)).await;
+        assert_eq!(world.names.total(), asked, "nothing is asked again for nobody");
+        let closed = log.with(&["event=close"]);
+        assert!(closed.len() == 1 && closed[0].starts_with("DEBUG"), "{closed:#?}");
+        assert!(clock.run(world.from("<u@spam.example>")).await.0.starts_with("550 "));
+        assert_eq!(world.names.count("spam.example.dbl"), 1, "what came is remembered");
+        // Its line must not fall into the next round.
+        clock.pass(ms(2_000)).await;
+        assert_eq!(world.server.tally().open, 0);
+    }
 }
 
 // case: C07

@@ -31,6 +31,13 @@ async fn single_labels_and_nothing_are_not_asked_about() {
     nothing_to_ask(["localhost", "ylmf-pc", "", ".", "..", " ", "-"]).await;
 }
 
+/// The name is what remains right of the first illegal label, and here that is the last one. RFC 5321,
+/// section 4.1.1.1, has none of these forms.
+#[tokio::test]
+async fn a_name_in_quotes_or_brackets_or_with_something_behind_it_is_not_asked_about() {
+    nothing_to_ask(["spam.example x", "\"spam.example\"", "<spam.example>", "spam.example:25"]).await;
+}
+
 // case: H08
 #[tokio::test]
 async fn no_octets_in_helo_make_an_error_of_the_filters_own() {

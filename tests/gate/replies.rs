@@ -79,7 +79,7 @@ async fn a_refusal_is_one_line_with_everything_in_it() {
             "event=verdict session=",
             " qid=4ABC ",
             " stage=mail action=reject identity=client zone=zen list=XBL codes=127.0.0.4 subject=8.8.0.2 ",
-            " client_ip=8.8.0.2 helo=mx.example mail_from=<u@ok.example> auth=0 ",
+            " client_ip=8.8.0.2 helo=mx.example mail_from=<u@ok.example> rcpt= auth=0 ",
             &format!(" reply={said} reason=listed "),
             " ms=",
             " trimmed=0",
@@ -95,6 +95,32 @@ async fn a_refusal_is_one_line_with_everything_in_it() {
 async fn a_name_that_lost_its_left_part_is_marked() {
     let (log, _guard) = Log::listen();
     let world = listing("spam.example.dbl", "127.0.1.2", &[]).await;
-    assert!(world.helo("b@d.spam.example").await.starts_with("550 "));
-    assert_eq!(log.with(&["action=reject", "subject=spam.example ", "trimmed=1"]).len(), 1);
+    for (name, trimmed) in
+        [("spam.example", 0), ("b@d.spam.example", 1), ("x.y.b@d.spam.example", 3), ("x..spam.example", 2)]
+    {
+        assert!(world.helo(name).await.starts_with("550 "));
+        let field = format!("trimmed={trimmed}");
+        assert_eq!(log.with(&["action=reject", "subject=spam.example ", &field]).len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_at_rcpt_names_the_recipient_and_no_other_does() {
+    let (log, _guard) = Log::listen();
+    let world = listing("spam.example.dbl", "127.0.1.2", &["ENFORCE_STAGE=rcpt"]).await;
+    let mut phone = world.call().await;
+    phone.connect(CLEAN).await;
+    phone.from("<u@spam.example>").await;
+    let wide = format!("<{}@example.org>", "x".repeat(500));
+    for (recipient, field) in [
+        ("<one@example.org>", "rcpt=<one@example.org> auth=0"),
+        ("<two@example.org>\r\nevent=verdict", "rcpt=<two@example.org>\\x0d\\x0aevent=verdict auth=0"),
+        (&wide, &format!("rcpt={}... auth=0", &wide[..253])),
+    ] {
+        assert!(phone.rcpt(recipient).await.starts_with("550 "));
+        assert_eq!(log.with(&["stage=rcpt action=reject", field]).len(), 1, "{field}: {:#?}", log.lines());
+    }
+    let world = listing("spam.example.dbl", "127.0.1.2", &["ENFORCE_STAGE=mail"]).await;
+    world.from("<u@spam.example>").await;
+    assert_eq!(log.with(&["stage=mail action=reject", "rcpt= auth=0"]).len(), 1);
 }

@@ -127,9 +127,16 @@ async fn a_domain_in_utf8_is_asked_by_its_a_labels() {
 
 #[tokio::test]
 async fn a_name_too_long_to_ask_is_asked_without_its_left_labels() {
+    let (log, _guard) = Log::listen();
     let world = World::new(&[]).await;
     world.names.script(|asked| asked.name.ends_with("spam.example.dbl").then(|| Act::records(["127.0.1.2"])));
     let sender = format!("<u@{}spam.example>", "label.".repeat(39));
-    assert!(world.from(sender).await.starts_with("550 5.7.1 "));
+    let said = world.from(sender).await;
     assert!(world.names.asked().iter().all(|asked| asked.full.len() <= 254));
+    // 206 octets are left beside a key of 26: 32 times six and the rest.
+    let asked = format!("{}spam.example", "label.".repeat(32));
+    assert!(world.asked().contains(&format!("{asked}.dbl")));
+    assert!(said.starts_with(&format!("550 5.7.1 Sender domain {asked} blocked")), "{said}");
+    let field = format!("subject={asked} client_ip");
+    assert_eq!(log.with(&["action=reject", &field, "trimmed=7"]).len(), 1, "{:#?}", log.lines());
 }

@@ -280,3 +280,27 @@ async fn sessions_keep_their_ids_and_no_other_gets_them() {
     assert_eq!(ids.len(), 6, "{ids:?}");
     drop(Arc::new(servers));
 }
+
+#[tokio::test]
+async fn a_session_that_negotiated_less_than_is_wanted_now_goes_on_and_is_told() {
+    let (log, _guard) = Log::listen();
+    let names = super::NameServer::start().await;
+    names.on("spam.example.dbl", super::Act::records(["127.0.1.2"]));
+    let server = |settings: &[&str]| {
+        let config = super::common::world::config(&names, settings);
+        Server::new(super::gate(&config, None), Limits::default())
+    };
+    let (first, second, third) = (
+        server(&["ENFORCE_STAGE=connect"]),
+        server(&["ENFORCE_STAGE=mail"]),
+        server(&["ENFORCE_STAGE=rcpt"]),
+    );
+    let mut wire = call(&first).await;
+    assert_eq!(wire.exchange(&greeting("8.8.0.2"), 3).await, "Occ");
+    exchange(&first, &second, ENOUGH).await;
+    assert!(log.with(&["partly="]).is_empty(), "all that is wanted is seen");
+    assert_eq!(wire.exchange(&mail("u@spam.example"), 1).await, "y");
+    exchange(&second, &third, ENOUGH).await;
+    assert_eq!(log.with(&["event=handover", "partly=1"]).len(), 1);
+    assert_eq!(wire.exchange(&mail("u@spam.example"), 1).await, "c");
+}

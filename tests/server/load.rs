@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use gatepost::limits::Overload;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
@@ -71,6 +72,51 @@ async fn connections_beyond_the_limit_are_sent_on_and_many_more_wait() {
     drop((full.drain(..2).collect::<Vec<_>>(), shed));
     assert_eq!(waiting.exchange(b"", 3).await, "Occ");
     assert_eq!(full[0].exchange(&mail("refuse"), 1).await, "y", "who was in is served");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_deferred_if_that_is_wanted() {
+    let limits = Limits { connections: 1, overload: Overload::Tempfail, ..Limits::default() };
+    let served = Served::start(limits);
+    let _full = served.greeted().await;
+    let mut phone = served.phone().await;
+    assert_eq!(phone.connect("192.0.2.1").await, "451 4.3.2 too many sessions at once, try again later");
+}
+
+#[tokio::test]
+async fn a_client_has_its_share_and_no_more() {
+    let (log, _guard) = Log::listen();
+    let served = Served::start(Limits { per_client: 2, ..Limits::default() });
+    let mut open = Vec::new();
+    for (client, reply) in [
+        ("192.0.2.1", "continue"),
+        ("192.0.2.1", "continue"),
+        ("192.0.2.1", "accept"),
+        ("192.0.2.2", "continue"),
+        ("2001:db8::1", "continue"),
+        ("2001:db8::2", "continue"),
+        ("2001:db8::3", "accept"),
+        ("2001:db8:0:1::3", "continue"),
+        // This host may be the MTA's own content filter.
+        ("127.0.0.1", "continue"),
+        ("127.0.0.1", "continue"),
+        ("127.0.0.1", "continue"),
+    ] {
+        let mut phone = served.phone().await;
+        assert_eq!(phone.connect(client).await, reply, "{client}");
+        open.push(phone);
+    }
+    assert_eq!(served.server.tally().shed, 2);
+    assert_eq!(
+        log.with(&["WARN", "event=shed", "client_ip=192.0.2.1", "limit=2"]).len(),
+        1,
+        "{:#?}",
+        log.lines()
+    );
+    assert_eq!(served.server.suppressed().iter().find(|(event, _)| *event == "shed"), Some(&("shed", 1)));
+    drop(open.drain(..1).collect::<Vec<_>>());
+    served.open(10).await;
+    assert_eq!(served.phone().await.connect("192.0.2.1").await, "continue", "a place is free again");
 }
 
 // case: 69

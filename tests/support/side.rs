@@ -2,7 +2,7 @@
 
 use gatepost::limits::Limits;
 use gatepost::milter::{Flow, Frame, ProtocolError, Session, Step};
-use gatepost::smtp::{Dialog, Event, Needs, Permit, SessionId, Stage};
+use gatepost::smtp::{Dialog, Event, Needs, Part, Permit, SessionId, Stage};
 use gatepost::verdict::Decision;
 
 /// What the session asks its filter.
@@ -109,7 +109,7 @@ pub const PERMITS: [Permit; 8] = [
 /// The needs of a filter that wants to see everything and may do everything.
 pub fn everything() -> Needs {
     let needs = EVENTS.into_iter().fold(Needs::default(), Needs::event);
-    PERMITS.into_iter().fold(needs, Needs::permit)
+    PERMITS.into_iter().fold(needs, Needs::permit).keep(Part::Recipients).keep(Part::Parameters)
 }
 
 /// The codes of a run of packets.

@@ -76,7 +76,7 @@ cp "$results/unpacked/etc/mail/sendmail.mc" /etc/mail/sendmail.mc 2>/dev/null ||
 mc=$(cat /etc/mail/sendmail.mc)
 check "mta sendmail --apply writes sendmail.mc" ends_with 0 verb mta sendmail --apply
 check "with our line before the mailers" \
-    bash -c "sed '/^MAILER/,\$d' /etc/mail/sendmail.mc | grep -q 'INPUT_MAIL_FILTER(.gatepost.*S=local:$queue'"
+    bash -c "sed '/^MAILER/,\$d' /etc/mail/sendmail.mc | grep 'INPUT_MAIL_FILTER(.gatepost.*S=local:$queue'"
 check "and keeps what was there" test "$(cat /etc/mail/sendmail.mc.before-gatepost)" = "$mc"
 rm -rf /etc/mail
 

@@ -4,12 +4,14 @@
 # The tree stays as it is, all changes are in memory and go with the container. Not there: MemoryMax= and
 # TasksMax= (the machine's control groups), AppArmor, SELinux (its kernel).
 
-# boot TREE SCRIPT [nspawn argument...]: runs tests/system/inside/SCRIPT in a booted TREE. Its output comes to
-# standard output, and the journal to $work/log/SCRIPT.journal.
 cache=${GATEPOST_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/gatepost-tests}
 
+# boot TREE SCRIPT [nspawn argument...]: runs tests/system/inside/SCRIPT in a booted TREE. Its output comes to
+# standard output, and the journal to $work/log/TREE-SCRIPT.journal.
 boot() {
-    local tree=$1 script=$2 out=$results/boot-$2 status; shift 2
+    local tree=$1 script=$2 name status out; shift 2
+    name=$(basename "$tree")-$script
+    out=$results/boot-$name
     rm -rf "$out"; mkdir -p "$out/unit"
     cat >"$out/unit/inside.service" <<U
 [Unit]
@@ -38,8 +40,8 @@ U
         systemd.wants=inside.service systemd.log_level=notice quiet </dev/null >"$out/console" 2>&1
     status=$?
     cat "$out/log" 2>/dev/null
-    cp "$out/journal" "$work/log/$script.journal" 2>/dev/null
-    cp "$out/console" "$work/log/$script.console" 2>/dev/null
-    if [ $status -eq 0 ]; then ok "$script ran to its end"
-    else fail "$script ran to its end" "status $status" "$(tail -5 "$out/console")"; fi
+    cp "$out/journal" "$work/log/$name.journal" 2>/dev/null
+    cp "$out/console" "$work/log/$name.console" 2>/dev/null
+    if [ $status -eq 0 ]; then ok "$name ran to its end"
+    else fail "$name ran to its end" "status $status" "$(tail -5 "$out/console")"; fi
 }

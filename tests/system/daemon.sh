@@ -64,6 +64,72 @@ check "SIGINT ends it" await 10 gone "$gatepost_pid"
 wait "$gatepost_pid"
 check "with status 0" test $? -eq 0
 
+# verb WORD...: a command of the administrator.  What it says is searched for the key below.
+verb() { "$gatepost" "$@" --control "$work/run/control.sock" 2>&1 | tee -a "$work/log/verbs.txt"; return "${PIPESTATUS[0]}"; }
+status_is() { local wanted=$1; shift; "$@"; [ $? -eq "$wanted" ]; }
+stranger() { setpriv --reuid=daemon --regid=daemon --clear-groups "$@" --control "$work/run/control.sock"; }
+scrape() { curl -sS --max-time 10 "$@" | tee -a "$work/log/verbs.txt"; }
+
+start_gatepost control "CONTROL_LISTEN=unix:$work/run/control.sock" "METRICS_LISTEN=unix:$work/run/metrics.sock"
+check "the control socket is for account and group" test "$(stat -c %a:%U "$work/run/control.sock")" = 660:nobody
+check "status tells of the daemon" grep -q "process $gatepost_pid, account nobody" <(verb status)
+check "and speaks JSON" grep -q '"state":"serving"' <(verb status --json)
+check "metrics end as they should" grep -qx '# EOF' <(verb status --prometheus)
+check "reload over the socket" grep -q "in force" <(verb reload)
+check "the cache can be flushed" grep -q "forgot the answers of zen" <(verb cache flush zen)
+for word in status reload drain "cache stats" "cache flush"; do
+    # shellcheck disable=SC2086
+    check "another account may not ($word)" status_is 77 stranger "$gatepost" $word
+done
+check "and hears what to do, in one line" \
+    test "$(stranger "$gatepost" status 2>&1 | grep -c gatepost-admin)" -eq 1
+"$gatepost" metrics-exporter --listen inet:9119@127.0.0.1 --user nobody \
+    --metrics-socket "$work/run/metrics.sock" >"$work/log/exporter.txt" 2>&1 &
+exporter_pid=$!
+await 10 listens 9119
+check "the exporter is no root" grep -qE "^Uid:\s*$uid\s+$uid\s+$uid\s+$uid$" "/proc/$exporter_pid/status"
+check "and has no capabilities" grep -qE "^CapEff:\s*0+$" "/proc/$exporter_pid/status"
+check "it serves the metrics" grep -qx 'gatepost_up 1' <(scrape http://127.0.0.1:9119/metrics)
+check "drain ends the daemon" verb drain
+await 10 gone "$gatepost_pid"
+wait "$gatepost_pid"
+check "with status 0, too" test $? -eq 0
+check "who asks then hears what to do" status_is 69 verb status
+check "the exporter tells that it is away" grep -qx 'gatepost_up 0' <(scrape http://127.0.0.1:9119/metrics)
+kill -TERM "$exporter_pid"; wait "$exporter_pid"
+check "the exporter ends with status 0" test $? -eq 0
+
+# Sockets of the service manager, by systemd's own tool: one in each name space, and one name for both.
+activated() {
+    local name=$1; shift
+    gatepost_log=$work/log/gatepost-$name.log
+    env -i PATH="$PATH" systemd-socket-activate --listen="$work/run/unit.sock" --listen=127.0.0.1:11340 \
+        --fdname="$1" -E SPAMHAUS_DQS_ENV_FILE="$work/gatepost.env" -E SPAMHAUS_DQS_USER=nobody \
+        -E SPAMHAUS_DQS_NAMESERVERS=127.0.0.1:5353 "$gatepost" run >"$gatepost_log" 2>&1 &
+    gatepost_pid=$!
+}
+knock() { python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1]))).close()' "$1"; }
+
+activated activated milter:milter
+await 10 listens 11340 || die "systemd-socket-activate listens" "$(tail -5 "$gatepost_log")"
+check "it starts when somebody calls" knock 11340
+check "and is ready" await 10 grep -q event=ready "$gatepost_log"
+check "with the socket in the file system" grep -q "unix:$work/run/unit.sock (socket unit, milter)" "$gatepost_log"
+check "and the one in the network" grep -q "inet:11340@127.0.0.1 (socket unit, milter)" "$gatepost_log"
+check "all of the confinement that this kernel has is enforced" \
+    grep -qE "event=confined .*user enforced .*capabilities enforced.*landlock (enforced|partial).*core enforced" "$gatepost_log"
+stop_gatepost activated
+check "its socket stays: it is not its own" test -S "$work/run/unit.sock"
+rm -f "$work/run/unit.sock"
+
+activated misnamed web:web
+await 10 listens 11340 || die "systemd-socket-activate listens" "$(tail -5 "$gatepost_log")"
+check "a socket unit with a wrong name is started" knock 11340
+wait "$gatepost_pid"
+check "and ends with status 78" test $? -eq 78
+check "which says what the name should be" grep -q "a socket named web; .*FileDescriptorName=milter" "$gatepost_log"
+rm -f "$work/run/unit.sock"
+
 echo precious >"$work/run/file"
 check "a path that is no socket is refused" stops_with . "$work/run/file" "LISTEN=unix:$work/run/file"
 check "and left alone" grep -qx precious "$work/run/file"

@@ -4,11 +4,15 @@ source "$(dirname "$0")/lib.sh"
 source "$here/container.sh"
 packages=$results/packages/deb
 
-same() { cmp "$packages"/gatepost_*-2_*.deb "$results/packages/again/"gatepost_*-2_*.deb; }
-check "two builds are the same to the last octet" same
+same() { cmp "$results/packages/2/"*."$1" "$results/packages/again/"*."$1"; }
+for kind in deb rpm; do check "two builds of the .$kind are the same to the last octet" same $kind; done
 check "lintian" lintian --fail-on error,warning --allow-root --suppress-tags-from-file "$here/lintian.txt" "$packages"/gatepost_*-2_*.deb
 clean() { sh -n "$1" && shellcheck -s sh -S warning "$1"; }
 for script in postinst prerm postrm; do check "debian/$script is plain sh" clean "$here/../../debian/$script"; done
 
-boot "$cache/bookworm-postfix" deb --bind-ro="$packages:/packages"
+for release in bookworm trixie; do
+    echo "-- $release"
+    boot "$cache/$release-postfix" deb --bind-ro="$packages:/packages"
+done
+boot "$cache/bookworm-postfix" order --bind-ro="$packages:/packages"
 exit 0

@@ -13,13 +13,37 @@ done
 
 out=$results/packages
 rm -rf "$out"; mkdir -p "$out/deb" "$out/rpm"
-# What is built from the same tree at the same time of the last change is the same to the last octet.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)}
-export SOURCE_DATE_EPOCH
-for release in 1 2; do
-    cargo deb --quiet --no-build --strip --deb-revision $release --output "$out/deb/"
-done
-mkdir "$out/again"
-cargo deb --quiet --no-build --strip --deb-revision 2 --output "$out/again/"
+./package 1 "$out/1"
+./package 2 "$out/2"
+./package 2 "$out/again"
+cp "$out"/[12]/*.deb "$out/deb/"
+mkdir "$out/deb/postfix"
+(cd "$out/deb/postfix" && apt-get -qq -o APT::Sandbox::User=root download postfix)
+cp "$out"/[12]/*.rpm "$out/rpm/"
 
-"$here/tree.sh" bookworm-postfix bookworm systemd systemd-sysv dbus postfix rbldnsd python3 iproute2 procps passwd >/dev/null
+base=(systemd systemd-sysv dbus postfix rbldnsd python3 iproute2 procps passwd)
+for release in bookworm trixie; do "$here/tree.sh" $release-postfix $release "${base[@]}" >/dev/null; done
+"$here/tree.sh" bookworm-vm bookworm "${base[@]}" udev kmod libpam-systemd linux-image-cloud-amd64 initramfs-tools zstd \
+    apparmor apparmor-utils auditd selinux-policy-default selinux-utils policycoreutils >/dev/null
+tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf)
+
+# What the tree offers in rpm's terms, so that dnf finds, or misses, each thing that the package needs.
+{
+    printf '%s\n' 'Name: debian-tree' 'Version: 1' 'Release: 1' 'Summary: What a Debian tree offers' 'License: MIT' 'BuildArch: noarch'
+    for file in /bin/sh /usr/bin/sh /usr/bin/awk /usr/sbin/useradd /usr/bin/systemctl; do
+        # Debian's awk is a link that leads out of the tree.
+        [ ! -e "$tree$file" ] && [ ! -L "$tree$file" ] || echo "Provides: $file"
+    done
+    [ ! -e "$tree/usr/lib/systemd/systemd" ] || echo "Provides: systemd = $(dpkg-query --admindir="$tree/var/lib/dpkg" -f '${source:Upstream-Version}' -W systemd)"
+    find "$tree/usr/lib/x86_64-linux-gnu" "$tree/lib/x86_64-linux-gnu" -maxdepth 1 \
+        \( -name libc.so.6 -o -name libm.so.6 -o -name libgcc_s.so.1 -o -name 'ld-linux-*.so.2' \) |
+        /usr/lib/rpm/find-provides | sort -u | sed 's/^/Provides: /'
+    printf '%s\n' 'Provides: rtld(GNU_HASH)' '%description' 'For tests only.' '%files'
+} >"$out/debian-tree.spec"
+rpmbuild --quiet --define "_topdir $out/rpmbuild" --define "_rpmdir $out/rpm" \
+    --define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' -bb "$out/debian-tree.spec"
+# Two states of a repository: before and after the second release.
+mkdir "$out/repo1" "$out/repo2"
+cp "$out/rpm"/*-1.*.rpm "$out/repo1/"
+cp "$out/rpm"/*.rpm "$out/repo2/"
+for repo in "$out/repo1" "$out/repo2"; do createrepo_c --quiet "$repo"; done

@@ -22,24 +22,28 @@ use report::Report;
 
 pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
     let mut report = Report::default();
-    let config = match Config::load(sources) {
-        Ok(config) => {
-            setup::configuration(&mut report, &config, sources);
-            Some(config)
-        }
-        Err(problems) => {
-            for problem in &problems.errors {
-                let text = format!("{}: {} {}", problem.place, problem.setting, problem.cause);
-                report.wrong("configuration", text, &problem.remedy);
+    let strict = Config::load(sources);
+    let starts = strict.is_ok();
+    // With no key as the only problem there is still much to look at.
+    let config =
+        match strict.or_else(|problems| Config::load(&sources.clone().without_key()).map_err(|_| problems)) {
+            Ok(config) => {
+                setup::configuration(&mut report, &config, sources);
+                Some(config)
             }
-            None
-        }
-    };
+            Err(problems) => {
+                for problem in &problems.errors {
+                    let text = format!("{}: {} {}", problem.place, problem.setting, problem.cause);
+                    report.wrong("configuration", text, &problem.remedy);
+                }
+                None
+            }
+        };
     let postfix = Postfix::find();
     let unit = Unit::find("gatepost.service");
     if let Some(config) = &config {
         setup::account(&mut report, config);
-        let key = setup::key(&mut report, config, unit.as_ref());
+        let key = setup::key(&mut report, config, starts, unit.as_ref());
         let listens = endpoints(config, postfix.as_ref().map(|postfix| &*postfix.queue));
         service::units(&mut report, unit.as_ref(), config);
         service::sockets(&mut report, &listens);

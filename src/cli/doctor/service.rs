@@ -13,7 +13,7 @@ use crate::milter::Offer;
 use crate::server::{Call, CallError, Listen};
 
 /// Longest time for one session.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn units(report: &mut Report, service: Option<&Unit>, config: &Config) {
     if !is_booted() {

@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Group, User};
 use super::report::Report;
 use crate::cli::host::{ask, systemd};
 use crate::cli::key;
-use crate::config::{Config, Place, Sources, WithoutKey};
+use crate::config::{Config, Place, Sources};
 use crate::dns::Key;
 use crate::smtp::Stage;
 
@@ -91,7 +91,12 @@ fn may_read(user: &User, mode: u32, owner: u32, group: u32) -> bool {
 }
 
 /// The key that the service uses, as far as that can be seen from here.
-pub(super) fn key(report: &mut Report, config: &Config, unit: Option<&systemd::Unit>) -> Option<Key> {
+pub(super) fn key(
+    report: &mut Report,
+    config: &Config,
+    starts: bool,
+    unit: Option<&systemd::Unit>,
+) -> Option<Key> {
     if let Some(unit) = unit
         && unit.get("Environment").contains("SPAMHAUS_DQS_API_KEY=")
     {
@@ -109,7 +114,7 @@ pub(super) fn key(report: &mut Report, config: &Config, unit: Option<&systemd::U
         let text = "there is none: nothing is asked";
         let remedy =
             "gatepost key set, with the key of your Spamhaus account (DQS, free of charge for small sites)";
-        if config.without_key == WithoutKey::Accept {
+        if starts {
             report.wrong("key", format!("{text}, and all mail comes in"), remedy);
         } else {
             report.wrong("key", format!("{text}, and the daemon does not start"), remedy);

@@ -70,7 +70,7 @@ fn everything() -> Needs {
         Quarantine,
     ];
     let needs = events.into_iter().fold(Needs::default(), Needs::event);
-    permits.into_iter().fold(needs, Needs::permit)
+    permits.into_iter().fold(needs, Needs::permit).keep(Part::Recipients).keep(Part::Parameters)
 }
 
 use crate::smtp::Permit;
@@ -286,6 +286,60 @@ fn recipients_are_bounded_and_refused_ones_forgotten() {
     assert_eq!(recipients(&play), Some(1_000));
     let _ = play.send_and(b'R', b"<refused@example.com>\0", &refuse()).expect("RCPT");
     assert_eq!(recipients(&play), Some(999));
+}
+
+/// Refuses nobody, and shows every recipient to its filter with all parameters that it asked for.
+fn flooded(needs: &Needs) -> Play {
+    let mut play = opened(needs);
+    let parameters = [&[b'x'; 30][..], b"\0"].concat().repeat(2_000);
+    play.send(b'M', &[b"<u@example.com>\0", &parameters[..]].concat()).expect("MAIL");
+    for n in 0..1_200 {
+        let address = format!("<u{n}@example.com>");
+        let data = [address.as_bytes(), b"\0", &parameters].concat();
+        assert_eq!(play.send(b'R', &data).as_deref(), Ok("c"), "{n}");
+        let message = play.session.dialog().transaction.as_ref().expect("a message");
+        assert_eq!(message.recipients.last().expect("one in question").address, address.as_bytes());
+    }
+    assert_eq!(play.judged.iter().filter(|stage| **stage == Stage::Rcpt).count(), 1_200);
+    play
+}
+
+#[test]
+fn of_the_envelope_nothing_is_kept_that_nobody_asked_for() {
+    let play = flooded(&Needs::default().event(Event::Mail).event(Event::Rcpt));
+    let message = play.session.dialog().transaction.as_ref().expect("a message");
+    let last = Recipient { address: b"<u1199@example.com>".to_vec(), parameters: Vec::new() };
+    assert_eq!((&message.parameters[..], &message.recipients[..]), (&[][..], &[last][..]));
+}
+
+#[test]
+fn what_is_asked_for_of_the_envelope_is_bounded_in_octets() {
+    let mut play = flooded(&everything());
+    let message = play.session.dialog().transaction.as_ref().expect("a message");
+    let sizes: Vec<usize> = message.recipients.iter().map(Recipient::size).collect();
+    let (last, kept) = sizes.split_last().expect("recipients");
+    let most = Limits::default().envelope;
+    assert!(kept.iter().sum::<usize>() <= most && kept.iter().sum::<usize>() + last > most, "{sizes:?}");
+    assert_eq!(message.recipients[0].address, b"<u0@example.com>", "the first ones stay");
+    assert_eq!(message.recipients[0].parameters.len(), PARAMETERS);
+    let before = message.recipients.len();
+    play.send(b'M', b"<>\0").expect("the next message");
+    for n in 0..1_000 {
+        play.send(b'R', format!("<u{n}@example.com>\0").as_bytes()).expect("RCPT");
+    }
+    let message = play.session.dialog().transaction.as_ref().expect("a message");
+    assert!(before < 1_000 && message.recipients.len() == 1_000, "{before}: each message begins anew");
+}
+
+#[test]
+fn a_header_is_long_only_for_who_looks_at_it() {
+    let (frame, header_frame) = (Limits::default().frame, Limits::default().header_frame);
+    let limits = |play: &Play| (play.session.limits().frame, play.session.limits().header_frame);
+    assert_eq!(limits(&opened(&everything())), (frame, header_frame));
+    let needs = Needs::default().event(Event::Mail);
+    assert_eq!(limits(&opened(&needs)), (frame, frame));
+    let fresh = Session::new(SessionId::default(), &Limits::default());
+    assert_eq!(fresh.limits().header_frame, frame, "nothing is agreed");
 }
 
 #[test]

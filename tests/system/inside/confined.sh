@@ -13,11 +13,11 @@ ours() { [[ $(confinement "$(main_pid)") == "$label" ]] || { confinement "$(main
 
 case $mode in
 selinux)
-    label='system_u:system_r:gatepost_milter_t:s0'
+    label='system_u:system_r:gatepost_milter_t:s0' exporter='system_u:system_r:gatepost_exporter_t:s0'
     check "SELinux enforces" test "$(cat /sys/fs/selinux/enforce)" = 1
     check "the script runs as an administrator would" grep -q unconfined_t /proc/self/attr/current ;;
 apparmor)
-    label='gatepost (enforce)'
+    label='gatepost (enforce)' exporter='gatepost-metrics-exporter (enforce)'
     check "AppArmor is enabled" aa-enabled --quiet ;;
 esac
 check "audit records are kept" await 10 test -s /var/log/audit/audit.log
@@ -55,6 +55,15 @@ reload() {
 }
 check "reload" reload
 check "the daemon is confined after all that" ours
+check "an administrator asks for the status" gatepost status
+exports() { python3 -c 'import urllib.request; print(urllib.request.urlopen("http://127.0.0.1:9119/metrics", timeout=5).read().decode())' | grep -q '^gatepost_'; }
+check "the exporter starts" systemctl start gatepost-metrics-exporter.service
+check "it serves metrics" await 10 exports
+exporter_confined() {
+    local out; out=$(confinement "$(systemctl show -P MainPID gatepost-metrics-exporter.service)")
+    [ "$out" = "$exporter" ] || { echo "$out"; return 1; }
+}
+check "it is confined on its own" exporter_confined
 check "sendmail(1) submits" sh -c 'printf "Subject: local\n\nlocal\n" | sendmail -f u@clean.example root'
 
 if [ "$mode" = selinux ]; then

@@ -4,7 +4,7 @@
 source /tests/inside/lib.sh
 
 listing() {
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /outside -o -path /tests -o -path /root/work \) -prune -o -print |
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /outside -o -path /tests -o -path /root/work \) -prune -o -print |
         grep -vE '^/(var/(log|lib/(dpkg|apt|systemd|postfix)|cache|spool/postfix/(active|incoming|maildrop|deferred|bounce|defer|pid|public|private|corrupt|hold|flush|trace|saved)|mail|backups)|run)/|^/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^/etc/\.pwd\.lock$' | sort
 }
 accounts() { cut -d: -f1 /etc/passwd /etc/group | sort; }
@@ -101,8 +101,18 @@ grep -rl "$key" /etc /usr/lib/systemd /usr/share /var/log 2>/dev/null >$work/lea
 journalctl -b | grep -F "$key" >>$work/leaks
 check "the key is in no file and no log line" empty $work/leaks
 
+without_key() { gatepost key remove && systemctl restart gatepost.service && active gatepost.service; }
+check "gatepost key remove" without_key
+check "without a key listed mail comes in" says 8.8.2.2 u@clean.example 250 ""
+
 postconf -# smtpd_milters
 systemctl reload postfix
+preserved() {
+    local version; version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    [ "$version" -lt 254 ] || systemctl show -P FileDescriptorStorePreserve gatepost.service | grep -qx yes
+}
+check "where systemd can, sessions live through stop and start" preserved
+check "systemd understands every line of the units" none_of -E 'Unknown (key|section)|Failed to parse' <(journalctl -b | grep gatepost)
 check "remove" apt-get remove -y gatepost
 check "removed: the sockets are gone" test ! -e /run/gatepost -a ! -e /var/spool/postfix/gatepost
 check "removed: the configuration stays" test -e /etc/gatepost/gatepost.toml

@@ -1,7 +1,7 @@
 # What the scripts inside a booted container share: a name server, the Postfix of the distribution, mail.
 # shellcheck shell=bash
 set -uo pipefail
-suite=$(basename "$0" .sh)
+suite="$(basename "$0" .sh) on $(. /etc/os-release && echo "$VERSION_CODENAME")"
 work=/root/work
 mkdir -p $work
 # shellcheck source=tests/system/verdicts.sh

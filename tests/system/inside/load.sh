@@ -13,8 +13,8 @@ socket=/var/spool/postfix/gatepost/milter.sock
 before=$(inode $socket)
 
 began=$SECONDS
-python3 /tests/inside/mail.py load 30 200 0.04 >$work/counts 2>$work/load-errors & load=$!
-# One restart a second: the load takes some ten.
+python3 /tests/inside/mail.py load 30 200 0.08 >$work/counts 2>$work/load-errors & load=$!
+# One restart a second: the load takes some sixteen.
 restarts() {
     local n
     for n in 1 2 3; do sleep 1; systemctl restart gatepost.service || return 1; done

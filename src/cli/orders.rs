@@ -1,0 +1,101 @@
+//! `gatepost reload`, `drain` and `cache`: orders to the running daemon.
+
+use std::io::Write as _;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::args;
+use crate::daemon::{AskError, CacheStatus, Exit, ask};
+
+/// What came of an order.
+#[derive(Deserialize)]
+struct Done {
+    ok: bool,
+    problems: Vec<String>,
+    notices: Vec<String>,
+}
+
+pub(super) fn reload(socket: &args::Socket) -> Exit {
+    order(socket, "reload", Exit::Config, "the new configuration is in force")
+}
+
+pub(super) fn drain(socket: &args::Socket) -> Exit {
+    order(socket, "drain", Exit::Unavailable, "it ends when the open messages have finished")
+}
+
+pub(super) fn cache(what: &args::Cache) -> Exit {
+    match (&what.act, &what.list) {
+        (args::CacheAct::Flush, None) => order(&what.socket, "cache flush", Exit::Unavailable, ""),
+        (args::CacheAct::Flush, Some(list)) => {
+            order(&what.socket, &format!("cache flush {}", list.name()), Exit::Unavailable, "")
+        }
+        (args::CacheAct::Stats, Some(_)) => {
+            eprintln!("cache stats takes no list");
+            Exit::Usage
+        }
+        (args::CacheAct::Stats, None) => stats(&what.socket),
+    }
+}
+
+fn stats(socket: &args::Socket) -> Exit {
+    let told = asked(socket, "cache stats").and_then(|text| reply::<CacheStatus>(socket, &text));
+    match told {
+        Ok(CacheStatus { entries, max, hits, asked, under_way, evictions }) => {
+            say(&format!(
+                "answers      {entries} of {max} at most, {evictions} forgotten for lack of room\n\
+                 questions    {asked} asked, {hits} answered from memory, {under_way} under way\n"
+            ));
+            Exit::Ok
+        }
+        Err(exit) => exit,
+    }
+}
+
+fn order(socket: &args::Socket, request: &str, failed: Exit, well: &str) -> Exit {
+    match asked(socket, request).and_then(|text| reply::<Done>(socket, &text)) {
+        Ok(done) => {
+            done.problems.iter().for_each(|problem| eprintln!("{problem}"));
+            done.notices.iter().for_each(|notice| say(&format!("{notice}\n")));
+            if done.ok && !well.is_empty() {
+                say(&format!("{well}\n"));
+            }
+            if done.ok { Exit::Ok } else { failed }
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// Writes to standard output. Whoever reads only the first lines of it makes no error.
+pub(super) fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Asks the daemon; what hinders it goes to standard error.
+pub(super) fn asked(socket: &args::Socket, request: &str) -> Result<String, Exit> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Err(Exit::Unavailable);
+    };
+    runtime.block_on(ask(&socket.path(), request)).map_err(|error| {
+        eprintln!("{error}");
+        match error {
+            AskError::Forbidden(_) => Exit::Permission,
+            AskError::Away { .. } | AskError::Late(_) | AskError::Broken { .. } => Exit::Unavailable,
+        }
+    })
+}
+
+/// Reads a reply.
+pub(super) fn reply<T: DeserializeOwned>(socket: &args::Socket, text: &str) -> Result<T, Exit> {
+    serde_json::from_str(text).map_err(|_| {
+        // A refusal has another form than what was asked for.
+        match serde_json::from_str::<Done>(text) {
+            Ok(done) => done.problems.iter().for_each(|problem| eprintln!("{problem}")),
+            Err(_) => eprintln!(
+                "{}: the reply is none of a gatepost of this version; does the daemon have to be restarted?",
+                socket.path().display()
+            ),
+        }
+        Exit::Unavailable
+    })
+}

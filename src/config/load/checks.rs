@@ -1,0 +1,137 @@
+//! Settings against each other: what each of them may say, but not together.
+
+use std::time::Duration;
+
+use super::{Draft, index_of, name_at};
+use crate::config::Place;
+use crate::config::choice::Word as _;
+use crate::config::settings::SETTINGS;
+use crate::config::value::Fault;
+use crate::dns::longest_base;
+use crate::policy::{Act, Template};
+use crate::verdict::List;
+
+/// How many seconds mail servers wait for an answer unless told otherwise, and where to tell them.
+const MTAS: [(&str, u64, &str); 2] =
+    [("Sendmail", 10, "R in T= of INPUT_MAIL_FILTER"), ("Postfix", 30, "milter_command_timeout")];
+
+impl Draft {
+    /// Brings the time limits in line with each other, as the Python milter does.
+    pub(super) fn fit_times(&mut self) {
+        let config = &mut self.config;
+        let tenth = Duration::from_millis(100);
+        let room = config.milter_timeout.saturating_sub(tenth).max(Duration::from_millis(500));
+        let lifetime = config.dns_lifetime.min(room).max(tenth);
+        let room = lifetime.saturating_sub(tenth).max(Duration::from_millis(200));
+        let per_try = config.dns_per_try.min(room).max(Duration::from_millis(50));
+        let lifetimes = std::mem::replace(&mut config.dns_lifetime, lifetime);
+        let tries = std::mem::replace(&mut config.dns_per_try, per_try);
+        for (env, set, used, above) in [
+            ("DNS_LIFETIME", lifetimes, lifetime, "timeouts.stage"),
+            ("DNS_PER_TRY", tries, per_try, "dns.lifetime"),
+        ] {
+            if set == used {
+                continue;
+            }
+            let (set, used) = (set.as_secs_f64(), used.as_secs_f64());
+            let (change, remedy) = if used < set {
+                ("lowered", format!("raise {above} or lower it yourself"))
+            } else {
+                ("raised", "less leaves no time for an answer".to_owned())
+            };
+            let place = self.places[index_of(env)].clone();
+            let fault = Fault::new(format!("{set} s is {change} to {used} s"), remedy);
+            self.report.notice(place.clone(), name_at(env, &place), fault);
+        }
+        self.check_patience(lifetime + tenth);
+    }
+
+    /// Tells of a stage that may last longer than mail servers wait: they go on without the filter then, or
+    /// defer the mail, whatever the answer would have been.
+    fn check_patience(&mut self, stage: Duration) {
+        let impatient = MTAS.into_iter().filter(|(_, patience, _)| stage >= Duration::from_secs(*patience));
+        let (who, how): (Vec<String>, Vec<&str>) =
+            impatient.map(|(name, patience, setting)| (format!("{name} {patience} s"), setting)).unzip();
+        if !who.is_empty() {
+            let place = self.places[index_of("DNS_LIFETIME")].clone();
+            let fault = Fault::new(
+                format!("mail servers do not wait that long for a filter: {}", who.join(", ")),
+                format!("lower it, or raise {}", how.join(" and ")),
+            );
+            self.report.notice(place.clone(), name_at("DNS_LIFETIME", &place), fault);
+        }
+    }
+
+    pub(super) fn check_replies(&mut self) {
+        let defer = self.config.zrd_action == Act::Defer;
+        if self.config.reply_zrd.as_ref().is_some_and(|template| template.is_temporary() != defer) {
+            let place = self.places[index_of("REPLY_ZRD")].clone();
+            let action = self.config.zrd_action.word();
+            let codes = if defer { "450 4.7.1" } else { "550 5.7.1" };
+            let fault = Fault::new(
+                format!("the reply does not fit zrd.action, which is {action}"),
+                format!("begin it with {codes}"),
+            );
+            self.report.error(place.clone(), name_at("REPLY_ZRD", &place), fault);
+        }
+    }
+
+    /// Tells of replies that put a listed client off instead of refusing it.
+    pub(super) fn check_deferrals(&mut self) {
+        let config = &self.config;
+        let replies = [
+            ("REPLY_ZEN", &config.reply_zen, "554 5.7.1"),
+            ("REPLY_HELO", &config.reply_helo, "550 5.7.1"),
+            ("REPLY_SENDER", &config.reply_sender, "550 5.7.1"),
+        ];
+        for (env, template, codes) in replies {
+            if template.as_ref().is_some_and(Template::is_temporary) {
+                let place = self.places[index_of(env)].clone();
+                let cause =
+                    "listed mail is not refused but comes again, as with every reply that begins with 4";
+                let fault = Fault::new(cause, format!("to refuse it, begin with {codes}"));
+                self.report.notice(place.clone(), name_at(env, &place), fault);
+            }
+        }
+    }
+
+    pub(super) fn check_lists(&mut self) {
+        let config = &self.config;
+        if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
+            let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
+            self.report.notice(Place::Nowhere, "", fault);
+        }
+    }
+
+    /// A zone base that leaves no room for the subject would switch a list off, for all or for long names.
+    pub(super) fn check_zone_base(&mut self) {
+        let config = &self.config;
+        let Some(key) = &config.key else { return };
+        let lists =
+            [(config.zen_enable, List::Zen), (config.dbl_enable, List::Dbl), (config.zrd_enable, List::Zrd)];
+        let enabled = lists.into_iter().filter_map(|(enabled, list)| enabled.then_some(list));
+        let Some(most) = enabled.map(|list| longest_base(key, list)).min() else { return };
+        let length = config.zone_base.as_str().len();
+        if length > most {
+            let place = self.places[index_of("ZONE_BASE")].clone();
+            let fault = Fault::new(
+                format!("{length} octets leave no room beside key and subject in a DNS name, which has 253"),
+                format!("give a domain of at most {most} octets"),
+            );
+            self.report.error(place.clone(), name_at("ZONE_BASE", &place), fault);
+        }
+    }
+
+    /// Finds the key in settings that are no secret: in a reply it would go out to every client, in a name
+    /// of a zone or an account to the log.
+    pub(super) fn check_key(&mut self) {
+        let Some(key) = &self.config.key else { return };
+        for (setting, place) in SETTINGS.iter().zip(&self.places) {
+            if *place != Place::Default && key.stands_in(&(setting.show)(&self.config)) {
+                let fault =
+                    Fault::new("the value holds the DQS key, which it would give away", "take it out");
+                self.report.error(place.clone(), name_at(setting.env, place), fault);
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Landlock: which files the process can still open, and where it can still connect (landlock(7)).
+//!
+//! Nothing can widen it while the process lives. What a reload asks for beyond it has to be told, with the
+//! restart that it needs.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, NetPort,
+    PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus,
+    Scope,
+};
+
+use super::confinement::{Confinement, Extent};
+use crate::config::{CONFIG_FILE, Config, Sandbox};
+
+/// What the rules are written for: files up to device ioctls, TCP ports, signals and abstract sockets.
+/// Older kernels enforce what they know of it.
+const KNOWN: ABI = ABI::V6;
+
+/// The DNS port, which a reload may always name.
+const DOMAIN: u16 = 53;
+
+/// Files of the system that the libraries below may look at. The process opens none of them by itself.
+const SYSTEM: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
+
+/// What the process keeps the right to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Directories and files below which it may read.
+    read: BTreeSet<PathBuf>,
+    /// Directories below which it may do everything.
+    keep: BTreeSet<PathBuf>,
+    /// Directories of its own sockets, which it removes at its end.
+    remove: BTreeSet<PathBuf>,
+    /// TCP ports that it may connect to.
+    ports: BTreeSet<u16>,
+}
+
+impl Bounds {
+    /// What a configuration needs, that a reload reads again.
+    ///
+    /// Whole directories, since an editor puts a new file in the place of the old one: a rule for the file
+    /// would hold for the old one only.
+    pub(super) fn new<'a>(config: &Config, sockets: impl Iterator<Item = &'a Path>) -> Self {
+        let directory = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let mut read: BTreeSet<PathBuf> = config.files.iter().map(|file| directory(file)).collect();
+        read.insert(directory(Path::new(CONFIG_FILE)));
+        read.extend(SYSTEM.map(PathBuf::from));
+        read.insert("/proc/self".into());
+        read.extend(variable("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+        let keep = variable("STATE_DIRECTORY").map(|paths| env::split_paths(&paths).collect());
+        Self {
+            read,
+            keep: keep.unwrap_or_default(),
+            remove: sockets.map(directory).collect(),
+            ports: config.nameservers.iter().map(SocketAddr::port).chain([DOMAIN]).collect(),
+        }
+    }
+
+    /// Where a reload may read: the directories of configuration, key and credentials.
+    pub fn readable(&self) -> impl Iterator<Item = &Path> {
+        let system =
+            |path: &&Path| SYSTEM.iter().any(|own| path == &Path::new(own)) || path.starts_with("/proc");
+        self.read.iter().chain(&self.keep).map(PathBuf::as_path).filter(move |path| !system(path))
+    }
+
+    /// What a configuration asks for that the process gave up, with the remedy; `None` if it is nothing.
+    pub(super) fn forbids(&self, config: &Config) -> Option<String> {
+        let port = config.nameservers.iter().map(SocketAddr::port).find(|port| !self.ports.contains(port))?;
+        Some(format!(
+            "dns.servers: the sandbox of this process lets it connect to the port {} only, not to {port}; restart \
+             it: systemctl restart gatepost",
+            self.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" and ")
+        ))
+    }
+
+    /// Gives up everything else, for this thread and those that it starts.
+    pub(super) fn enforce(&self, confinement: &mut Confinement) {
+        match self.restrict() {
+            Ok((extent, reason)) => confinement.note("landlock", extent, reason),
+            Err(error) => confinement.note("landlock", Extent::Off, error.to_string()),
+        }
+    }
+
+    fn restrict(&self) -> Result<(Extent, String), RulesetError> {
+        let mut scope = BitFlags::from(Scope::Signal);
+        // A service manager in a container may listen in the abstract name space.
+        if env::var_os("NOTIFY_SOCKET").is_none_or(|path| !path.as_encoded_bytes().starts_with(b"@")) {
+            scope |= Scope::AbstractUnixSocket;
+        }
+        let all = AccessFs::from_all(KNOWN);
+        let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
+        let remove = AccessFs::RemoveFile.into();
+        let mut rules = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(all)?
+            .handle_access(AccessNet::from_all(KNOWN))?
+            .scope(scope)?
+            .create()?;
+        for (paths, access) in [(&self.read, read), (&self.keep, all), (&self.remove, remove)] {
+            for path in paths {
+                // What is not there, or out of reach already, cannot be read after a reload either.
+                let Ok(place) = PathFd::new(path) else { continue };
+                let access = if path.is_dir() { access } else { access & AccessFs::ReadFile };
+                if !access.is_empty() {
+                    rules = rules.add_rule(PathBeneath::new(place, access))?;
+                }
+            }
+        }
+        for port in &self.ports {
+            rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+        }
+        let status = rules.restrict_self()?;
+        Ok(match (status.ruleset, status.landlock) {
+            (RulesetStatus::FullyEnforced, _) => (Extent::Enforced, String::new()),
+            (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => {
+                let missing =
+                    if effective_abi < ABI::V4 { "TCP ports, signals" } else { "signals, abstract sockets" };
+                let reason =
+                    format!("the kernel knows version {} of it, without {missing}", effective_abi as i32);
+                (Extent::Partial, reason)
+            }
+            (_, LandlockStatus::NotEnabled) => {
+                (Extent::Off, "not enabled in this kernel; boot with lsm=landlock,...".to_owned())
+            }
+            _ => (Extent::Off, "this kernel does not have it".to_owned()),
+        })
+    }
+}
+
+/// What of a configuration a daemon that runs already cannot take by a reload, because its sandbox was made for
+/// another one: a line each, with the remedy.
+pub fn fixed_at_start(config: &Config) -> Vec<String> {
+    if config.sandbox == Sandbox::Off {
+        return Vec::new();
+    }
+    let usual = Path::new(CONFIG_FILE).parent().unwrap_or(Path::new("/"));
+    let key = config.key_file.iter().filter(|file| !file.starts_with(usual)).map(|file| {
+        format!(
+            "key.file: {} lies outside {}; a daemon that was started without it can read it only after a restart",
+            file.display(),
+            usual.display()
+        )
+    });
+    let ports = config.nameservers.iter().filter(|server| server.port() != DOMAIN).map(|server| {
+        format!("dns.servers: a daemon that was started without the port of {server} can use it only after a restart")
+    });
+    key.chain(ports).collect()
+}
