@@ -26,7 +26,8 @@ start_lists
 start_postfix
 check "the package is installed" dpkg -i $packages/gatepost_*-2_*.deb
 gatepost key set <<<"$key" >/dev/null || die "gatepost key set"
-check "restart with the key" systemctl restart gatepost.service
+systemctl restart gatepost.service || die "restart with the key" "$(journalctl -u gatepost.service -n 12 --no-pager -o cat)" "$(denials | tail -n 5)"
+ok "restart with the key"
 gatepost mta postfix --apply >/dev/null || die "gatepost mta postfix --apply"
 postconf -e "$(postconf smtpd_milters | sed 's/default_action=accept/default_action=tempfail/')"
 systemctl reload postfix
