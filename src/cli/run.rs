@@ -23,7 +23,7 @@ pub(super) fn run(sources: Sources) -> Exit {
     for notice in &config.notices {
         tracing::warn!(event = "config", "{notice}");
     }
-    match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
+    let exit = match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
         Ok(()) => Exit::Ok,
         Err(error) => {
             tracing::error!(event = "start", "{error}");
@@ -35,7 +35,9 @@ pub(super) fn run(sources: Sources) -> Exit {
                 _ => Exit::Unavailable,
             }
         }
-    }
+    };
+    telemetry::flush();
+    exit
 }
 
 fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(), StartError> {

@@ -14,6 +14,7 @@ use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
+use crate::telemetry;
 
 /// Reads the configuration anew.
 pub type Reload = Box<dyn FnMut() -> Result<Config, Problems> + Send>;
@@ -30,6 +31,7 @@ impl Daemon {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(event = "panic", place, "a programming error; please report it");
         }));
+        telemetry::detach();
         let stored = self.take_stored();
         self.notes.runs_as_it_is();
         let this = Arc::new(self);
