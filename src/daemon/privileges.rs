@@ -144,6 +144,10 @@ pub(super) fn drop_to(account: &Account) -> Result<(), PrivilegeError> {
 /// have been started with capabilities of its own.
 pub(super) fn give_up() -> Result<(), PrivilegeError> {
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        // Where none is held, a service manager's filter of system calls may forbid even giving them up.
+        if caps::read(None, set).is_ok_and(|held| held.is_empty()) {
+            continue;
+        }
         caps::set(None, set, &CapsHashSet::new()).map_err(|cause| step("clear the capabilities", cause))?;
     }
     prctl::set_no_new_privs().map_err(|cause| step("set no_new_privs", cause))
