@@ -132,8 +132,7 @@ impl Daemon {
                 }
                 _ = tick.tick(), if is_heard => {
                     let status = self.status(standing);
-                    if status != told {
-                        manager::status(&status);
+                    if status != told && manager::status(&status) {
                         told = status;
                     }
                 }
