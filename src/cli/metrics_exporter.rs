@@ -64,7 +64,7 @@ pub(super) fn run(overrides: &Overrides, what: &args::MetricsExporter) -> Exit {
         return Exit::Software;
     }
     let user = overrides.user.as_deref().unwrap_or(ACCOUNT);
-    match serve(&listens, user, &what.metrics_socket) {
+    let exit = match serve(&listens, user, &what.metrics_socket) {
         Ok(()) => Exit::Ok,
         Err(error) => {
             tracing::error!(event = "start", "{error}");
@@ -74,7 +74,9 @@ pub(super) fn run(overrides: &Overrides, what: &args::MetricsExporter) -> Exit {
                 _ => Exit::Unavailable,
             }
         }
-    }
+    };
+    telemetry::flush();
+    exit
 }
 
 fn serve(listens: &[Listen], user: &str, source: &Path) -> Result<(), StartError> {
@@ -84,6 +86,7 @@ fn serve(listens: &[Listen], user: &str, source: &Path) -> Result<(), StartError
         sockets.extend(listen.bind(0o660)?);
     }
     daemon::confine(account.as_ref())?;
+    telemetry::detach();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(live(&sockets, Arc::from(source)))?)
 }

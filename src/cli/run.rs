@@ -23,19 +23,22 @@ pub(super) fn run(sources: Sources) -> Exit {
         return Exit::Software;
     }
     tell_notices(&config);
-    match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
-        Ok(()) => Exit::Ok,
-        Err(error) => {
-            tracing::error!(event = "start", "{error}");
-            match error {
-                StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
-                    Exit::Permission
+    let exit =
+        match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
+            Ok(()) => Exit::Ok,
+            Err(error) => {
+                tracing::error!(event = "start", "{error}");
+                match error {
+                    StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
+                        Exit::Permission
+                    }
+                    StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
+                    _ => Exit::Unavailable,
                 }
-                StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
-                _ => Exit::Unavailable,
             }
-        }
-    }
+        };
+    telemetry::flush();
+    exit
 }
 
 fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(), StartError> {

@@ -69,6 +69,9 @@ fn page(status: &Status) -> String {
         let reason = step.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         page.line("confinement", &format!("{} {}{reason}", step.step, step.state));
     }
+    if status.log.lost > 0 {
+        page.line("log", &format!("{} lines lost: nobody took them in time", status.log.lost));
+    }
     let reload = &status.reload;
     match &reload.time {
         None => page.line("last reload", "none since the start"),

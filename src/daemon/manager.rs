@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use super::store::connect;
+
 /// How often the status line may change.
 pub(super) const STATUS_PERIOD: Duration = Duration::from_secs(3);
 
@@ -17,23 +19,25 @@ pub(super) fn listens() -> bool {
 
 /// Ready to serve, for the first time or again after [`reloading`].
 pub(super) fn ready(status: &str) {
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// A line for `systemctl status`.
-pub(super) fn status(status: &str) {
-    let _ = sd_notify::notify(&[NotifyState::Status(status)]);
+/// A line for `systemctl status`; `false` if the manager has no time for it now.
+pub(super) fn status(status: &str) -> bool {
+    let Some(socket) = connect() else { return true };
+    let _ = socket.set_nonblocking(true);
+    socket.send(text(&[NotifyState::Status(status)]).as_bytes()).is_ok()
 }
 
 /// The configuration is being read anew; [`ready`] ends it. The time tells the message from an older one.
 pub(super) fn reloading() {
     let Ok(now) = NotifyState::monotonic_usec_now() else { return };
-    let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+    tell(&[NotifyState::Reloading, now]);
 }
 
 /// The daemon ends by itself.
 pub(super) fn stopping(status: &str) {
-    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
 /// How long the service manager waits for a sign of life (`WatchdogSec=`), if it does.
@@ -43,5 +47,17 @@ pub(super) fn watchdog() -> Option<Duration> {
 
 /// A sign of life.
 pub(super) fn alive() {
-    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// Sends what the manager has to know. If it does not listen for two seconds the message is lost.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Some(socket) = connect() {
+        let _ = socket.send(text(states).as_bytes());
+    }
+}
+
+/// One message (`sd_notify(3)`): a line for each state.
+fn text(states: &[NotifyState<'_>]) -> String {
+    states.iter().map(|state| format!("{state}\n")).collect()
 }

@@ -14,6 +14,7 @@ use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problem, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
+use crate::telemetry;
 
 /// Reads the configuration anew.
 pub type Reload = Box<dyn FnMut() -> Result<Config, Problems> + Send>;
@@ -30,6 +31,7 @@ impl Daemon {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(event = "panic", place, "a programming error; please report it");
         }));
+        telemetry::detach();
         let stored = self.take_stored();
         self.notes.runs_as_it_is();
         let this = Arc::new(self);
@@ -130,8 +132,7 @@ impl Daemon {
                 }
                 _ = tick.tick(), if is_heard => {
                     let status = self.status(standing);
-                    if status != told {
-                        manager::status(&status);
+                    if status != told && manager::status(&status) {
                         told = status;
                     }
                 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Daemon, Step};
 use crate::dns::{ZoneHealth, ZoneState};
 use crate::server::Socket;
-use crate::telemetry::{Handover, Process, Snapshot, ZoneFigures};
+use crate::telemetry::{self, Handover, Process, Snapshot, ZoneFigures};
 use crate::verdict::Trouble;
 
 /// The number of the format of all replies in JSON; a member that goes or changes its meaning raises it.
@@ -102,6 +102,9 @@ pub struct Status {
     pub confinement: Vec<StepStatus>,
     /// The last reload.
     pub reload: Reload,
+    /// The log.
+    #[serde(default)]
+    pub log: LogStatus,
 }
 
 /// What is told of the key.
@@ -211,6 +214,13 @@ pub struct StepStatus {
     pub reason: Option<String>,
 }
 
+/// How the log does.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Lines lost since the start, because the journal or whoever reads standard error did not take them.
+    pub lost: u64,
+}
+
 /// What came of the last reload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reload {
@@ -269,6 +279,7 @@ impl Daemon {
             cache: self.cache_status(),
             confinement: self.confinement.steps().iter().map(step).collect(),
             reload: lock(&self.notes.reload).clone(),
+            log: LogStatus { lost: telemetry::lost_lines() },
         }
     }
 
@@ -297,7 +308,9 @@ impl Daemon {
             hits: zone.counters.hits,
             coalesced: zone.counters.coalesced,
         };
-        let suppressed = self.server.suppressed().into_iter().chain(self.dns.suppressed()).collect();
+        let lost = [("log", telemetry::lost_lines())];
+        let suppressed =
+            self.server.suppressed().into_iter().chain(self.dns.suppressed()).chain(lost).collect();
         self.metrics.text(Snapshot {
             open: self.server.tally().open as u64,
             zones: zones.iter().map(figures).collect(),

@@ -18,6 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The name of a descriptor that only shows whether there is room for it.
 const PROBE: &str = "probe";
 
+/// A socket on which the service manager hears us, if there is one. Nothing waits on it for long.
+pub(super) fn connect() -> Option<UnixDatagram> {
+    let name = env::var_os("NOTIFY_SOCKET")?;
+    let address = match name.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(&name),
+    };
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.connect_addr(&address.ok()?).ok()?;
+    socket.set_write_timeout(Some(PATIENCE)).ok()?;
+    Some(socket)
+}
+
 /// The way to the service manager.
 pub(super) struct Store {
     socket: UnixDatagram,
@@ -26,15 +39,7 @@ pub(super) struct Store {
 impl Store {
     /// A way to the service manager, if there is one.
     pub(super) fn open() -> Option<Self> {
-        let name = env::var_os("NOTIFY_SOCKET")?;
-        let address = match name.as_bytes() {
-            [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
-            _ => SocketAddr::from_pathname(&name),
-        };
-        let socket = UnixDatagram::unbound().ok()?;
-        socket.connect_addr(&address.ok()?).ok()?;
-        socket.set_write_timeout(Some(PATIENCE)).ok()?;
-        Some(Self { socket })
+        connect().map(|socket| Self { socket })
     }
 
     /// How many descriptors it takes, if it says so (systemd 254 and later).

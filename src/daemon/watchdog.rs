@@ -110,3 +110,40 @@ async fn play(stream: UnixStream) -> Result<(), CallError> {
     call.mail(b"<>", &[]).await?;
     call.quit().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::daemon::Inherited;
+    use crate::dns::Source;
+
+    #[test]
+    fn a_runtime_that_is_stuck_is_noticed_until_it_goes_on() {
+        let mut config = Config::default();
+        config.listen = vec!["inet:0@127.0.0.1".parse().expect("an endpoint")];
+        let daemon = Daemon::new(config, Source::Resolver, Inherited::default()).expect("a free port");
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtimes = [runtime(), runtime()];
+        let handles: Vec<Handle> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
+        let is_alive = |millis| daemon.is_alive(&handles, Instant::now() + Duration::from_millis(millis));
+        std::thread::scope(|scope| {
+            for runtime in &runtimes {
+                scope.spawn(|| runtime.block_on(daemon.server.serve(&daemon.sockets)).expect("it serves"));
+            }
+            assert_eq!(is_alive(60_000), Ok(()));
+            for handle in &handles {
+                let (release, held) = channel::<()>();
+                // What no task should do: the thread waits, and all other tasks with it.
+                handle.spawn(async move {
+                    let _ = held.recv();
+                });
+                assert_eq!(is_alive(200), Err("a runtime".to_owned()));
+                drop(release);
+                assert_eq!(is_alive(60_000), Ok(()));
+            }
+            daemon.server.stop();
+        });
+    }
+}

@@ -1,193 +1,157 @@
-//! Entries of the journal, with the ids by which `journalctl -x` explains them.
+//! Entries of the journal, in its own protocol (systemd.io, "Native Journal Protocol").
+//!
+//! Each field of an event is one of the entry, so that nobody has to take lines apart.
+
+use std::fmt;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::{Event, Level};
 
-/// A kind of entry that the catalog `systemd/gatepost.catalog` explains (systemd.journal-fields(7), `MESSAGE_ID`).
-///
-/// An id is for ever: catalogs and alerts of administrators know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message {
-    /// Its field `event`.
-    pub event: &'static str,
-    /// Another field that it has, with the value.
-    pub detail: Option<(&'static str, &'static str)>,
-    /// The level that it has at least.
-    pub level: Level,
-    /// 128 bits in 32 hexadecimal digits.
-    pub id: &'static str,
-}
+use super::line::VALUE;
+use super::message::kind;
+use super::outlet::Sink;
+use crate::smtp::printable;
 
-const fn message(
-    level: Level,
-    event: &'static str,
-    detail: Option<(&'static str, &'static str)>,
-    id: &'static str,
-) -> Message {
-    Message { event, detail, level, id }
-}
+/// Where the journal listens.
+const SOCKET: &str = "/run/systemd/journal/socket";
+/// How long one entry may wait for room in the journal's socket until it is tried again.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// What the names of our own fields begin with.
+const PREFIX: &str = "GATEPOST_";
 
-/// All kinds of entries that have an id. The first that fits is the one.
-pub const MESSAGES: &[Message] = &[
-    message(Level::INFO, "ready", None, "48689ae3b3314effb62cc85f65ead652"),
-    message(Level::INFO, "stopped", None, "a5fbda1fcc6a4e4dbb71a485d98a28a1"),
-    message(Level::ERROR, "start", None, "fdff0f8d2c444041b8ef09ebcfbe0498"),
-    message(Level::INFO, "reloaded", None, "92592ffa945245c9a9122fbe0621bf05"),
-    message(Level::ERROR, "reload", None, "0b4067718d2848a9bbd878c309138b56"),
-    message(Level::WARN, "reload", None, "c747d05cd56947cab5bad423bf0b8f65"),
-    message(Level::WARN, "config", None, "f2d3a681f1324654aeca63761d905108"),
-    message(Level::WARN, "no_key", None, "b98b766fe6434901a7fa6eeafd94daed"),
-    message(Level::INFO, "verdict", Some(("action", "reject")), "512351235ba44134a10108e6c0a7e8ee"),
-    message(Level::INFO, "verdict", Some(("action", "tempfail")), "13c48bc54b5b4cbebea44765f4baa4b6"),
-    message(Level::WARN, "zone_state", Some(("state", "open")), "16b711a6bab443b7b90df7a707b41ba5"),
-    message(Level::WARN, "zone_state", Some(("state", "doubtful")), "994fee7226ca4b66aca3fd672790afc2"),
-    message(Level::INFO, "zone_state", Some(("state", "ok")), "9d896908c25948c5a44a51b9c56d7eba"),
-    message(Level::WARN, "dns", None, "6a5ad7b7265d454b85aceb306e6ebfd3"),
-    message(Level::WARN, "shed", None, "b93c9400ba6e47cc890bd3fa5e976908"),
-    message(Level::ERROR, "accept", None, "ee8bb4d82236427abd7710b45cbbb7ae"),
-    message(Level::WARN, "descriptors", None, "df04705110a749d6a86f9921e08050bd"),
-    message(Level::WARN, "inherited", None, "119fb1dcb4fe4d30a0a9d87768fc8377"),
-    message(Level::WARN, "handover", None, "fb86edad3e9441008712eaf2003c5422"),
-    message(Level::WARN, "watchdog", None, "565e4d5f93414f9d877b32438a3af42f"),
-    message(Level::ERROR, "panic", None, "d05eccf2687f4166ad06a6e67219dfea"),
-    message(Level::WARN, "protocol", None, "f24e8cc523784e70a7a9c52e723a3617"),
-    message(Level::WARN, "away", None, "9467b830a2e14d2285fe4af04e439960"),
-];
-
-/// The journal. A field that one entry has and another has not takes a writer of its own, for a writer of
-/// the library knows fields of all its entries only.
-pub(super) struct Journal {
-    plain: tracing_journald::Layer,
-    /// In the order of [`MESSAGES`].
-    explained: Vec<tracing_journald::Layer>,
-}
+/// The way to the journal.
+pub(super) struct Journal(UnixDatagram);
 
 impl Journal {
-    /// Nothing if the journal cannot be reached.
-    pub(super) fn open() -> Option<Self> {
-        let explained = MESSAGES.iter().map(|message| writer(Some(message.id))).collect::<Option<_>>()?;
-        Some(Self { plain: writer(None)?, explained })
+    /// A way to the journal, if it is there.
+    pub(super) fn find() -> Option<Self> {
+        let socket = UnixDatagram::unbound().ok()?;
+        socket.set_write_timeout(Some(PATIENCE)).ok()?;
+        // The journal ignores an empty entry. That it has no room now is no reason to go elsewhere.
+        match socket.send_to(&[], SOCKET) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => None,
+            _ => Some(Self(socket)),
+        }
     }
 }
 
-fn writer(id: Option<&str>) -> Option<tracing_journald::Layer> {
-    use tracing_journald::{Priority, PriorityMappings};
-    let layer = tracing_journald::layer().ok()?;
-    Some(
-        layer
-            .with_field_prefix(Some("GATEPOST".into()))
-            .with_syslog_identifier("gatepost".into())
-            .with_custom_fields(id.map(|id| ("MESSAGE_ID", id)))
-            .with_priority_mappings(PriorityMappings {
-                info: Priority::Informational,
-                ..PriorityMappings::new()
-            }),
-    )
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Journal {
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let explained = kind(event).and_then(|kind| self.explained.get(kind));
-        explained.unwrap_or(&self.plain).on_event(event, context);
-    }
-
-    // One writer keeps the fields of a span for all.
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.plain.on_new_span(attributes, id, context);
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        self.plain.on_record(id, values, context);
+impl Sink for Journal {
+    fn write(&self, entry: &[u8]) -> io::Result<usize> {
+        // By name each time: the journal may have been started anew.
+        self.0.send_to(entry, SOCKET)
     }
 }
 
-/// The place of an entry's kind in [`MESSAGES`].
-fn kind(event: &Event<'_>) -> Option<usize> {
-    let mut seen = Seen::default();
-    event.record(&mut seen);
-    let level = *event.metadata().level();
-    MESSAGES.iter().position(|message| {
-        Some(message.event) == seen.event
-            && level <= message.level
-            && message.detail.is_none_or(|detail| Some(detail) == seen.detail)
-    })
+/// An event as an entry.
+pub(super) fn entry(event: &Event<'_>) -> Vec<u8> {
+    let about = event.metadata();
+    let mut entry = Entry(Vec::with_capacity(512));
+    let priority = match *about.level() {
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        Level::DEBUG | Level::TRACE => "7",
+    };
+    entry.field("PRIORITY", priority);
+    entry.field("SYSLOG_IDENTIFIER", "gatepost");
+    entry.field("TARGET", about.target());
+    if let Some(kind) = kind(event) {
+        entry.field("MESSAGE_ID", kind.id);
+    }
+    if let Some(file) = about.file() {
+        entry.field("CODE_FILE", file);
+    }
+    if let Some(line) = about.line() {
+        entry.field("CODE_LINE", &line.to_string());
+    }
+    event.record(&mut entry);
+    entry.0
 }
 
-/// What of an entry's fields occurs in [`MESSAGES`].
-#[derive(Default)]
-struct Seen {
-    event: Option<&'static str>,
-    detail: Option<(&'static str, &'static str)>,
+struct Entry(Vec<u8>);
+
+impl Entry {
+    /// A field with the length of its value, which may then hold anything.
+    fn field(&mut self, name: &str, value: &str) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.push(b'\n');
+        self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(value.as_bytes());
+        self.0.push(b'\n');
+    }
 }
 
-impl Visit for Seen {
+impl Visit for Entry {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "event" {
-            self.event = MESSAGES.iter().map(|message| message.event).find(|event| *event == value);
-        } else {
-            let mut details = MESSAGES.iter().filter_map(|message| message.detail);
-            self.detail = details.find(|detail| *detail == (field.name(), value)).or(self.detail);
+        let value = printable(value.as_bytes(), VALUE);
+        match field.name() {
+            "message" => self.field("MESSAGE", &value),
+            name => self.field(&format!("{PREFIX}{}", name.to_ascii_uppercase()), &value),
         }
     }
 
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing::Subscriber;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
     use super::*;
 
-    /// Notes the id of each entry.
-    #[derive(Clone, Default)]
-    struct Ids(Arc<Mutex<Vec<Option<&'static str>>>>);
+    struct Keep(Arc<Mutex<Vec<u8>>>);
 
-    impl<S: Subscriber> Layer<S> for Ids {
+    impl<S: Subscriber> Layer<S> for Keep {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            let id = kind(event).map(|kind| MESSAGES[kind].id);
-            self.0.lock().expect("no panic under the lock").push(id);
+            *self.0.lock().expect("no panic") = entry(event);
         }
     }
 
+    /// The fields of an entry, as the journal reads them.
+    fn fields(mut octets: &[u8]) -> Vec<(String, String)> {
+        let mut fields = Vec::new();
+        while !octets.is_empty() {
+            let end = octets.iter().position(|octet| *octet == b'\n').expect("a name");
+            let (name, rest) = octets.split_at(end);
+            let (length, rest) = rest[1..].split_first_chunk::<8>().expect("a length");
+            let length = usize::try_from(u64::from_le_bytes(*length)).expect("a small one");
+            assert_eq!(rest[length], b'\n');
+            let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).expect("text");
+            fields.push((text(name), text(&rest[..length])));
+            octets = &rest[length + 1..];
+        }
+        fields
+    }
+
     #[test]
-    fn an_entry_has_the_id_of_its_kind() {
-        let ids = Ids::default();
-        let subscriber = tracing_subscriber::registry().with(ids.clone());
+    fn an_entry_has_each_field_apart_and_none_of_a_clients() {
+        let kept = Arc::<Mutex<Vec<u8>>>::default();
+        let subscriber = tracing_subscriber::registry().with(Keep(Arc::clone(&kept)));
         tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(event = "ready", "ready");
-            tracing::error!(event = "reload", problem = "x", "stays");
-            tracing::warn!(event = "reload", setting = "x", "takes effect later");
-            tracing::info!(event = "verdict", action = "reject", reply = "x", "no");
-            tracing::info!(event = "verdict", action = "log", "listed");
-            tracing::warn!(event = "zone_state", zone = "zen", state = "open", "not asked");
-            tracing::info!(event = "handover", taken = 1, "sessions go on");
-            tracing::error!(event = "handover", why = %"x", "lost");
-            tracing::debug!(event = "close", "closed");
-            tracing::warn!("a library's own");
+            tracing::info!(event = "verdict", mail_from = "x\nPRIORITY=0\u{1b}[2J", count = 3, "two words");
         });
-        let told = ids.0.lock().expect("no panic under the lock");
-        let event =
-            |event: &str| MESSAGES.iter().find(|message| message.event == event).map(|found| found.id);
-        assert_eq!(
-            told[..],
-            [
-                event("ready"),
-                event("reload"),
-                Some("c747d05cd56947cab5bad423bf0b8f65"),
-                event("verdict"),
-                None,
-                event("zone_state"),
-                None,
-                event("handover"),
-                None,
-                None,
-            ]
-        );
+        let fields = fields(&kept.lock().expect("no panic"));
+        let value = |name: &str| {
+            let all: Vec<_> =
+                fields.iter().filter(|(key, _)| key == name).map(|(_, value)| &**value).collect();
+            assert_eq!(all.len(), 1, "{name} in {fields:?}");
+            all[0].to_owned()
+        };
+        assert_eq!(value("PRIORITY"), "6");
+        assert_eq!(value("SYSLOG_IDENTIFIER"), "gatepost");
+        assert_eq!(value("MESSAGE"), "two words");
+        assert_eq!(value("GATEPOST_EVENT"), "verdict");
+        assert_eq!(value("GATEPOST_MAIL_FROM"), "x\\x0aPRIORITY=0\\x1b[2J");
+        assert_eq!(value("GATEPOST_COUNT"), "3");
+        assert!(value("CODE_FILE").ends_with("journal.rs"));
+        assert!(value("TARGET").contains("journal"));
     }
 }

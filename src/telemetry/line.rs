@@ -6,7 +6,7 @@ use tracing::field::{Field, Visit};
 use crate::smtp::printable;
 
 /// Longest value in a line, in characters. Replies are the longest of ours.
-const VALUE: usize = 1_100;
+pub(super) const VALUE: usize = 1_100;
 
 /// Collects the fields of an event as `key=value key="value with blanks"`, the message last.
 #[derive(Default)]

@@ -1,17 +1,18 @@
 //! Where log lines go.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::line::Line;
+use super::outlet::{Outlet, Sink};
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -80,27 +81,74 @@ pub fn start(level: Level, destination: Destination) -> Result<(), StartError> {
         .with_target("hickory_net", LevelFilter::OFF)
         .with_target("hickory_proto", LevelFilter::OFF);
     let journal = match destination {
-        Destination::Journal => Journal::open(),
+        Destination::Journal => Journal::find(),
         Destination::Stderr => None,
     };
-    let stderr = journal.is_none().then_some(Stderr);
+    let (format, sink): (Format, Box<dyn Sink>) = match journal {
+        Some(journal) => (journal::entry, Box::new(journal)),
+        None => (line, Box::new(Stderr)),
+    };
+    let outlet = OUTLET.get_or_init(|| Outlet::new(sink));
     tracing_subscriber::registry()
-        .with(journal.with_filter(targets.clone()))
-        .with(stderr.with_filter(targets))
+        .with(Lines { format, outlet: Arc::clone(outlet) }.with_filter(targets))
         .try_init()
         .map_err(|_| StartError::Twice)
 }
 
-/// Writes each event as one line to standard error.
+/// Lets a thread of its own write the log from now on: nobody waits for its reader any more. To be called
+/// when the process has given up what it does not need.
+pub fn detach() {
+    let Some(outlet) = OUTLET.get() else { return };
+    let tell = |suppressed| {
+        tracing::warn!(event = "log", suppressed, "log lines were lost: nobody took them in time");
+    };
+    if let Err(error) = outlet.detach(tell) {
+        tracing::warn!(event = "log", %error, "cannot start its thread; whoever logs waits for the log's reader");
+    }
+}
+
+/// Waits until all lines are written, for a second at most. To be called at the end of the process.
+pub fn flush() {
+    if let Some(outlet) = OUTLET.get() {
+        outlet.flush();
+    }
+}
+
+/// How many lines were lost since the start, because nobody took them in time.
+pub fn lost_lines() -> u64 {
+    OUTLET.get().map_or(0, |outlet| outlet.lost())
+}
+
+/// The one way out of the process's log.
+static OUTLET: OnceLock<Arc<Outlet>> = OnceLock::new();
+
+type Format = fn(&Event<'_>) -> Vec<u8>;
+
+/// Gives each event to the outlet, in the form of its reader.
+struct Lines {
+    format: Format,
+    outlet: Arc<Outlet>,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.outlet.take((self.format)(event));
+    }
+}
+
+/// An event as a line of its own.
+fn line(event: &Event<'_>) -> Vec<u8> {
+    let mut line = Line::default();
+    event.record(&mut line);
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    format!("{time} {} {}\n", event.metadata().level(), line.finish()).into_bytes()
+}
+
+/// Standard error.
 struct Stderr;
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stderr {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = Line::default();
-        event.record(&mut line);
-        let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let text = format!("{time} {} {}\n", event.metadata().level(), line.finish());
-        // A log that cannot be written must not end the daemon.
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+impl Sink for Stderr {
+    fn write(&self, line: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write(line)
     }
 }

@@ -8,14 +8,16 @@ mod exposition;
 mod journal;
 mod line;
 mod log;
+mod message;
 mod metrics;
+mod outlet;
 mod process;
 mod verdict;
 
 pub use budget::Budget;
 pub use exposition::{CacheFigures, Snapshot, ZoneFigures};
-pub use journal::{MESSAGES, Message};
-pub use log::{Destination, Level, StartError, start};
+pub use log::{Destination, Level, StartError, detach, flush, lost_lines, start};
+pub use message::{MESSAGES, Message};
 pub use metrics::{Acted, Cause, CheckResult, Ended, Handover, Metrics, ShedAs};
 pub use process::{Process, Usage};
 pub use verdict::{Action, Report};

@@ -340,7 +340,7 @@ impl Daemon {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")), signal).expect("it runs");
     }
 
-    /// Listens to it, or not: what it says then waits for a reader, and it with it.
+    /// Listens to it, or not: what it says then waits for a reader. Before it is ready it waits as well.
     pub fn listen(&self, listen: bool) {
         *self.deaf.0.lock().expect("no panic") = !listen;
         self.deaf.1.notify_all();
