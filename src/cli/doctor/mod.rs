@@ -6,6 +6,7 @@ mod lists;
 mod mail;
 mod probe;
 mod report;
+mod running;
 mod security;
 mod service;
 mod setup;
@@ -22,6 +23,11 @@ use report::Report;
 
 pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
     let mut report = Report::default();
+    // What systemd hands to the service and not to us.
+    let sources = &match (&sources.credential, super::key::kept()) {
+        (None, Some((key, _))) => Sources { credential: Some(key), ..sources.clone() },
+        _ => sources.clone(),
+    };
     let strict = Config::load(sources);
     let starts = strict.is_ok();
     // With no key as the only problem there is still much to look at.
@@ -47,6 +53,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
         let listens = endpoints(config, postfix.as_ref().map(|postfix| &*postfix.queue));
         service::units(&mut report, unit.as_ref(), config);
         service::sockets(&mut report, &listens);
+        running::look(&mut report, config);
         lists::name_servers(&mut report, config);
         if what.offline {
             report.skipped("lists", "not asked, as --offline says");
