@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use gatepost::config::SETTINGS;
+use gatepost::telemetry::MESSAGES;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -165,6 +167,42 @@ fn the_manual_has_every_event_of_the_log() {
     assert_eq!(tags(between(&page, ".Sh LOG", "Fields of a verdict"), "Li"), events);
 }
 
+/// What stands in the code from the name of an event to the end of its line.
+fn lines_of(event: &str) -> Vec<String> {
+    let mark = format!("event = \"{event}\"");
+    let sources = files(&root().join("src"), ".rs");
+    let texts = sources.iter().filter(|path| !path.ends_with("telemetry/journal.rs")).map(read);
+    texts
+        .flat_map(|text| {
+            let lines = text.split(&mark).skip(1);
+            lines.map(|rest| rest.split(");").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn the_catalog_of_the_journal_explains_every_message_and_no_other() {
+    let catalog = read("systemd/gatepost.catalog");
+    let entries: Vec<&str> = catalog.split("\n-- ").skip(1).collect();
+    let ids: Vec<&str> = entries.iter().filter_map(|entry| entry.lines().next()).collect();
+    let built: Vec<&str> = MESSAGES.iter().map(|message| message.id).collect();
+    assert_eq!(ids, built, "left: systemd/gatepost.catalog, right: src/telemetry/journal.rs");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id stands twice");
+    for (entry, message) in entries.iter().zip(MESSAGES) {
+        let digits = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        assert!(message.id.len() == 32 && message.id.chars().all(digits), "{message:?}");
+        let (head, text) = entry.split_once("\n\n").expect("an empty line");
+        assert!(head.contains("\nSubject: ") && head.contains("\nDefined-By: gatepost\n"), "{head}");
+        assert!(text.trim().len() > 40, "{entry}");
+        let lines = lines_of(message.event);
+        assert!(!lines.is_empty(), "nothing logs {message:?}");
+        for field in entry.split('@').skip(1).step_by(2) {
+            let name = field.strip_prefix("GATEPOST_").expect("a field of ours").to_lowercase();
+            assert!(lines.iter().any(|line| line.contains(&name)), "{message:?} has no field {name}");
+        }
+    }
+}
+
 #[test]
 fn the_manual_has_every_field_of_a_verdict() {
     let source = read("src/telemetry/verdict.rs");
@@ -212,6 +250,113 @@ fn what_a_reload_leaves_alone_is_the_same_everywhere() {
     let told: Vec<&str> =
         text.split([' ', '\n']).filter(|word| !["", ".Cm", ",", "and"].contains(word)).collect();
     assert_eq!(told, fixed);
+}
+
+/// The first line that `gatepost mta` prints for a socket, if no filter is set up yet.
+fn line_for(mta: &str, socket: &str) -> String {
+    // A Postfix of this machine must not be asked about its own filters.
+    let postfix = tempfile::tempdir().expect("a directory");
+    fs::write(postfix.path().join("main.cf"), "queue_directory = /var/spool/postfix\n").expect("a file");
+    fs::write(postfix.path().join("master.cf"), "").expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = command
+        .args(["mta", mta, "--socket", socket])
+        .env_clear()
+        .env("MAIL_CONFIG", postfix.path())
+        .output()
+        .expect("a process");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().next().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+}
+
+#[test]
+fn the_documents_have_the_lines_that_set_mail_servers_up() {
+    for (mta, socket) in [
+        ("postfix", "unix:/var/spool/postfix/gatepost/milter.sock"),
+        ("sendmail", "unix:/run/gatepost/milter.sock"),
+    ] {
+        let line = line_for(mta, socket);
+        let sockets = read("systemd/gatepost.socket");
+        let path = socket.trim_start_matches("unix:");
+        assert!(sockets.contains(&format!("ListenStream={path}\n")), "{path} is not the packaged one");
+        for page in [format!("man/gatepost-{mta}.7"), format!("docs/{mta}.md"), "README.md".to_owned()] {
+            let text = read(&page).replace(r"\(ga", "`").replace(r"\(aq", "'");
+            assert!(text.lines().any(|each| each.trim() == line), "{page} lacks {line}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_on_mail_servers_names_settings_commands_and_units_that_exist() {
+    let command = gatepost::cli::command();
+    for page in ["man/gatepost-postfix.7", "man/gatepost-sendmail.7"] {
+        let text = read(page);
+        let settings: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(".Cm ")?.split(' ').next())
+            .inspect(|name| {
+                assert!(SETTINGS.iter().any(|setting| setting.toml == *name), "{page}: no setting {name}");
+            })
+            .collect();
+        assert!(settings.len() > 4, "{page}: {settings:?}");
+        let verbs: Vec<&str> = text
+            .lines()
+            .filter_map(|line| {
+                let line = line.strip_prefix(".Ql ").or_else(|| line.strip_prefix(".Dl "))?;
+                line.strip_prefix("gatepost ")?.split(' ').next()
+            })
+            .inspect(|verb| assert!(command.find_subcommand(verb).is_some(), "{page}: no command {verb}"))
+            .collect();
+        assert!(verbs.contains(&"mta") && verbs.contains(&"doctor"), "{page}: {verbs:?}");
+        for unit in text.split_whitespace().filter(|word| word.starts_with("gatepost")) {
+            if unit.ends_with(".socket") || unit.ends_with(".service") {
+                assert!(root().join("systemd").join(unit).exists(), "{page}: no unit {unit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_threat_has_tests_that_exist_or_a_reason() {
+    let page = read("docs/threat-model.md");
+    let table = between(&page, "<!-- threats:", "<!-- end of threats -->");
+    let functions: String =
+        ["src", "tests"].iter().flat_map(|below| files(&root().join(below), ".rs")).map(read).collect();
+    let run = read("tests/run");
+    let list = |name: &str| between(&run, &format!("\n{name}=("), ")").to_owned();
+    let lists = format!("{} {}", list("suites"), list("packaged"));
+    let known: BTreeSet<&str> = lists.split(' ').collect();
+    let cases = |suite: &str| -> String {
+        assert!(known.contains(suite), "no suite {suite}");
+        let scripts = [format!("tests/system/{suite}.sh"), format!("tests/system/inside/{suite}.sh")];
+        let scripts = scripts.iter().filter(|path| root().join(path).exists()).map(read);
+        // Mail servers are driven by the dialogues.
+        let dialogues = files(&root().join("tests/system/dialogues"), ".txt");
+        scripts
+            .chain(dialogues.iter().map(read).filter(|_| ["postfix", "sendmail"].contains(&suite)))
+            .collect()
+    };
+    let mut proofs = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| attack")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, attack, assets, mitigation, tests, _] = cells[..] else { panic!("five bars: {row}") };
+        assert!(!attack.is_empty() && !mitigation.is_empty(), "{row}");
+        assert!(assets.split(' ').all(|asset| ["M", "K", "L", "H"].contains(&asset)), "{row}");
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty() || tests.starts_with("no test: "), "neither test nor reason: {row}");
+        for test in named.into_iter().filter(|_| !tests.starts_with("no test: ")) {
+            let exists = match test.split_once(": ") {
+                Some((suite, title)) => {
+                    let cases = cases(suite);
+                    cases.contains(&format!("\"{title}\"")) || cases.contains(&format!("case {title}\n"))
+                }
+                None => functions.contains(&format!("fn {test}(")),
+            };
+            assert!(exists, "no test {test}: {row}");
+            proofs += 1;
+        }
+    }
+    assert!(proofs > 100, "{proofs} tests named");
 }
 
 /// The anchor of a heading, as GitHub makes it.

@@ -3,6 +3,7 @@
 //! With systemd it becomes a credential, encrypted where the system can; without, a file. The key
 //! travels through standard input only: an argument or a variable would show it to others.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::args::KeyVerb;
-use super::host::{ask, feed, systemd};
+use super::host::{ask, feed, systemd, tell};
 use crate::config::Sources;
 use crate::daemon::{Account, Exit};
 use crate::dns::Key;
@@ -70,7 +71,13 @@ fn set() -> Result<(), Failure> {
             println!("name it in /etc/gatepost/gatepost.toml:\n  [key]\n  file = \"{FILE}\"");
         }
         _ if systemd::Unit::find("gatepost.service").is_some_and(|unit| unit.is_active()) => {
-            println!("put it into force with: systemctl restart gatepost.service (no mail is lost)");
+            // Credentials are read at start only; open sessions outlive it.
+            match tell("systemctl", &["try-restart", "gatepost.service"]) {
+                Ok(()) => println!("gatepost.service was restarted with it; open sessions went on"),
+                Err(why) => {
+                    eprintln!("key: {why}; put it into force with: systemctl restart gatepost.service");
+                }
+            }
         }
         _ => println!("it counts when gatepost.service starts"),
     }
@@ -189,6 +196,14 @@ fn fingerprint(sources: &Sources) -> Exit {
     let origin = config.origins().iter().find(|origin| matches!(&*origin.env, "SPAMHAUS_DQS_API_KEY"));
     println!("{}  {}", key.fingerprint(), origin.map(|origin| origin.place.to_string()).unwrap_or_default());
     Exit::Ok
+}
+
+/// The sources with the service's credential, as far as the caller may read it: a shell has none of its own.
+pub(super) fn as_the_service(mut sources: Sources) -> Sources {
+    if !sources.environment.contains_key(OsStr::new("CREDENTIALS_DIRECTORY")) {
+        sources.credential = kept().map(|(key, _)| key);
+    }
+    sources
 }
 
 /// The key that the service's credential holds, and where. The encrypted one counts first.

@@ -39,9 +39,9 @@ pub fn main() -> Exit {
     match args.command {
         Command::Run => run::run(sources),
         Command::CheckConfig => check_config::run(&sources),
-        Command::Lookup(what) => lookup::run(&sources, &what),
-        Command::Explain(what) => explain::run(&sources, &what),
-        Command::Doctor(what) => doctor::run(&sources, &what),
+        Command::Lookup(what) => lookup::run(&key::as_the_service(sources), &what),
+        Command::Explain(what) => explain::run(&key::as_the_service(sources), &what),
+        Command::Doctor(what) => doctor::run(&key::as_the_service(sources), &what),
         Command::Key(verb) => key::run(&sources, &verb),
         Command::Mta(what) => mta::run(&sources, &what),
         Command::Migrate(what) => migrate::run(&what),

@@ -7,7 +7,9 @@ use std::path::Path;
 use nix::unistd::{Gid, Group};
 
 use crate::config::{Config, Sources};
-use crate::daemon::{Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals};
+use crate::daemon::{
+    Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals, tell_notices,
+};
 use crate::dns::Source;
 use crate::telemetry::{self, Destination};
 
@@ -20,22 +22,21 @@ pub(super) fn run(sources: Sources) -> Exit {
     if telemetry::start(config.log_level, Destination::detect()).is_err() {
         return Exit::Software;
     }
-    for notice in &config.notices {
-        tracing::warn!(event = "config", "{notice}");
-    }
-    let exit = match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
-        Ok(()) => Exit::Ok,
-        Err(error) => {
-            tracing::error!(event = "start", "{error}");
-            match error {
-                StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
-                    Exit::Permission
+    tell_notices(&config);
+    let exit =
+        match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
+            Ok(()) => Exit::Ok,
+            Err(error) => {
+                tracing::error!(event = "start", "{error}");
+                match error {
+                    StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
+                        Exit::Permission
+                    }
+                    StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
+                    _ => Exit::Unavailable,
                 }
-                StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
-                _ => Exit::Unavailable,
             }
-        }
-    };
+        };
     telemetry::flush();
     exit
 }

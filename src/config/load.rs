@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::choice::WithoutKey;
 use super::env::{self, ENV_FILE, Values};
+use super::problem::NO_KEY;
 use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, drop_ins, open_mode, read};
@@ -364,10 +365,10 @@ impl Draft {
         );
         match config.without_key {
             WithoutKey::Refuse => {
-                self.report.error(Place::Nowhere, "", Fault::new("there is no DQS key", remedy));
+                self.report.error(Place::Nowhere, "", Fault::new(NO_KEY, remedy));
             }
             WithoutKey::Accept => {
-                let cause = "there is no DQS key: nothing is checked and all mail comes in";
+                let cause = format!("{NO_KEY}: nothing is checked and all mail comes in");
                 self.report.notice(Place::Nowhere, "", Fault::new(cause, remedy));
             }
         }

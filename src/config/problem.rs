@@ -61,6 +61,9 @@ impl fmt::Display for Place {
     }
 }
 
+/// The cause of a [`Problem`] that is about a missing key begins so.
+pub(super) const NO_KEY: &str = "there is no DQS key";
+
 /// One thing that is wrong, or worth knowing. Never holds a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -72,6 +75,13 @@ pub struct Problem {
     pub cause: String,
     /// What to do about it; may be empty in a notice.
     pub remedy: String,
+}
+
+impl Problem {
+    /// Whether it is that there is no key, so that nothing is checked.
+    pub fn is_missing_key(&self) -> bool {
+        self.cause.starts_with(NO_KEY)
+    }
 }
 
 impl fmt::Display for Problem {

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::{self, Done, Order};
 use super::{Daemon, StartError, handover, manager, signals, watchdog};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problem, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
 use crate::telemetry;
@@ -225,11 +225,8 @@ impl Daemon {
             self.notes.reloaded(&problems);
             return Done::badly(problems);
         }
-        let mut notices = Vec::new();
-        for notice in &config.notices {
-            tracing::warn!(event = "config", "{notice}");
-            notices.push(notice.to_string());
-        }
+        tell_notices(&config);
+        let mut notices: Vec<String> = config.notices.iter().map(Problem::to_string).collect();
         for name in fixed(&self.config, &config) {
             tracing::warn!(event = "reload", setting = name, "takes effect at the next restart");
             notices.push(format!("{name} takes effect at the next restart"));
@@ -246,6 +243,17 @@ impl Daemon {
         *standing = Standing { keyless: is_keyless(&config), failed: false };
         self.notes.reloaded(&[]);
         Done::well(notices)
+    }
+}
+
+/// Logs what is worth knowing about a configuration.
+pub fn tell_notices(config: &Config) {
+    for notice in &config.notices {
+        if notice.is_missing_key() {
+            tracing::warn!(event = "no_key", "{notice}");
+        } else {
+            tracing::warn!(event = "config", "{notice}");
+        }
     }
 }
 

@@ -309,7 +309,8 @@ impl Daemon {
             coalesced: zone.counters.coalesced,
         };
         let lost = [("log", telemetry::lost_lines())];
-        let suppressed = self.server.suppressed().into_iter().chain(self.dns.suppressed()).chain(lost).collect();
+        let suppressed =
+            self.server.suppressed().into_iter().chain(self.dns.suppressed()).chain(lost).collect();
         self.metrics.text(Snapshot {
             open: self.server.tally().open as u64,
             zones: zones.iter().map(figures).collect(),

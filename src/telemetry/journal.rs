@@ -11,6 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
 use super::line::VALUE;
+use super::message::kind;
 use super::outlet::Sink;
 use crate::smtp::printable;
 
@@ -57,6 +58,9 @@ pub(super) fn entry(event: &Event<'_>) -> Vec<u8> {
     entry.field("PRIORITY", priority);
     entry.field("SYSLOG_IDENTIFIER", "gatepost");
     entry.field("TARGET", about.target());
+    if let Some(kind) = kind(event) {
+        entry.field("MESSAGE_ID", kind.id);
+    }
     if let Some(file) = about.file() {
         entry.field("CODE_FILE", file);
     }
@@ -136,7 +140,8 @@ mod tests {
         });
         let fields = fields(&kept.lock().expect("no panic"));
         let value = |name: &str| {
-            let all: Vec<_> = fields.iter().filter(|(key, _)| key == name).map(|(_, value)| &**value).collect();
+            let all: Vec<_> =
+                fields.iter().filter(|(key, _)| key == name).map(|(_, value)| &**value).collect();
             assert_eq!(all.len(), 1, "{name} in {fields:?}");
             all[0].to_owned()
         };

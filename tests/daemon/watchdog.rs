@@ -49,7 +49,8 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     run(async {
         let mut wire = Wire::dial(daemon.port).await;
         assert_eq!(wire.exchange(&greeting("8.8.0.2"), 3).await, "Occ");
-        let name = [["x".repeat(60), "y".repeat(60), "z".repeat(60)].join("."), "example".to_owned()].join(".");
+        let name =
+            [["x".repeat(60), "y".repeat(60), "z".repeat(60)].join("."), "example".to_owned()].join(".");
         for n in 0..6_000 {
             let sender = format!("<{n}@{name}>\0");
             let octets = [packet(b'M', sender.as_bytes()), packet(b'A', b"")].concat();

@@ -23,6 +23,8 @@ cp "$out"/[12]/*.rpm "$out/rpm/"
 
 base=(systemd systemd-sysv dbus postfix rbldnsd python3 iproute2 procps passwd)
 for release in bookworm trixie; do "$here/tree.sh" $release-postfix $release "${base[@]}" >/dev/null; done
+"$here/tree.sh" bookworm-vm bookworm "${base[@]}" udev kmod libpam-systemd linux-image-cloud-amd64 initramfs-tools zstd \
+    apparmor apparmor-utils auditd selinux-policy-default selinux-utils policycoreutils >/dev/null
 tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf)
 
 # What the tree offers in rpm's terms, so that dnf finds, or misses, each thing that the package needs.

@@ -12,6 +12,7 @@ packages=(
     python3-milter python3-dnspython libmilter-dev # peers of the benchmarks and of the comparison
     systemd systemd-container mmdebstrap           # socket activation, booted containers
     dpkg-dev lintian shellcheck                    # the Debian package
+    apparmor selinux-policy-dev make selinux-utils policycoreutils semodule-utils secilc python3-setools   # confinement
     rpm dnf createrepo-c                           # the rpm package
 )
 
@@ -59,7 +60,31 @@ if [ ! -x "$sendmail/usr/libexec/sendmail/sendmail" ]; then
         sendmail-bin sendmail-base sendmail-cf sensible-mda)
     for file in "$results"/deb/*.deb; do dpkg -x "$file" "$sendmail"; done
 fi
+# Debian's own SELinux policy, in modules.
+if [ ! -d "$results/unpacked-selinux/usr/share/selinux/default" ]; then
+    echo "unpacking the SELinux policy"
+    update
+    mkdir -p "$results/unpacked-selinux" "$results/deb"
+    (cd "$results/deb" && "${apt[@]}" -o APT::Sandbox::User=root download selinux-policy-default)
+    dpkg -x "$results"/deb/selinux-policy-default_*.deb "$results/unpacked-selinux"
+fi
 if ldd "$sendmail/usr/libexec/sendmail/sendmail" | grep 'not found' >&2; then exit 1; fi
+
+# The emulator. Where qemu-utils comes from Debian's backports already, Debian's own emulator conflicts with it:
+# everything from backports then, by a list of sources of our own.
+if ! command -v qemu-system-x86_64 >/dev/null; then
+    echo "installing QEMU"
+    update
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+    sources=$results/apt-qemu
+    mkdir -p "$sources/lists/partial"
+    printf 'deb %s bookworm main\ndeb %s bookworm-backports main\n' "$mirror" "$mirror" >"$sources/sources.list"
+    private=("${apt[@]}" -o "Dir::Etc::sourcelist=$sources/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$sources/lists")
+    "${private[@]}" update
+    "${private[@]}" install -y --no-install-recommends ipxe-qemu \
+        {qemu-system-x86,qemu-system-common,qemu-system-data,seabios}/bookworm-backports >"$results/apt-qemu.txt" 2>&1 ||
+        { tail -20 "$results/apt-qemu.txt" >&2; exit 1; }
+fi
 
 for tool in rbldnsd unbound dig postfix smtp-sink smtp-source swaks miltertest m4 ip unshare python3 systemd-socket-activate; do
     command -v $tool >/dev/null || { echo "tests/system/tools.sh: $tool is missing" >&2; exit 1; }

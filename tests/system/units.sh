@@ -29,4 +29,14 @@ accounts() {
     grep -q '^gatepost:' "$tree/etc/passwd" && grep -q '^gatepost-exporter:' "$tree/etc/passwd" && grep -q '^gatepost-admin:' "$tree/etc/group"
 }
 check "systemd-sysusers makes the accounts" accounts
+
+# The journal's catalog: what `journalctl -x` shows for each id.
+catalog() {
+    local ids; ids=$(grep -c '^-- ' "$units/gatepost.catalog")
+    mkdir -p "$tree/usr/lib/systemd/catalog" "$tree/var/lib/systemd/catalog"
+    cp "$units/gatepost.catalog" "$tree/usr/lib/systemd/catalog/"
+    journalctl --root="$tree" --update-catalog || return 1
+    [ "$(journalctl --root="$tree" --list-catalog | grep -c '[0-9a-f]\{32\} gatepost: ')" -eq "$ids" ]
+}
+check "journalctl --update-catalog takes the catalog" catalog
 exit 0

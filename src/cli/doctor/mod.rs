@@ -23,11 +23,6 @@ use report::Report;
 
 pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
     let mut report = Report::default();
-    // What systemd hands to the service and not to us.
-    let sources = &match (&sources.credential, super::key::kept()) {
-        (None, Some((key, _))) => Sources { credential: Some(key), ..sources.clone() },
-        _ => sources.clone(),
-    };
     let strict = Config::load(sources);
     let starts = strict.is_ok();
     // With no key as the only problem there is still much to look at.

@@ -17,7 +17,8 @@ pub(super) fn look(report: &mut Report, config: &Config) {
     };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     match runtime.block_on(ask(socket, "status")) {
-        Ok(text) => match serde_json::from_str::<Status>(&text).ok().filter(|status| status.format == FORMAT) {
+        Ok(text) => match serde_json::from_str::<Status>(&text).ok().filter(|status| status.format == FORMAT)
+        {
             Some(status) => judge(report, &status, config.sandbox),
             None => report.warning(
                 AREA,
@@ -67,7 +68,9 @@ fn list(report: &mut Report, zone: &ZoneStatus) {
     let remedy = zone.remedy.as_deref().unwrap_or("gatepost status tells more");
     match &**state {
         "ok" => report.fine(AREA, format!("{name} is asked")),
-        "doubtful" => report.warning(AREA, format!("{name} is asked, and its answers are in doubt{why}"), remedy),
+        "doubtful" => {
+            report.warning(AREA, format!("{name} is asked, and its answers are in doubt{why}"), remedy)
+        }
         _ => report.wrong(AREA, format!("{name} is not asked now{why}"), remedy),
     }
 }
@@ -87,7 +90,11 @@ fn counts(report: &mut Report, status: &Status) {
             "sessions could not be taken over from the process before",
             "journalctl -t gatepost GATEPOST_EVENT=handover tells why",
         ),
-        (sessions.panics, "sessions were ended by a defect", "please report it: journalctl -t gatepost -p err"),
+        (
+            sessions.panics,
+            "sessions were ended by a defect",
+            "please report it: journalctl -t gatepost -p err",
+        ),
         (
             status.log.lost,
             "log lines were lost: nobody took them in time",
@@ -182,7 +189,12 @@ mod tests {
             ("/key/present", json!(false), Level::Wrong, "no key"),
             ("/zones/0/state", json!("resting"), Level::Wrong, "zen is not asked now"),
             ("/zones/1/state", json!("error"), Level::Wrong, "dbl is not asked now"),
-            ("/zones/2/state", json!("doubtful"), Level::Warning, "zrd is asked, and its answers are in doubt"),
+            (
+                "/zones/2/state",
+                json!("doubtful"),
+                Level::Warning,
+                "zrd is asked, and its answers are in doubt",
+            ),
             (
                 "/reload",
                 json!({"time": "2026-01-01T00:00:00Z", "ok": false, "problems": ["gatepost.toml:3: no"]}),
@@ -194,7 +206,12 @@ mod tests {
             ("/sessions/panics", json!(1), Level::Warning, "1 sessions were ended by a defect"),
             ("/log/lost", json!(6), Level::Warning, "6 log lines were lost"),
             ("/confinement/0/state", json!("partial"), Level::Warning, "confinement: user is partial"),
-            ("/confinement/1/state", json!("off"), Level::Warning, "confinement: landlock is off: an old kernel"),
+            (
+                "/confinement/1/state",
+                json!("off"),
+                Level::Warning,
+                "confinement: landlock is off: an old kernel",
+            ),
         ] {
             let found = found(pointer, value);
             assert!(

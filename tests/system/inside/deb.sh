@@ -19,15 +19,44 @@ check "apt install" apt-get install -y "$old"
 check "the sockets listen before anything is configured" active gatepost.socket gatepost-control.socket gatepost-metrics.socket
 check "the service runs without a key" active gatepost.service
 check "it says that it has no key" await 5 grep -q 'there is no DQS key' <(journalctl -t gatepost)
+explained() { journalctl -x -t gatepost MESSAGE_ID=b98b766fe6434901a7fa6eeafd94daed | grep -q 'gatepost key set'; }
+check "and journalctl -x what to do about it" await 5 explained
+pid=$(main_pid)
 check "gatepost key set" gatepost key set <<<"$key"
-check "systemctl restart gatepost" systemctl restart gatepost
+check "which puts it into force" test "$(main_pid)" != "$pid"
+advised() { gatepost doctor | grep -q 'gatepost mta postfix --apply'; }
+check "gatepost doctor says what is missing" advised
 check "gatepost mta postfix --apply" gatepost mta postfix --apply
+refused() { gatepost explain --client 192.0.2.1 --helo dbltest.com --from a@example.org | grep -q 'refused at MAIL: 550'; }
+check "gatepost explain refuses the test entry of DBL" refused
 doctor() { gatepost doctor || [ $? -eq 1 ]; }
 check "gatepost doctor finds no failure" doctor
 
 check "clean mail comes in" says 8.8.3.1 u@clean.example 250 ""
 check "a listed client is refused" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
 check "a listed sender is refused" says 8.8.3.1 u@spam.example 550 "Sender domain spam.example blocked"
+
+# What other programs make of the log.
+journalctl --sync
+lines() { journalctl -t gatepost -o "$1" | grep 'reject at '; }
+check "logcheck has no word about refused mail" none_of -vEf /etc/logcheck/ignore.d.server/gatepost <(lines short)
+check "logwatch counts it" grep -qE '^ +1  reject +sender +DBL$' <(lines cat | awk -f /usr/share/logwatch/scripts/services/gatepost)
+bans() {
+    lines cat | python3 -c '
+import re, sys
+rule = next(line for line in open("/etc/fail2ban/filter.d/gatepost.conf") if line.startswith("failregex"))
+rule = re.compile(rule.split("=", 1)[1].strip().replace("<ADDR>", r"(?P<ip>[0-9a-f.:]+)"))
+found = [match["ip"] for match in map(rule.search, sys.stdin.read().splitlines()) if match]
+sys.exit(found != ["8.8.2.2"] and f"found {found}")'
+}
+check "fail2ban finds the client" bans
+
+# The exporter, with its own account and sandbox.
+check "the exporter starts" systemctl start gatepost-metrics-exporter.service
+scrape() { python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:9119/metrics", timeout=5).read().decode())'; }
+check "and tells of the daemon" grep -qx 'gatepost_up 1' <(await 5 scrape; scrape)
+check "and of what it did" grep -qE '^gatepost_actions_total.*reject.* 2$' <(scrape)
+check "without the key" none_of -i "$key" <(scrape)
 
 check "Postfix may open the socket, others may not" \
     test "$(stat -c '%U %G %a' /run/gatepost/milter.sock /var/spool/postfix/gatepost/milter.sock | uniq)" = "root postfix 660"

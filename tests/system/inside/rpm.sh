@@ -17,7 +17,8 @@ check "dnf install" dnf 1 install gatepost
 check "the accounts are there" getent passwd gatepost gatepost-exporter
 check "the sockets are enabled" systemctl is-enabled gatepost.socket gatepost-control.socket gatepost-metrics.socket
 check "gatepost key set" gatepost key set <<<"$key"
-check "systemctl start" systemctl start gatepost.socket gatepost-control.socket gatepost-metrics.socket gatepost.service
+check "systemctl start gatepost" systemctl start gatepost
+check "starts the sockets as well" systemctl is-active gatepost.socket gatepost-control.socket gatepost-metrics.socket
 check "gatepost mta postfix --apply" gatepost mta postfix --apply
 check "clean mail comes in" says 8.8.3.1 u@clean.example 250 ""
 check "a listed client is refused" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
