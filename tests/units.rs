@@ -41,10 +41,9 @@ fn a_restart_or_a_failure_cannot_take_the_sockets_away() {
     for trap in ["RuntimeDirectory", "RestartPreventExitStatus", "Also", "EnvironmentFile"] {
         assert!(values(&service, trap).is_empty(), "{trap}");
     }
-    for credential in ["LoadCredential", "LoadCredentialEncrypted"] {
-        // An absolute path that is missing stops the start.
-        assert_eq!(values(&service, credential), ["dqs-key:gatepost.dqs-key"]);
-    }
+    // An absolute path that is missing stops the start, and so does a name that both kinds have.
+    assert_eq!(values(&service, "LoadCredential"), ["dqs-key-plain:gatepost.dqs-key-plain"]);
+    assert_eq!(values(&service, "LoadCredentialEncrypted"), ["dqs-key:gatepost.dqs-key"]);
 }
 
 #[test]

@@ -19,9 +19,11 @@ use crate::dns::Key;
 
 /// The name of the credential, as the unit loads it and as `systemd-creds` seals it into the text.
 const CREDENTIAL: &str = "dqs-key";
-/// Where systemd looks for a credential that a unit names without a path (systemd.exec(5)).
+/// Where systemd looks for a credential that a unit names without a path (systemd.exec(5)). It looks for each
+/// kind in the directory of the other as well, and does not start the unit if it finds the wrong one there: so
+/// the two have names of their own.
 const ENCRYPTED: &str = "/etc/credstore.encrypted/gatepost.dqs-key";
-const PLAIN: &str = "/etc/credstore/gatepost.dqs-key";
+const PLAIN: &str = "/etc/credstore/gatepost.dqs-key-plain";
 /// Without systemd: a file for `key.file`.
 const FILE: &str = "/etc/gatepost/dqs-key";
 /// Longest text that is looked at: a key has 63 octets at most.
@@ -107,7 +109,7 @@ fn credential(key: &str) -> Result<(PathBuf, &'static str), Failure> {
     });
     match sealed {
         Ok(()) => {
-            // The unit takes the plain one first.
+            // Only one of them counts.
             delete(Path::new(PLAIN))?;
             Ok((encrypted.to_owned(), "as an encrypted credential"))
         }
@@ -204,13 +206,11 @@ pub(super) fn as_the_service(mut sources: Sources) -> Sources {
     sources
 }
 
-/// The key that the service's credential holds, and where. The plain one counts first.
+/// The key that the service's credential holds, and where. The encrypted one counts first.
 pub(super) fn kept() -> Option<(Key, &'static str)> {
-    if let Ok(text) = fs::read_to_string(PLAIN).map(Zeroizing::new) {
-        return Some((Key::new(text.trim()).ok()?, PLAIN));
-    }
     if !Path::new(ENCRYPTED).exists() {
-        return None;
+        let text = fs::read_to_string(PLAIN).map(Zeroizing::new).ok()?;
+        return Some((Key::new(text.trim()).ok()?, PLAIN));
     }
     let name = format!("--name={CREDENTIAL}");
     let text = Zeroizing::new(ask("systemd-creds", &["decrypt", &name, ENCRYPTED, "-"])?);

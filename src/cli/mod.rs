@@ -41,7 +41,7 @@ pub fn main() -> Exit {
         Command::CheckConfig => check_config::run(&sources),
         Command::Lookup(what) => lookup::run(&key::as_the_service(sources), &what),
         Command::Explain(what) => explain::run(&key::as_the_service(sources), &what),
-        Command::Doctor(what) => doctor::run(&sources, &what),
+        Command::Doctor(what) => doctor::run(&key::as_the_service(sources), &what),
         Command::Key(verb) => key::run(&sources, &verb),
         Command::Mta(what) => mta::run(&sources, &what),
         Command::Migrate(what) => migrate::run(&what),

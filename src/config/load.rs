@@ -25,6 +25,8 @@ pub const DEFAULT_ENV_FILE: &str = "/etc/spamhaus-dqs-milter.env";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The credential that holds the key.
 pub(super) const CREDENTIAL: &str = "dqs-key";
+/// The one that comes after it. A unit can load only one kind of credential, encrypted or not, under one name.
+const PLAIN_CREDENTIAL: &str = "dqs-key-plain";
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -287,10 +289,13 @@ impl Draft {
 
     /// Reads the key from a credential or a file, which come before all other sources of it.
     fn find_key(&mut self, credentials: Option<&Path>) {
-        let credential = credentials.map(|directory| directory.join(CREDENTIAL));
-        if let Some(path) = credential.filter(|path| !matches!(path.try_exists(), Ok(false))) {
-            if let Some(text) = read(&path, Missing::Wrong, CREDENTIAL, &mut self.report) {
-                self.take_key(&text.text, CREDENTIAL.to_owned(), Place::Credential(path));
+        let credential = credentials.and_then(|directory| {
+            let named = [CREDENTIAL, PLAIN_CREDENTIAL].map(|name| (name, directory.join(name)));
+            named.into_iter().find(|(_, path)| !matches!(path.try_exists(), Ok(false)))
+        });
+        if let Some((name, path)) = credential {
+            if let Some(text) = read(&path, Missing::Wrong, name, &mut self.report) {
+                self.take_key(&text.text, name.to_owned(), Place::Credential(path));
             }
         } else if let Some(path) = self.config.key_file.clone() {
             let name = name_at("API_KEY_FILE", &self.places[index_of("API_KEY_FILE")]);

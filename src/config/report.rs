@@ -76,7 +76,9 @@ impl Report {
     /// Whether anything that concerns the key is wrong already.
     pub(super) fn blames_key(&self) -> bool {
         let is_key = |name: &str| {
-            name == CREDENTIAL || name.starts_with("key.") || name.starts_with(&format!("{PREFIX}API_KEY"))
+            name.starts_with(CREDENTIAL)
+                || name.starts_with("key.")
+                || name.starts_with(&format!("{PREFIX}API_KEY"))
         };
         self.errors.iter().any(|problem| is_key(&problem.setting))
     }

@@ -84,6 +84,8 @@ fn the_key_comes_from_credential_file_environment_env_file_in_that_order() {
     let directory = machine.path("credentials").display().to_string();
     machine.environment.insert("CREDENTIALS_DIRECTORY".to_owned(), directory);
     assert_eq!(of(&machine), known(2), "a directory of other credentials");
+    machine = machine.file_with_mode("credentials/dqs-key-plain", key(5), 0o400);
+    assert_eq!(of(&machine), known(5), "under the name that is left for a plain one");
     machine = machine.file_with_mode("credentials/dqs-key", key(1), 0o400);
     assert_eq!(of(&machine), known(1));
     let credential = Place::Credential(machine.path("credentials/dqs-key"));

@@ -34,7 +34,7 @@ U
         mount -t tmpfs -o mode=755 tmpfs /run
         export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
         exec systemd-nspawn --quiet --boot --volatile=overlay --private-network --link-journal=no --register=no \
-            --keep-unit --console=pipe --capability=all --system-call-filter="bpf perf_event_open @keyring" "$@"
+            --keep-unit --console=pipe --capability=all --system-call-filter="bpf perf_event_open @keyring landlock_create_ruleset landlock_add_rule landlock_restrict_self" "$@"
     ' nspawn --directory="$tree" --bind="$out:/outside" --bind-ro="$here:/tests" \
         --bind-ro="$out/unit/inside.service:/etc/systemd/system/inside.service" "$@" \
         systemd.wants=inside.service systemd.log_level=notice quiet </dev/null >"$out/console" 2>&1

@@ -28,7 +28,9 @@ ulimit -Sv unlimited
 check "2,000 connections and a cache that overflows, in 256 MiB of addresses" crowd flood 2000 8
 echo "measured: peak of $(field VmHWM) kB resident, $(field VmPeak) kB of addresses"
 check "all of it in 128 MiB" test "$(field VmHWM)" -lt $((128 << 10))
-check "it serves as before" test "$(verdict 8.8.2.2)" = y
+# So many questions at once may cost answers, and then lists rest for some seconds.
+filters() { [ "$(verdict 8.8.2.2)" = y ]; }
+check "it filters as before, as soon as the lists have rested" await 60 filters
 check "and says nothing of defects" none_of -E 'event=panic|memory allocation' "$gatepost_log"
 stop_gatepost memory
 

@@ -6,6 +6,7 @@ mod lists;
 mod mail;
 mod probe;
 mod report;
+mod running;
 mod security;
 mod service;
 mod setup;
@@ -47,6 +48,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
         let listens = endpoints(config, postfix.as_ref().map(|postfix| &*postfix.queue));
         service::units(&mut report, unit.as_ref(), config);
         service::sockets(&mut report, &listens);
+        running::look(&mut report, config);
         lists::name_servers(&mut report, config);
         if what.offline {
             report.skipped("lists", "not asked, as --offline says");

@@ -4,12 +4,12 @@
 source /tests/inside/lib.sh
 
 units=/etc/systemd/system/gatepost
-mkdir -p $units.service.d $units.socket.d
+mkdir -p $units.service.d $units.socket.d /etc/gatepost/gatepost.toml.d /etc/credstore /etc/credstore.encrypted
 start_lists
 lists=$!
 start_postfix
 apt-get install -y $packages/gatepost_*-1_*.deb >$work/apt 2>&1 || die "apt install" "$(cat $work/apt)"
-[ ! -x /override/gatepost ] || cp /override/gatepost /usr/sbin/gatepost
+[ ! -x /override/gatepost ] || cp --remove-destination /override/gatepost /usr/sbin/gatepost
 # A short patience, so that the test needs little.
 printf '[Service]\nWatchdogSec=3\nNotifyAccess=all\n' >$units.service.d/60-test.conf
 systemctl daemon-reload
@@ -32,7 +32,7 @@ deferred() { grep -cE ': (NOQUEUE|[0-9A-F]+): milter-(reject|.*) 4[0-9][0-9]|rej
 systemd_status() { systemctl show -P StatusText gatepost.service; }
 nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 check "it filters" filters
-check "it is not confined less than it can be" none_of -E 'off|partial' <(gatepost status | grep -E '^confinement +(user|capabilities|core)')
+check "it is confined as far as it can be" none_of -E '^confinement +[a-z_]+ off' <(gatepost status)
 
 # --- a process that does not go on
 stopped() {
@@ -117,20 +117,21 @@ sed 's/^/measured: /' $work/outage
 resting() { gatepost status | grep -qE '^zen +resting'; }
 check "gatepost status says so" await 10 resting
 check "with what to do" grep -q 'to do:' <(gatepost status)
-status_tells() { systemd_status | grep -qE 'zen (no|time|network|unreach|.*name server|.*answer)'; }
 check "systemctl status says so" await 10 sh -c '! systemctl show -P StatusText gatepost.service | grep -q "zen ok"'
 echo "measured: STATUS=$(systemd_status)"
 check "the log says so" logged "$start" "is not asked for"
-doctor_tells() { gatepost doctor --offline; [ $? -eq 2 ] && gatepost doctor --offline | grep -qE '^wrong +running +zen'; }
+doctor_tells() { gatepost doctor --offline >$work/doctor; [ $? -eq 2 ] && grep -qE '^wrong +running +zen' $work/doctor || { cat $work/doctor; return 1; }; }
 check "gatepost doctor says so" doctor_tells
 began=$(now)
 (cd $work/zones && exec rbldnsd -n -f -u rbldns -w $work/zones -b 127.0.0.1/53 \
     "$key.zen.dq.spamhaus.net:ip4set:zen4" "$key.zen.dq.spamhaus.net:ip6trie:zen6" \
     "$key.dbl.dq.spamhaus.net:dnset:dbl" "$key.zrd.dq.spamhaus.net:dnset:zrd") >$work/rbldnsd.out 2>&1 &
 lists=$!
-check "the name server is back: lists are asked again, by itself" await 45 filters
+# Not an address that is still remembered.
+check "the name server is back: lists are asked again, by itself" await 60 says 8.8.2.3 u@clean.example 554 "blocked by Spamhaus CSS"
 echo "measured: $(since "$began") ms until it filters again"
-check "systemctl status says so" await 10 sh -c 'systemctl show -P StatusText gatepost.service | grep -q "zen ok"'
+check "systemctl status says so" await 60 sh -c 'systemctl show -P StatusText gatepost.service | grep -q "zen ok, dbl ok, zrd ok"'
+check "gatepost doctor has nothing to say of lists any more" none_of -E '^(wrong|warning) +running +(zen|dbl|zrd)' <(gatepost doctor --offline)
 
 # --- no journal, or one that takes nothing
 start=$(date +%s)
@@ -208,7 +209,7 @@ check "gatepost reload fails with status 78" test "$(cat $work/status)" -eq 78
 check "and names the file" grep -q '/etc/gatepost/gatepost.toml' $work/said
 check "the process is the same" test "$(main_pid)" = "$pid"
 check "and filters as before" filters
-doctor_reload() { gatepost doctor --offline | grep -qE '^wrong +running +the last reload failed'; }
+doctor_reload() { gatepost doctor --offline >$work/doctor; grep -qE '^wrong +running +the last reload failed' $work/doctor || { cat $work/doctor; return 1; }; }
 check "gatepost doctor says so" doctor_reload
 chmod 644 /etc/gatepost/gatepost.toml
 check "readable again: gatepost reload" gatepost reload
@@ -216,25 +217,27 @@ check "and all is well" grep -q 'in force' <(gatepost status)
 
 for kind in truncated unsealed garbage; do
     start=$(date +%s); pid=$(main_pid)
-    forge() { python3 /tests/inside/store.py gatepost.service "$kind" && [ "$(systemctl show -P NFileDescriptorStore gatepost.service)" -eq 2 ]; }
+    # The connection may be gone: systemd lets go of those that nobody holds at the other end.
+    forge() { python3 /tests/inside/store.py gatepost.service "$kind" && [ "$(systemctl show -P NFileDescriptorStore gatepost.service)" -ge 1 ]; }
     check "what a process left behind is forged ($kind)" forge
     kill -KILL "$pid"
     check "it starts" await 5 runs_as_another_than "$pid"
-    told() { [ "$(journalctl -t gatepost -o cat --since "@$start" GATEPOST_EVENT=handover | wc -l)" -eq 1 ]; }
+    told() { [ "$(journalctl -t gatepost -o cat GATEPOST_EVENT=handover _PID="$(main_pid)" | wc -l)" -eq 1 ]; }
     check "one line tells it" await 5 told
     check "the store is empty" test "$(systemctl show -P NFileDescriptorStore gatepost.service)" -eq 0
     check "and it filters" filters
 done
 
 start=$(date +%s)
-: >/etc/credstore/gatepost.dqs-key
+: >/etc/credstore/gatepost.dqs-key-plain
 mkdir -p $work/kept; mv /etc/credstore.encrypted/gatepost.dqs-key $work/kept/ 2>/dev/null
 said systemctl restart gatepost.service
 check "a credential of zero octets: it does not start" test "$(cat $work/status)" -ne 0
-check "and says why, with the remedy" await 5 sh -c "journalctl -u gatepost -o cat --since @$start | grep -qE 'dqs-key.*(empty|no key|gatepost key set)'"
+why() { journalctl --sync; journalctl -u gatepost -o cat --since "@$start" >$work/why; grep -E 'credential.*dqs-key-plain.*empty|dqs-key-plain.*(empty|no key)' $work/why || { cat $work/why; return 1; }; }
+check "and says why, with the remedy" why
 check "the sockets stay" active gatepost.socket
 check "and mail comes in" says 8.8.3.4 u@clean.example 250 ""
-rm /etc/credstore/gatepost.dqs-key; mv $work/kept/gatepost.dqs-key /etc/credstore.encrypted/ 2>/dev/null
+rm /etc/credstore/gatepost.dqs-key-plain; mv $work/kept/gatepost.dqs-key /etc/credstore.encrypted/ 2>/dev/null
 [ -e /etc/credstore.encrypted/gatepost.dqs-key ] || gatepost key set <<<"$key" >/dev/null
 check "corrected, it comes back by itself" await 10 filters
 

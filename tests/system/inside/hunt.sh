@@ -6,7 +6,7 @@ start_lists
 lists=$!
 start_postfix
 apt-get install -y $packages/gatepost_*-1_*.deb >$work/apt 2>&1 || die "apt install" "$(cat $work/apt)"
-[ ! -x /override/gatepost ] || cp /override/gatepost /usr/sbin/gatepost
+[ ! -x /override/gatepost ] || cp --remove-destination /override/gatepost /usr/sbin/gatepost
 gatepost mta postfix --apply >/dev/null
 postconf -e 'maillog_file = /var/log/mail.log'
 systemctl restart postfix
@@ -19,7 +19,7 @@ answer_again() {
     lists=$!
     await 10 answers
 }
-mkdir -p $work/shown
+mkdir -p $work/shown /etc/gatepost/gatepost.toml.d
 
 # Everything that gatepost says, with a fault of each kind before it.
 trouble() {
@@ -47,7 +47,7 @@ trouble() {
     gatepost status --json >"$shown/json" 2>&1
     gatepost status --prometheus >"$shown/prometheus" 2>&1
     gatepost check-config >>"$shown/check" 2>&1
-    ps axww -o pid,user,args >"$shown/ps"
+    ps axww -o pid,user,args | grep gatepost >"$shown/ps"
     kill -ABRT "$pid"
     await 5 sh -c "[ \$(systemctl show -P MainPID gatepost.service) != $pid ] && systemctl is-active -q gatepost.service"
 }
@@ -74,12 +74,12 @@ lookout() {
     check "key by $way: found nowhere in what is shown" hunt "$work/shown/$way"
     check "key by $way: it was all there to see" test "$(cat "$work/shown/$way"/* | wc -c)" -gt 20000
 }
-credentials() { rm -f /etc/credstore/gatepost.dqs-key /etc/credstore.encrypted/gatepost.dqs-key; }
+credentials() { rm -f /etc/credstore/gatepost.dqs-key-plain /etc/credstore.encrypted/gatepost.dqs-key; }
 
 mkdir -p /etc/credstore /etc/credstore.encrypted; chmod 700 /etc/credstore /etc/credstore.encrypted
 credentials
-install -m 600 /dev/stdin /etc/credstore/gatepost.dqs-key <<<"$key"
-check "the hunter finds what is there" sh -c "! grep -qaliFf $work/needles /dev/null && grep -qaliFf $work/needles /etc/credstore/gatepost.dqs-key"
+install -m 600 /dev/stdin /etc/credstore/gatepost.dqs-key-plain <<<"$key"
+check "the hunter finds what is there" sh -c "! grep -qaliFf $work/needles /dev/null && grep -qaliFf $work/needles /etc/credstore/gatepost.dqs-key-plain"
 lookout credential
 
 credentials

@@ -26,9 +26,10 @@ peer = socket.socket(socket.AF_UNIX)
 peer.connect("\0forged")
 stream, _ = listener.accept()
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    notify.connect("/run/systemd/notify")
     for name, descriptor in (("sessions", states), ("session-0", stream.fileno())):
-        socket.send_fds(notify, [f"FDSTORE=1\nFDNAME={name}\n".encode()], [descriptor], 0, "/run/systemd/notify")
+        socket.send_fds(notify, [f"FDSTORE=1\nFDNAME={name}\n".encode()], [descriptor])
     ours, theirs = os.pipe()
-    socket.send_fds(notify, [b"BARRIER=1"], [theirs], 0, "/run/systemd/notify")
+    socket.send_fds(notify, [b"BARRIER=1"], [theirs])
     os.close(theirs)
     os.read(ours, 1)
