@@ -59,5 +59,6 @@ fn tell(states: &[NotifyState<'_>]) {
 
 /// One message (`sd_notify(3)`): a line for each state.
 fn text(states: &[NotifyState<'_>]) -> String {
-    states.iter().map(|state| format!("{state}\n")).collect()
+    let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
+    lines.join("\n") + "\n"
 }
