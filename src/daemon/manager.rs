@@ -59,5 +59,5 @@ fn tell(states: &[NotifyState<'_>]) {
 
 /// One message (`sd_notify(3)`): a line for each state.
 fn text(states: &[NotifyState<'_>]) -> String {
-    states.iter().map(|state| format!("{state}\n")).collect()
+    states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -69,7 +69,7 @@ fn list(report: &mut Report, zone: &ZoneStatus) {
     match &**state {
         "ok" => report.fine(AREA, format!("{name} is asked")),
         "doubtful" => {
-            report.warning(AREA, format!("{name} is asked, and its answers are in doubt{why}"), remedy)
+            report.warning(AREA, format!("{name} is asked, and its answers are in doubt{why}"), remedy);
         }
         _ => report.wrong(AREA, format!("{name} is not asked now{why}"), remedy),
     }
