@@ -19,15 +19,15 @@ check "apt install" apt-get install -y "$old"
 check "the sockets listen before anything is configured" active gatepost.socket gatepost-control.socket gatepost-metrics.socket
 check "the service runs without a key" active gatepost.service
 check "it says that it has no key" await 5 grep -q 'there is no DQS key' <(journalctl -t gatepost)
-explained() { journalctl -x -t gatepost MESSAGE_ID=b98b766fe6434901a7fa6eeafd94daed | grep -q 'gatepost key set'; }
+explained() { grep -q 'gatepost key set' <(journalctl -x -t gatepost MESSAGE_ID=b98b766fe6434901a7fa6eeafd94daed); }
 check "and journalctl -x what to do about it" await 5 explained
 pid=$(main_pid)
 check "gatepost key set" gatepost key set <<<"$key"
 check "which puts it into force" test "$(main_pid)" != "$pid"
-advised() { gatepost doctor | grep -q 'gatepost mta postfix --apply'; }
+advised() { grep -q 'gatepost mta postfix --apply' <(gatepost doctor); }
 check "gatepost doctor says what is missing" advised
 check "gatepost mta postfix --apply" gatepost mta postfix --apply
-refused() { gatepost explain --client 192.0.2.1 --helo dbltest.com --from a@example.org | grep -q 'refused at MAIL: 550'; }
+refused() { grep -q 'refused at MAIL: 550' <(gatepost explain --client 192.0.2.1 --helo dbltest.com --from a@example.org); }
 check "gatepost explain refuses the test entry of DBL" refused
 doctor() { gatepost doctor || [ $? -eq 1 ]; }
 check "gatepost doctor finds no failure" doctor
