@@ -15,7 +15,7 @@ key2=m8d2f6c1j9e4h7g5b3a0n2p6qz
 
 # The processes run as several accounts, so everything lives where each of them may go; and Sendmail
 # trusts no socket below a directory that is writable by all, such as /tmp.
-work=$(mktemp -d "/run/gatepost-$suite.XXXXXX")
+work=$(mktemp -d --tmpdir=/run --suffix="-gatepost-$suite")
 chmod 755 "$work"
 mkdir "$work/log"
 trap 'leave' EXIT
