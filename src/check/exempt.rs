@@ -2,7 +2,7 @@
 
 use crate::list::{Domains, Networks};
 use crate::smtp::{Dialog, Domain};
-use crate::verdict::{Identity, Trust};
+use crate::verdict::{Class, Classes, Identity, Trust};
 
 /// The ports of message submission (RFC 6409 and RFC 8314).
 const SUBMISSION: [&[u8]; 2] = [b"587", b"465"];
@@ -21,6 +21,8 @@ pub struct Exempt {
     pub domains: Domains,
     /// Domains that are not checked, with all below them.
     pub suffixes: Domains,
+    /// Our own domains, with all below them: they are not asked about.
+    pub own: Domains,
     /// Whether a login spares address and HELO name, and the sender's domain.
     pub login: bool,
     /// Whether the sender's domain is checked in spite of a login.
@@ -47,18 +49,44 @@ impl Exempt {
 
     /// The rule that spares one part of the dialog, if there is one. A login is known from MAIL on only.
     ///
-    /// Address and HELO name of a submission session are the user's own: the lists of dynamic addresses
-    /// hold exactly those (PBL), so they are never asked.
-    pub fn identity(&self, identity: Identity, dialog: &Dialog) -> Option<Trust> {
-        let login = self.login && dialog.is_authenticated();
-        match identity {
-            Identity::Sender => (login && !self.check_login_sender).then_some(Trust::Login),
-            Identity::Client | Identity::Helo if login => Some(Trust::Login),
-            Identity::Client | Identity::Helo if self.is_submission(dialog) => Some(Trust::Submission),
-            Identity::Client => {
-                dialog.client.ip().is_some_and(|ip| self.addresses.contains(ip)).then_some(Trust::Address)
+    /// Address and names of a submission session are the user's own: the lists of dynamic addresses
+    /// hold exactly those (PBL), so they are never asked. A list may say for itself in which `sessions` it is
+    /// worth asking, such as one about stolen passwords.
+    pub fn identity(&self, sessions: Option<Classes>, identity: Identity, dialog: &Dialog) -> Option<Trust> {
+        let class = || self.class(dialog);
+        let spared = match (sessions, identity) {
+            (Some(sessions), _) => match class() {
+                class if sessions.contains(class) => None,
+                Class::Inbound => Some(Trust::Inbound),
+                Class::Submission => Some(Trust::Submission),
+                Class::Login => Some(Trust::Login),
+            },
+            (None, Identity::Sender | Identity::Recipient) => {
+                let login = self.login && !self.check_login_sender && dialog.is_authenticated();
+                login.then_some(Trust::Login)
             }
-            Identity::Helo => None,
+            (None, Identity::Client | Identity::ClientName | Identity::Helo) => {
+                if self.login && dialog.is_authenticated() {
+                    Some(Trust::Login)
+                } else {
+                    self.is_submission(dialog).then_some(Trust::Submission)
+                }
+            }
+        };
+        spared.or_else(|| {
+            let ip = dialog.client.ip().filter(|_| identity == Identity::Client)?;
+            self.addresses.contains(ip).then_some(Trust::Address)
+        })
+    }
+
+    /// The class of a session, as far as it is known.
+    pub fn class(&self, dialog: &Dialog) -> Class {
+        if dialog.is_authenticated() {
+            Class::Login
+        } else if self.is_submission(dialog) {
+            Class::Submission
+        } else {
+            Class::Inbound
         }
     }
 
@@ -66,6 +94,8 @@ impl Exempt {
     pub fn domain(&self, domain: &Domain) -> Option<Trust> {
         if self.domains.contains(domain) {
             Some(Trust::Domain)
+        } else if self.own.covers(domain) {
+            Some(Trust::Own)
         } else {
             self.suffixes.covers(domain).then_some(Trust::Suffix)
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dns::{Answer, Answered, Ticket};
-use crate::verdict::{Finding, Identity, List, Origin, Outcome, Skip, Trouble, Trust};
+use crate::verdict::{Classes, Finding, Identity, List, Origin, Outcome, Skip, Trouble, Trust};
 
 /// A finding that is there, or on its way.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Inquiry {
     ticket: Option<Ticket>,
     /// Whether the answer was waited for in vain.
     failed: bool,
+    /// The classes of sessions in which the list is asked.
+    sessions: Option<Classes>,
     /// Whether the log has it already.
     pub logged: bool,
 }
@@ -43,6 +45,15 @@ impl Inquiry {
 
     pub(super) fn trusted(list: List, identity: Identity, trust: Trust) -> Self {
         Self::known(list, identity, Arc::default(), Outcome::Trusted(trust))
+    }
+
+    pub(super) fn in_sessions(self, sessions: Option<Classes>) -> Self {
+        Self { sessions, ..self }
+    }
+
+    /// The classes of sessions in which the list is asked.
+    pub fn sessions(&self) -> Option<Classes> {
+        self.sessions
     }
 
     /// Spares the subject in the open message, by a rule that is known only now, or no longer.
@@ -71,9 +82,9 @@ impl Inquiry {
     }
 
     /// Whether the next message has to ask anew: the question failed, or was never put because of a
-    /// login, which is the message's own.
+    /// login or for want of one, which is the message's own.
     pub fn is_spent(&self) -> bool {
-        self.failed || self.said == Outcome::Trusted(Trust::Login)
+        self.failed || matches!(self.said, Outcome::Trusted(Trust::Login | Trust::Inbound))
     }
 
     /// What is known so far.
@@ -99,6 +110,6 @@ impl Inquiry {
     fn known(list: List, identity: Identity, subject: Arc<str>, outcome: Outcome) -> Self {
         let (origin, waited) = (Origin::None, Duration::ZERO);
         let finding = Finding { list, identity, subject, trimmed: 0, outcome, origin, waited };
-        Self { finding, said: outcome, ticket: None, failed: false, logged: false }
+        Self { finding, said: outcome, ticket: None, failed: false, sessions: None, logged: false }
     }
 }

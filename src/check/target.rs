@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Exempt;
-use crate::smtp::{Client, Dialog, Domain, ReversePath, is_special};
+use crate::smtp::{Client, Dialog, Domain, Mailbox, ReversePath, is_special};
 use crate::verdict::{Identity, Skip, Trust};
 
 /// What a part of the dialog gives to ask about.
@@ -17,6 +17,8 @@ pub enum Target {
         domain: Domain,
         /// How many labels were left out.
         trimmed: usize,
+        /// The mailbox, if it is that of one and a list looks at mailboxes.
+        mailbox: Option<Mailbox>,
     },
     /// Nothing.
     Nothing(Skip),
@@ -25,31 +27,41 @@ pub enum Target {
 }
 
 impl Target {
-    /// Finds the target of an identity, or `None` if that part of the dialog has not happened.
-    pub fn of(identity: Identity, dialog: &Dialog, exempt: &Exempt) -> Option<Self> {
+    /// Finds the target of an identity, or `None` if that part of the dialog has not happened. A mailbox
+    /// is made out only if `mailboxes` matter.
+    pub fn of(identity: Identity, dialog: &Dialog, exempt: &Exempt, mailboxes: bool) -> Option<Self> {
         let raw = match identity {
             Identity::Client => Raw::Client,
-            Identity::Helo => Raw::Helo(dialog.helo.as_deref()?),
-            Identity::Sender => Raw::Sender(&dialog.transaction.as_ref()?.sender),
+            Identity::ClientName => Raw::Name(client_name(dialog)),
+            Identity::Helo => Raw::Name(dialog.helo.as_deref()?),
+            Identity::Sender => Raw::Path(&dialog.transaction.as_ref()?.sender),
+            Identity::Recipient => Raw::Path(&dialog.transaction.as_ref()?.recipients.last()?.address),
         };
-        if let Some(trust) = exempt.session(dialog).or_else(|| exempt.identity(identity, dialog)) {
+        if let Some(trust) = exempt.session(dialog) {
             return Some(Self::Trusted(trust));
         }
         let target = match raw {
             Raw::Client => address(dialog.client, exempt.asks_special()),
-            Raw::Helo(name) => Domain::from_octets(name).map_or_else(
+            Raw::Name(b"") => Self::Nothing(Skip::NoName),
+            Raw::Name(name) => Domain::from_octets(name).map_or_else(
                 |why| Self::Nothing(Skip::Domain(why)),
-                |(domain, trimmed)| Self::Domain { domain, trimmed },
+                |(domain, trimmed)| Self::Domain { domain, trimmed, mailbox: None },
             ),
-            Raw::Sender(path) => match ReversePath::parse(path) {
+            Raw::Path(path) => match ReversePath::parse(path) {
                 ReversePath::Null => Self::Nothing(Skip::NullSender),
                 ReversePath::NoDomain => Self::Nothing(Skip::NoDomain),
                 ReversePath::Unusable(why) => Self::Nothing(Skip::Domain(why)),
-                ReversePath::Domain { domain, trimmed } => Self::Domain { domain, trimmed },
+                ReversePath::Domain { domain, trimmed } => {
+                    let mailbox = if mailboxes { Mailbox::parse(path) } else { None };
+                    Self::Domain { domain, trimmed, mailbox }
+                }
             },
         };
         match &target {
-            Self::Domain { domain, .. } => Some(exempt.domain(domain).map_or(target, Self::Trusted)),
+            // A recipient is one of ours, or one of a customer's: that spares nobody.
+            Self::Domain { domain, .. } if identity != Identity::Recipient => {
+                Some(exempt.domain(domain).map_or(target, Self::Trusted))
+            }
             _ => Some(target),
         }
     }
@@ -57,8 +69,16 @@ impl Target {
 
 enum Raw<'a> {
     Client,
-    Helo(&'a [u8]),
-    Sender(&'a [u8]),
+    Name(&'a [u8]),
+    Path(&'a [u8]),
+}
+
+/// The name that the client's address has in DNS, whether it leads back to the address or not; empty if there
+/// is none.
+fn client_name(dialog: &Dialog) -> &[u8] {
+    let name = dialog.macros.find("{client_ptr}").unwrap_or(&dialog.client_name);
+    // What MTAs write when there is no name.
+    if name.eq_ignore_ascii_case(b"unknown") || name.starts_with(b"[") { b"" } else { name }
 }
 
 fn address(client: Client, ask_special: bool) -> Target {

@@ -128,7 +128,7 @@ pub(super) enum CacheAct {
 }
 
 fn list(name: &str) -> Result<List, &'static str> {
-    List::ALL.into_iter().find(|list| list.name() == name).ok_or("choose zen, dbl or zrd")
+    List::DQS.into_iter().find(|list| list.name() == name).ok_or("choose zen, dbl or zrd")
 }
 
 #[derive(Debug, clap::Args)]

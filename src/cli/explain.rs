@@ -155,7 +155,7 @@ fn outcome(finding: &Finding) -> String {
         Outcome::Clear => "not listed".to_owned(),
         Outcome::Hit(codes) => {
             let meanings: Vec<&str> = codes.iter().map(|code| finding.list.meaning(code)).collect();
-            format!("listed, {codes}: {}", meanings.join("; "))
+            format!("listed, {}: {}", finding.list.shown(codes), meanings.join("; "))
         }
         Outcome::Trusted(trust) => format!("not asked, spared by an allow rule ({})", trust.name()),
         Outcome::Skipped(skip) => format!("not asked, nothing to ask about ({})", skip.name()),

@@ -12,7 +12,7 @@ use crate::daemon::Exit;
 use crate::dns::{Answer, Dns, Source, Subject};
 use crate::gate::Rules;
 use crate::smtp::{Domain, ReversePath, canonical, is_special, printable};
-use crate::verdict::{Finding, Identity, List, Origin, Outcome, Trouble};
+use crate::verdict::{Finding, Identity, Kind, List, Origin, Outcome, Trouble};
 
 /// Longest subject shown.
 const SHOWN: usize = 256;
@@ -65,18 +65,19 @@ fn subject(text: &str) -> Result<Subject, &'static str> {
 }
 
 async fn ask(dns: &Arc<Dns>, config: &Config, subject: &Subject) -> Vec<Line> {
-    let lists: &[List] = match subject {
-        Subject::Ip(_) => &[List::Zen],
-        Subject::Domain(_) => &[List::Dbl, List::Zrd],
+    let kind = match subject {
+        Subject::Ip(_) => Kind::Address,
+        Subject::Domain(_) | Subject::Mailbox(_) => Kind::Domain,
     };
+    let lists = [List::ZEN, List::DBL, List::ZRD].into_iter().filter(|list| list.kind() == kind);
     let deadline = Instant::now() + config.dns_lifetime;
-    let mut tickets: Vec<_> = lists.iter().map(|&list| (list, dns.ask(list, subject.clone()))).collect();
+    let mut tickets: Vec<_> = lists.map(|list| (list, dns.ask(list, subject.clone()))).collect();
     let mut lines = Vec::new();
     for (list, ticket) in &mut tickets {
         let answer = ticket.wait(deadline).await.answer;
         let subject = match subject {
             Subject::Domain(domain) => Subject::Domain(dns.fit(*list, domain)),
-            Subject::Ip(ip) => Subject::Ip(*ip),
+            other => other.clone(),
         };
         let special = matches!(subject, Subject::Ip(ip) if is_special(ip));
         lines.push(Line { list: *list, subject: subject.to_string(), answer, special });
@@ -113,7 +114,7 @@ impl Line {
             Answer::Listed(codes) => {
                 println!("{text}{asked}: listed in {title}, {}", self.consequence(rules));
                 for code in codes.iter() {
-                    println!("  127.0.{}.{code}  {}", codes.group(), self.list.meaning(code));
+                    println!("  {}  {}", self.code(code), self.list.meaning(code));
                 }
             }
         }
@@ -127,9 +128,9 @@ impl Line {
             Answer::NotListed => ("not-listed", Vec::new(), None),
             Answer::Failed(trouble) => ("unknown", Vec::new(), Some(trouble.name())),
             Answer::Listed(codes) => {
-                let each = codes.iter().map(|code| {
-                    json!({"code": format!("127.0.{}.{code}", codes.group()), "meaning": self.list.meaning(code)})
-                });
+                let each = codes
+                    .iter()
+                    .map(|code| json!({"code": self.code(code), "meaning": self.list.meaning(code)}));
                 ("listed", each.collect(), None)
             }
         };
@@ -139,6 +140,12 @@ impl Line {
         })
     }
 
+    fn code(&self, code: u8) -> String {
+        let mut one = self.list.no_codes();
+        one.insert(code);
+        self.list.shown(one)
+    }
+
     /// What the policy makes of it for a client, or for the sender of a message.
     fn consequence(&self, rules: &Rules) -> &'static str {
         let outcome = match self.answer {
@@ -146,7 +153,7 @@ impl Line {
             Answer::NotListed => Outcome::Clear,
             Answer::Failed(trouble) => Outcome::Unknown(trouble),
         };
-        let identity = if self.list == List::Zen { Identity::Client } else { Identity::Sender };
+        let identity = if self.list.kind() == Kind::Address { Identity::Client } else { Identity::Sender };
         let finding = Finding {
             list: self.list,
             identity,
@@ -173,6 +180,7 @@ pub(super) fn explain(trouble: Trouble) -> String {
         Trouble::Bogus => {
             "the answer is none of the list's; a resolver on the way rewrites answers".to_owned()
         }
+        Trouble::Declined => "the list says that it does not answer this host".to_owned(),
         Trouble::Misuse => "the list does not take this kind of question".to_owned(),
         Trouble::Busy => "too many questions at once".to_owned(),
         Trouble::Resting => "the list is not asked for a while, after trouble with it".to_owned(),

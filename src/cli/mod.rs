@@ -21,8 +21,9 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::config::{Config, Sources};
 use crate::daemon::Exit;
 use crate::gate::Rules;
-use crate::policy::Opinion;
-use crate::verdict::Finding;
+use crate::policy::Facts;
+use crate::smtp::{Dialog, Stage};
+use crate::verdict::{Act, Finding, Outcome};
 use args::{Args, Command};
 
 /// Runs the program with the arguments of the process.
@@ -74,10 +75,11 @@ fn load(sources: &Sources) -> Option<Config> {
 
 /// What a finding leads to, as the log names it.
 fn action(rules: &Rules, finding: &Finding) -> &'static str {
-    match rules.policy.weigh(finding) {
-        Opinion::Harmless => "accept",
-        Opinion::Noted => "log",
-        Opinion::Defer => "tempfail",
-        Opinion::Refuse => "reject",
+    let alone = [finding];
+    let judgement = rules.policy.decide(alone, Stage::Mail, &Facts::default(), &Dialog::default());
+    match (judgement.cause, finding.outcome) {
+        (Some(cause), _) => cause.act.name(),
+        (None, Outcome::Hit(_)) => Act::Log.name(),
+        (None, _) => "accept",
     }
 }

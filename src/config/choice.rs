@@ -1,10 +1,10 @@
 //! Settings that are one word out of a few.
 
 use crate::limits::Overload;
-use crate::policy::{Act, OnTrouble, ReplyStyle};
+use crate::policy::{OnTrouble, ReplyStyle};
 use crate::smtp::Stage;
 use crate::telemetry::Level;
-use crate::verdict::List;
+use crate::verdict::{Act, List};
 
 /// A setting that is one word out of a few.
 pub trait Word: Sized + Copy + 'static {
@@ -70,7 +70,16 @@ words! {
         Trace = "trace",
     }
 }
-words! { Act { Refuse = "reject", Defer = "tempfail", } }
+words! {
+    Act {
+        Refuse = "reject",
+        Defer = "tempfail",
+        Discard = "discard",
+        Quarantine = "quarantine",
+        Tag = "tag",
+        Log = "log",
+    }
+}
 words! { Overload { Accept = "accept", Tempfail = "tempfail", } }
 words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
 words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
@@ -92,38 +101,25 @@ impl Word for Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
-/// What becomes of mail while a list cannot be reached, list by list.
+/// What becomes of mail while a list of DQS cannot be reached, list by list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OnFailure {
-    /// Trouble with ZEN.
-    pub zen: OnTrouble,
-    /// Trouble with DBL.
-    pub dbl: OnTrouble,
-    /// Trouble with ZRD.
-    pub zrd: OnTrouble,
-}
+pub struct OnFailure([OnTrouble; List::DQS.len()]);
 
 impl OnFailure {
     /// The same for all lists.
     pub const fn all(act: OnTrouble) -> Self {
-        Self { zen: act, dbl: act, zrd: act }
+        Self([act; List::DQS.len()])
     }
 
-    /// What holds for one list.
+    /// What holds for one list; other lists have a setting of their own.
     pub fn of(self, list: List) -> OnTrouble {
-        match list {
-            List::Zen => self.zen,
-            List::Dbl => self.dbl,
-            List::Zrd => self.zrd,
-        }
+        self.0.get(list.number()).copied().unwrap_or(OnTrouble::LetIn)
     }
 
     /// Changes what holds for one list.
     pub(super) fn set(&mut self, list: List, act: OnTrouble) {
-        match list {
-            List::Zen => self.zen = act,
-            List::Dbl => self.dbl = act,
-            List::Zrd => self.zrd = act,
+        if let Some(place) = self.0.get_mut(list.number()) {
+            *place = act;
         }
     }
 }

@@ -25,11 +25,11 @@ use ipnet::IpNet;
 
 use crate::dns::Key;
 use crate::limits::{Limits, Overload};
-use crate::policy::{Act, OnTrouble, ReplyStyle, Template};
+use crate::policy::{OnTrouble, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
-use crate::verdict::Codes;
+use crate::verdict::{Act, Codes};
 
 pub use choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};

@@ -11,11 +11,11 @@ use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
 use crate::limits::Overload;
-use crate::policy::{Act, OnTrouble, ReplyStyle, Template, Variable};
+use crate::policy::{OnTrouble, ReplyStyle, Template, Variable};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
-use crate::verdict::{Codes, List};
+use crate::verdict::{Act, Codes, List};
 
 /// The DNS port.
 pub(super) const DOMAIN: u16 = 53;
@@ -141,7 +141,7 @@ pub(super) fn on_failure(value: &Value) -> Reading<OnFailure> {
     let one = |text: &str| {
         let pair = text.split_once('=').and_then(|(list, act)| {
             let name = list.trim().to_ascii_lowercase();
-            let list = List::ALL.into_iter().find(|list| list.name() == name)?;
+            let list = List::DQS.into_iter().find(|list| list.name() == name)?;
             Some((list, OnTrouble::from_word(act.trim())?))
         });
         let Some((list, act)) = pair else {

@@ -10,11 +10,11 @@ use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
 use crate::limits::Overload;
-use crate::policy::{Act, ReplyStyle, Template};
+use crate::policy::{ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
-use crate::verdict::{Codes, List};
+use crate::verdict::{Act, Codes, List};
 
 /// A value as text, in the form in which it could be set.
 pub(super) trait Show {
@@ -67,10 +67,10 @@ impl<T: Show> Show for Vec<T> {
 }
 
 fn show_on_failure(on: OnFailure) -> String {
-    if List::ALL.iter().all(|list| on.of(*list) == on.zen) {
-        return on.zen.word().to_owned();
+    if List::DQS.iter().all(|list| on.of(*list) == on.of(List::ZEN)) {
+        return on.of(List::ZEN).word().to_owned();
     }
-    let pairs = List::ALL.map(|list| format!("{}={}", list.name(), on.of(list).word()));
+    let pairs = List::DQS.map(|list| format!("{}={}", list.name(), on.of(list).word()));
     pairs.join(",")
 }
 

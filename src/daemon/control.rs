@@ -216,7 +216,7 @@ impl Clerk {
             ["drain"] => self.order(Order::Drain).await,
             ["cache", "stats"] => json(&Stats { format: FORMAT, cache: self.daemon.cache_status() }),
             ["cache", "flush"] => self.flush(None),
-            ["cache", "flush", name] => match List::ALL.into_iter().find(|list| list.name() == *name) {
+            ["cache", "flush", name] => match List::DQS.into_iter().find(|list| list.name() == *name) {
                 Some(list) => self.flush(Some(list)),
                 None => refuse("there is no such list; choose zen, dbl or zrd"),
             },

@@ -43,22 +43,13 @@ pub struct Answered {
     pub origin: Origin,
 }
 
-/// The third octet of a list's codes, and the first and last code.
-fn range(list: List) -> (u8, std::ops::RangeInclusive<u8>) {
-    match list {
-        List::Zen => (0, 2..=30),
-        List::Dbl => (1, 2..=254),
-        // The age of the domain in hours.
-        List::Zrd => (2, 2..=24),
-    }
-}
-
 /// What all A records of one response say together.
 ///
 /// In this order: a record outside 127.0.0.0/8, or 127.0.0.1, makes the whole answer [`Trouble::Bogus`]; a
-/// record in 127.255.255.0/24 is a message of the operator and wins over listings beside it; "you asked about an
-/// address" (127.0.1.255, 127.0.2.255) is [`Trouble::Misuse`]; then codes inside the list's range are a
-/// listing, and what is left says nothing.
+/// record in 127.255.255.0/24 is a message of the operator and wins over listings beside it; so does the list's own
+/// way to say that it does not answer us ([`Trouble::Declined`]); "you asked about an address" (127.0.1.255,
+/// 127.0.2.255) is [`Trouble::Misuse`]; then codes that the list's definition knows are a listing, and what
+/// is left says nothing.
 pub fn classify(list: List, records: &[Ipv4Addr]) -> Answer {
     if records.iter().any(|record| !record.is_loopback() || *record == Ipv4Addr::LOCALHOST) {
         return Answer::Failed(Trouble::Bogus);
@@ -68,11 +59,13 @@ pub fn classify(list: List, records: &[Ipv4Addr]) -> Answer {
     {
         return Answer::Failed(Trouble::Service(octet));
     }
-    if records.iter().any(|record| is_misuse(list, *record)) {
+    if records.iter().any(|record| list.is_refusal(*record)) {
+        return Answer::Failed(Trouble::Declined);
+    }
+    if records.iter().any(|record| list.is_misuse(*record)) {
         return Answer::Failed(Trouble::Misuse);
     }
-    let (group, _) = range(list);
-    let codes = Codes::of(group, records.iter().filter_map(|record| code(list, *record)));
+    let codes = records.iter().fold(list.no_codes(), |codes, record| codes.or(list.codes(*record)));
     if codes.is_empty() { Answer::NotListed } else { Answer::Listed(codes) }
 }
 
@@ -82,8 +75,9 @@ pub(super) fn unknown(list: List, records: &[Ipv4Addr]) -> impl Iterator<Item = 
         record.is_loopback()
             && *record != Ipv4Addr::LOCALHOST
             && service(*record).is_none()
-            && !is_misuse(list, *record)
-            && code(list, *record).is_none()
+            && !list.is_misuse(*record)
+            && !list.is_refusal(*record)
+            && list.codes(*record).is_empty()
     })
 }
 
@@ -96,22 +90,6 @@ fn service(record: Ipv4Addr) -> Option<u8> {
 
 fn is_known(octet: u8) -> bool {
     matches!(octet, 250..=252 | 254 | 255)
-}
-
-fn is_misuse(list: List, record: Ipv4Addr) -> bool {
-    match record.octets() {
-        [127, 0, 1, 255] => matches!(list, List::Dbl | List::Zrd),
-        [127, 0, 2, 255] => list == List::Zrd,
-        _ => false,
-    }
-}
-
-fn code(list: List, record: Ipv4Addr) -> Option<u8> {
-    let (group, codes) = range(list);
-    match record.octets() {
-        [127, 0, theirs, code] if theirs == group && codes.contains(&code) => Some(code),
-        _ => None,
-    }
 }
 
 /// What a name server said: the A records, and how long they hold.
@@ -228,6 +206,7 @@ impl fmt::Display for Words {
             Trouble::Refused => f.write_str("REFUSED by the name server"),
             Trouble::Network => f.write_str("name servers not reachable, or answers not readable"),
             Trouble::Bogus => f.write_str("answers that the list never gives"),
+            Trouble::Declined => f.write_str("the list says that it does not answer us"),
             Trouble::Misuse => f.write_str("the list was asked the wrong kind of question"),
             Trouble::Busy => f.write_str("too many questions at once"),
             Trouble::Resting => f.write_str("not asked for a while"),
@@ -264,6 +243,7 @@ pub(super) fn remedy(trouble: Trouble) -> &'static str {
             "check the key, that the plan includes this list, and that the resolver reaches Spamhaus"
         }
         Trouble::Bogus => "use a resolver that does not rewrite answers",
+        Trouble::Declined => "see the list's terms: it may limit queries, or refuse public resolvers",
         Trouble::Misuse | Trouble::Busy | Trouble::Resting | Trouble::NoKey => "see the log",
     }
 }

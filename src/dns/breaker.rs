@@ -77,7 +77,7 @@ impl Breaker {
         };
         match trouble {
             _ if asks => Ok(()),
-            Trouble::Service(_) | Trouble::Bogus => Err(trouble),
+            Trouble::Service(_) | Trouble::Declined | Trouble::Bogus => Err(trouble),
             _ => Err(Trouble::Resting),
         }
     }
@@ -149,7 +149,7 @@ fn pauses(trouble: Trouble) -> Option<(Duration, Duration)> {
         Trouble::Timeout | Trouble::ServFail | Trouble::Refused | Trouble::Network => (15, 300),
         // The key or the zone name: it takes a person to mend.
         Trouble::Service(250..=252) => (900, 3_600),
-        Trouble::Service(_) => (300, 3_600),
+        Trouble::Service(_) | Trouble::Declined => (300, 3_600),
         Trouble::Bogus => (300, 300),
         Trouble::Misuse | Trouble::Busy | Trouble::Resting | Trouble::NoKey => return None,
     };

@@ -306,7 +306,7 @@ mod tests {
 
     fn topic(n: usize) -> Topic {
         let domain = Domain::from_setting(&format!("host{n}.example")).expect("a domain");
-        (List::Dbl, Subject::Domain(domain))
+        (List::DBL, Subject::Domain(domain))
     }
 
     fn settings() -> Settings {

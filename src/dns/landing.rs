@@ -67,7 +67,7 @@ impl Landing {
     }
 
     /// Asks the name servers, and lands with what they say.
-    pub(super) async fn fly(self, live: Arc<Live>, key: Arc<Key>, place: Place, start: Instant) {
+    pub(super) async fn fly(self, live: Arc<Live>, key: Option<Arc<Key>>, place: Place, start: Instant) {
         let (list, subject) = &self.topic;
         let deadline = start + live.settings.lifetime;
         let _place = match place {
@@ -82,7 +82,7 @@ impl Landing {
             }
             place => place,
         };
-        let Some(question) = Question::new(subject, &key, *list, &live.settings.zone_base) else {
+        let Some(question) = Question::new(subject, key.as_deref(), *list, &live.settings.zone_base) else {
             return self.land(Answer::Failed(Trouble::Network));
         };
         let round = Round { servers: &live.servers, question: &question };

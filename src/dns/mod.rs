@@ -21,16 +21,16 @@ mod settings;
 mod wire;
 mod zone;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::smtp::Domain;
 use crate::telemetry::{CacheFigures, Metrics};
-use crate::verdict::{List, Origin, Trouble};
+use crate::verdict::{List, MOST, Origin, Place as Home, Trouble};
 use cache::{Cache, Found};
 use landing::{Landing, Place, Queued};
 use question::{Question, room};
@@ -41,7 +41,7 @@ pub use answer::{Answer, Answered, classify, read};
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
 pub use probe::test_entries;
-pub use question::{Subject, longest_base};
+pub use question::{Subject, is_apex_short, longest_base};
 pub use servers::ServerHealth;
 pub use settings::{Answers, Settings, Source};
 pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};
@@ -59,7 +59,9 @@ pub struct Dns {
     generation: AtomicU64,
     source: Source,
     cache: Cache,
-    zones: [Zone; List::ALL.len()],
+    zones: [OnceLock<Box<Zone>>; MOST],
+    /// Other lists are in use than before.
+    lists_changed: Notify,
     waiting: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 }
@@ -98,7 +100,8 @@ impl Dns {
             key: ArcSwapOption::new(key.map(Arc::new)),
             generation: AtomicU64::new(0),
             source,
-            zones: List::ALL.map(Zone::new),
+            zones: [const { OnceLock::new() }; MOST],
+            lists_changed: Notify::new(),
             waiting: Arc::default(),
             metrics,
         })
@@ -121,11 +124,10 @@ impl Dns {
         }
         let live = self.live.load();
         let generation = self.generation.load(Ordering::Acquire);
-        let key = self.key.load_full();
-        if matches!((&self.source, &key), (Source::Resolver, None)) {
+        let Ok(key) = self.key_for(list, &live) else {
             self.metrics.dns_error(list, Trouble::NoKey);
             return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
-        }
+        };
         let topic = (list, subject.canonical(self.room(list, &live, key.as_deref())));
         let mut place = Place::None;
         let found = self.cache.look(&topic, generation, || {
@@ -150,16 +152,15 @@ impl Dns {
                 count(&zone.counts.queries);
                 let ticket = Ticket::waiting(Arc::clone(&flight), Origin::Miss);
                 let landing = Landing { dns: Arc::clone(self), topic, flight, generation };
-                match (&self.source, key) {
-                    (Source::Table(table), _) => {
+                match &self.source {
+                    Source::Table(table) => {
                         let name = format!("{}.{}", landing.topic.1.name(), list.name());
                         landing.take(&table.answer(&name), Some(TABLE_TTL), &live.settings, true);
                     }
-                    (Source::Resolver, Some(key)) => {
+                    Source::Resolver => {
                         let live = Arc::clone(&live);
                         tokio::spawn(landing.fly(live, key, place, Instant::now()));
                     }
-                    (Source::Resolver, None) => landing.land(Answer::Failed(Trouble::NoKey)),
                 }
                 ticket
             }
@@ -168,14 +169,33 @@ impl Dns {
 
     /// The domain as `list` is asked about it: without labels on the left if it would not fit beside the key.
     pub fn fit(&self, list: List, domain: &Domain) -> Domain {
-        domain.fit(self.room(list, &self.live.load(), self.key.load().as_deref()))
+        let live = self.live.load();
+        let key = self.key_for(list, &live).ok().flatten();
+        domain.fit(self.room(list, &live, key.as_deref()))
     }
 
     /// The octets that a subject may have.
     fn room(&self, list: List, live: &Live, key: Option<&Key>) -> usize {
         match (&self.source, key) {
-            (Source::Resolver, Some(key)) => room(key, list, &live.settings.zone_base),
-            (Source::Resolver, None) | (Source::Table(_), _) => usize::MAX,
+            // Without its key a list of DQS is not asked, and there is nothing to make room for.
+            (Source::Resolver, None) if list.is_dqs() => usize::MAX,
+            (Source::Resolver, key) => room(key, list, &live.settings.zone_base),
+            (Source::Table(_), _) => usize::MAX,
+        }
+    }
+
+    /// The key that a question to `list` takes, if it takes one; an error if that is missing.
+    fn key_for(&self, list: List, live: &Live) -> Result<Option<Arc<Key>>, Trouble> {
+        let key = match list.definition().place {
+            Home::Dqs => self.key.load_full(),
+            Home::Zone { keyed: true, .. } => {
+                live.settings.keys.iter().find(|(of, _)| *of == list).map(|(_, key)| Arc::clone(key))
+            }
+            Home::Zone { .. } | Home::File { .. } => return Ok(None),
+        };
+        match (&self.source, key) {
+            (Source::Resolver, None) => Err(Trouble::NoKey),
+            (_, key) => Ok(key),
         }
     }
 
@@ -194,12 +214,14 @@ impl Dns {
         }
         let (cache_max, moved) = (settings.cache_max, before.settings.zone_base != settings.zone_base);
         let other_servers = before.settings.servers != settings.servers;
+        let other_keys = before.settings.keys != settings.keys;
         self.live.store(Live::new(settings));
         let now = self.live.load();
         if before.settings.probe_interval != now.settings.probe_interval
             || before.settings.lists != now.settings.lists
         {
-            self.zones.iter().for_each(|zone| zone.changed.notify_one());
+            self.zones().for_each(|zone| zone.changed.notify_one());
+            self.lists_changed.notify_one();
         }
         if before.settings.cache_max != cache_max {
             self.cache.resize(cache_max);
@@ -207,16 +229,14 @@ impl Dns {
         if moved {
             self.cache.flush();
         }
-        if moved || other_servers {
+        if moved || other_servers || other_keys {
             self.begin_anew();
         }
     }
 
-    /// How each list in use does, in the order of [`List::ALL`].
+    /// How each list in use does, in the order of the settings.
     pub fn health(&self) -> Vec<ZoneHealth> {
-        let live = self.live.load();
-        let in_use = self.zones.iter().filter(|zone| live.settings.lists.contains(&zone.list));
-        in_use.map(Zone::health).collect()
+        self.live.load().settings.lists.iter().map(|list| self.zone(*list).health()).collect()
     }
 
     /// How the name servers do, in the order of the settings.
@@ -257,20 +277,22 @@ impl Dns {
     /// Log lines held back so far, by event.
     pub fn suppressed(&self) -> [(&'static str, u64); 2] {
         let (zone_state, dns) =
-            self.zones.iter().map(Zone::held_back).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+            self.zones().map(Zone::held_back).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
         [("zone_state", zone_state), ("dns", dns)]
     }
 
     fn begin_anew(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.cache.part();
-        for zone in &self.zones {
-            zone.reset();
-        }
+        self.zones().for_each(Zone::reset);
     }
 
     fn zone(&self, list: List) -> &Zone {
-        &self.zones[list as usize]
+        self.zones[list.number()].get_or_init(|| Box::new(Zone::new(list)))
+    }
+
+    fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().filter_map(|zone| zone.get().map(Box::as_ref))
     }
 
     /// A place on the wire, or in the queue for it.
@@ -292,9 +314,9 @@ impl Dns {
     /// Asks name servers past cache, breaker and queue; `None` without a key.
     async fn ask_directly(&self, list: List, subject: &Subject) -> Option<Answer> {
         let generation = self.generation.load(Ordering::Acquire);
-        let key = self.key.load_full()?;
         let live = self.live.load_full();
-        let question = Question::new(subject, &key, list, &live.settings.zone_base)?;
+        let key = self.key_for(list, &live).ok()?;
+        let question = Question::new(subject, key.as_deref(), list, &live.settings.zone_base)?;
         let deadline = Instant::now() + live.settings.lifetime;
         let round = Round { servers: &live.servers, question: &question };
         let answer = match round.run(deadline, deadline, |_| ()).await {

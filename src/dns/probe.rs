@@ -4,30 +4,27 @@
 //! Probes pass by the cache, the breaker and the rules for subjects.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::breaker::State;
 use super::{Answer, Dns, Source, Subject};
 use crate::smtp::Domain;
-use crate::verdict::{List, Trouble};
+use crate::verdict::{Kind, List, Test, Trouble};
 
 /// What the list must have, and what it must not have (RFC 5782, section 5; for DBL and ZRD as Spamhaus
-/// documents them).
+/// documents them); nothing for a list without such entries.
 pub fn test_entries(list: List) -> Option<(Subject, Subject)> {
-    let domain = |name| Domain::from_setting(name).ok().map(Subject::Domain);
-    Some(match list {
-        List::Zen => (address(2), address(1)),
-        List::Dbl => (domain("dbltest.com")?, domain("invalid")?),
-        List::Zrd => (domain("test")?, domain("invalid")?),
-    })
-}
-
-fn address(last: u8) -> Subject {
-    Subject::Ip(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)))
+    let Test { present, absent } = list.definition().test?;
+    let subject = |text: &str| match list.kind() {
+        Kind::Address => text.parse().ok().map(Subject::Ip),
+        Kind::Domain => Domain::from_setting(text).ok().map(Subject::Domain),
+        Kind::Mailbox(digest) => Some(Subject::mailbox(text, digest)),
+    };
+    Some((subject(present)?, subject(absent)?))
 }
 
 impl Dns {
@@ -37,8 +34,20 @@ impl Dns {
         if let Source::Table(_) = self.source {
             return std::future::pending().await;
         }
-        let [zen, dbl, zrd] = List::ALL.map(|list| self.watch_one(list));
-        tokio::join!(zen, dbl, zrd);
+        let (mut known, mut watches) = (Vec::new(), FuturesUnordered::new());
+        loop {
+            for list in &self.live.load().settings.lists {
+                // A list that has no test entries is tried by the questions of sessions.
+                if list.definition().test.is_some() && !known.contains(list) {
+                    known.push(*list);
+                    watches.push(self.watch_one(*list));
+                }
+            }
+            tokio::select! {
+                () = self.lists_changed.notified() => {}
+                Some(()) = watches.next() => {}
+            }
+        }
     }
 
     async fn watch_one(&self, list: List) {

@@ -7,12 +7,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use hickory_resolver::proto::ProtoError;
 use hickory_resolver::proto::rr::Name;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
 
 use super::Key;
 use crate::smtp::{Domain, canonical};
-use crate::verdict::List;
+use crate::verdict::{Digest, Kind, List, Place};
 
 /// Longest name in presentation form (RFC 1035, section 3.1: 255 octets on the wire).
 const NAME: usize = 253;
@@ -20,10 +23,23 @@ const NAME: usize = 253;
 /// What a list is asked about; with the list, the key of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// An address, for ZEN.
+    /// An address.
     Ip(IpAddr),
-    /// A domain or host name, for DBL and ZRD.
+    /// A domain or host name.
     Domain(Domain),
+    /// A mailbox, by its digest.
+    Mailbox(Box<str>),
+}
+
+impl Subject {
+    /// A mailbox, as a list that keeps digests is asked about it. `address` is `local@domain` as the list wants it.
+    pub fn mailbox(address: &str, digest: Digest) -> Self {
+        let address = address.as_bytes();
+        Self::Mailbox(match digest {
+            Digest::Sha1Hex => HEXLOWER.encode(&Sha1::digest(address)).into(),
+            Digest::Sha256Base32 => BASE32_NOPAD.encode(&Sha256::digest(address)).into(),
+        })
+    }
 }
 
 impl fmt::Display for Subject {
@@ -32,6 +48,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Ip(ip) => ip.fmt(f),
             Self::Domain(domain) => domain.fmt(f),
+            Self::Mailbox(digest) => f.write_str(digest),
         }
     }
 }
@@ -39,7 +56,12 @@ impl fmt::Display for Subject {
 impl Subject {
     /// Whether `list` knows subjects of this kind.
     pub(super) fn suits(&self, list: List) -> bool {
-        matches!((self, list), (Self::Ip(_), List::Zen) | (Self::Domain(_), List::Dbl | List::Zrd))
+        matches!(
+            (self, list.kind()),
+            (Self::Ip(_), Kind::Address)
+                | (Self::Domain(_), Kind::Domain)
+                | (Self::Mailbox(_), Kind::Mailbox(_))
+        )
     }
 
     /// The subject as it is asked and remembered.
@@ -49,6 +71,7 @@ impl Subject {
         match self {
             Self::Ip(ip) => Self::Ip(canonical(ip)),
             Self::Domain(domain) => Self::Domain(domain.fit(room)),
+            Self::Mailbox(digest) => Self::Mailbox(digest.clone()),
         }
     }
 
@@ -82,6 +105,7 @@ impl Subject {
                 each(&[HEX[usize::from(octet >> 4)]])
             }),
             Self::Domain(domain) => domain.as_str().split('.').try_for_each(|label| each(label.as_bytes())),
+            Self::Mailbox(digest) => each(digest.as_bytes()),
         }
     }
 }
@@ -89,8 +113,18 @@ impl Subject {
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The octets left for a subject beside the key, the zone and the dots between them.
-pub(super) fn room(key: &Key, list: List, base: &Domain) -> usize {
-    NAME.saturating_sub(around(key, list) + base.as_str().len())
+pub(super) fn room(key: Option<&Key>, list: List, base: &Domain) -> usize {
+    NAME.saturating_sub(around(key, list, base))
+}
+
+/// The octets of everything but the subject, dots included.
+fn around(key: Option<&Key>, list: List, base: &Domain) -> usize {
+    let key = key.map_or(0, |key| key.label().len() + 1);
+    match list.definition().place {
+        Place::Dqs => key + list.name().len() + base.as_str().len() + 2,
+        Place::Zone { apex, .. } => key + apex.len() + 1,
+        Place::File { .. } => 0,
+    }
 }
 
 /// The longest zone base with which every subject of `list` can be asked about, in octets.
@@ -98,16 +132,23 @@ pub(super) fn room(key: &Key, list: List, base: &Domain) -> usize {
 /// A name has 253 octets (RFC 1035, section 3.1). The longest subject is an IPv6 address of 32 nibbles, or a
 /// domain of two labels of 63 octets, since longer ones lose labels on the left.
 pub fn longest_base(key: &Key, list: List) -> usize {
-    let subject = match list {
-        List::Zen => 2 * 32 - 1,
-        List::Dbl | List::Zrd => 2 * 63 + 1,
-    };
-    NAME.saturating_sub(around(key, list) + subject)
+    let beside = key.label().len() + list.name().len() + 3;
+    NAME.saturating_sub(beside + longest_subject(list.kind()))
 }
 
-/// The octets of the key, the list, and the three dots between subject, key, list and base.
-fn around(key: &Key, list: List) -> usize {
-    key.label().len() + list.name().len() + 3
+/// The octets that a subject must have room for.
+fn longest_subject(kind: Kind) -> usize {
+    match kind {
+        Kind::Address => 2 * 32 - 1,
+        Kind::Domain => 2 * 63 + 1,
+        Kind::Mailbox(_) => 52,
+    }
+}
+
+/// Whether every subject of a list with a zone of its own fits beside this apex and the longest key.
+pub fn is_apex_short(apex: &str, keyed: bool, kind: Kind) -> bool {
+    let key = if keyed { 64 } else { 0 };
+    longest_subject(kind) + key + apex.len() < NAME
 }
 
 /// A name as it is asked, the key inside; never shown.
@@ -116,16 +157,23 @@ pub(super) struct Question(Name);
 impl Question {
     /// Puts the name together, or `None` if it is longer than a name can be: then the zone's own name
     /// is out of bounds.
-    pub(super) fn new(subject: &Subject, key: &Key, list: List, base: &Domain) -> Option<Self> {
+    pub(super) fn new(subject: &Subject, key: Option<&Key>, list: List, base: &Domain) -> Option<Self> {
         let mut name = Name::new();
         let mut push = |label: &[u8]| -> Result<(), ProtoError> {
             name = std::mem::take(&mut name).append_label(label)?;
             Ok(())
         };
         subject.try_labels(&mut push).ok()?;
-        push(key.label()).ok()?;
-        push(list.name().as_bytes()).ok()?;
-        base.as_str().split('.').try_for_each(|label| push(label.as_bytes())).ok()?;
+        key.map_or(Ok(()), |key| push(key.label())).ok()?;
+        let zone = match list.definition().place {
+            Place::Dqs => {
+                push(list.name().as_bytes()).ok()?;
+                base.as_str()
+            }
+            Place::Zone { apex, .. } => apex,
+            Place::File { .. } => return None,
+        };
+        zone.split('.').try_for_each(|label| push(label.as_bytes())).ok()?;
         name.set_fqdn(true);
         Some(Self(name))
     }
@@ -151,7 +199,8 @@ mod tests {
     #[test]
     fn a_name_is_made_of_labels_to_the_octet() {
         let key = Key::new("ABC").expect("a key");
-        let question = Question::new(&subject("spam.example"), &key, List::Dbl, &base()).expect("a question");
+        let question =
+            Question::new(&subject("spam.example"), Some(&key), List::DBL, &base()).expect("a question");
         let labels: Vec<&[u8]> = question.name().iter().collect();
         let expected: [&[u8]; 7] = [b"spam", b"example", b"ABC", b"dbl", b"dq", b"spamhaus", b"net"];
         assert_eq!(labels, expected);
@@ -177,10 +226,13 @@ mod tests {
         let name = [["x"; 63].concat(), ["y"; 63].concat()].join(".");
         for key in ["k".repeat(26), "k".repeat(63)] {
             let key = Key::new(&key).expect("a key");
-            for (list, longest) in [(List::Zen, Subject::Ip(address)), (List::Dbl, subject(&name))] {
+            for (list, longest) in [(List::ZEN, Subject::Ip(address)), (List::DBL, subject(&name))] {
                 let most = longest_base(&key, list);
-                assert!(Question::new(&longest, &key, list, &labels(most)).is_some(), "{list} {most}");
-                assert!(Question::new(&longest, &key, list, &labels(most + 1)).is_none(), "{list} {most}");
+                assert!(Question::new(&longest, Some(&key), list, &labels(most)).is_some(), "{list} {most}");
+                assert!(
+                    Question::new(&longest, Some(&key), list, &labels(most + 1)).is_none(),
+                    "{list} {most}"
+                );
             }
         }
     }
@@ -189,8 +241,8 @@ mod tests {
     fn a_name_that_cannot_be_is_not_asked() {
         let long = subject(&["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(40)].join("."));
         let key = Key::new("ABC").expect("a key");
-        assert!(Question::new(&long, &key, List::Dbl, &base()).is_none());
-        let room = room(&key, List::Dbl, &base());
-        assert!(Question::new(&long.canonical(room), &key, List::Dbl, &base()).is_some());
+        assert!(Question::new(&long, Some(&key), List::DBL, &base()).is_none());
+        let room = room(Some(&key), List::DBL, &base());
+        assert!(Question::new(&long.canonical(room), Some(&key), List::DBL, &base()).is_some());
     }
 }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Key;
 use crate::limits::Limits;
 use crate::smtp::Domain;
 use crate::verdict::List;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub servers: Vec<SocketAddr>,
     /// The lists in use: only these are probed and show up in [`Dns::health`](super::Dns::health).
     pub lists: Vec<List>,
+    /// The keys of lists that have one of their own.
+    pub keys: Vec<(List, Arc<Key>)>,
     /// What follows key and list in a queried name; `dq.spamhaus.net`.
     pub zone_base: Domain,
     /// The longest time for one answer, all tries together.
@@ -43,7 +46,8 @@ impl Default for Settings {
         let limits = Limits::default();
         Self {
             servers: vec![([127, 0, 0, 1], 53).into(), ([0, 0, 0, 0, 0, 0, 0, 1], 53).into()],
-            lists: List::ALL.to_vec(),
+            lists: vec![List::ZEN, List::DBL, List::ZRD],
+            keys: Vec::new(),
             zone_base: Domain::from_setting("dq.spamhaus.net").expect("a legal name"),
             lifetime: Duration::from_millis(1_800),
             per_try: Duration::from_millis(700),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Gate, Rules};
-use crate::check::{Check, Dbl, Exempt, Zen, Zrd};
+use crate::check::{Exempt, Listed};
 use crate::config::Config;
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
-use crate::policy::{Act, Policy, Replies, Rule, Template};
-use crate::verdict::{Codes, List};
+use crate::list::Domains;
+use crate::policy::{Effect, OnTrouble, Policy, Replies, Rule, Score, Template, Trigger};
+use crate::verdict::{Act, Codes, Identities, List};
 
 /// How much longer than one stage a session may wait for answers that never come: a dead name server must
 /// not cost it three stages.
@@ -28,13 +29,9 @@ impl Gate {
 
 impl From<&Config> for Rules {
     fn from(config: &Config) -> Self {
-        let enabled = [
-            (config.zen_enable, Check::Zen(Zen)),
-            (config.dbl_enable, Check::Dbl(Dbl)),
-            (config.zrd_enable, Check::Zrd(Zrd)),
-        ];
+        let checks = enabled(config).map(Listed::new).collect();
         Self {
-            checks: enabled.into_iter().filter(|(enabled, _)| *enabled).map(|(_, check)| check).collect(),
+            checks,
             exempt: exempt(config),
             policy: policy(config),
             enforce: config.enforce_stage,
@@ -56,14 +53,7 @@ impl From<&Config> for dns::Settings {
             ttl_unlisted: config.cache_ttl_unlisted,
             honor_ttl: config.cache_honor_ttl,
             probe_interval: config.probe_interval.unwrap_or_default(),
-            lists: [
-                (config.zen_enable, List::Zen),
-                (config.dbl_enable, List::Dbl),
-                (config.zrd_enable, List::Zrd),
-            ]
-            .into_iter()
-            .filter_map(|(enabled, list)| enabled.then_some(list))
-            .collect(),
+            lists: enabled(config).collect(),
             waiting_queries: config.connections.saturating_mul(QUESTIONS),
             ..Self::default()
         }
@@ -89,6 +79,7 @@ fn exempt(config: &Config) -> Exempt {
         addresses: config.ip_whitelist.iter().copied().collect(),
         skip_all: config.whitelist_skip_all,
         domains: config.domain_whitelist.iter().cloned().collect(),
+        own: Domains::default(),
         suffixes: config.domain_suffix_whitelist.iter().cloned().collect(),
         login: config.auth_skip,
         check_login_sender: config.auth_domain_checks,
@@ -97,14 +88,29 @@ fn exempt(config: &Config) -> Exempt {
     }
 }
 
+/// The lists in use, in the order in which they give the reason for a refusal.
+fn enabled(config: &Config) -> impl Iterator<Item = List> {
+    let switches =
+        [(config.zen_enable, List::ZEN), (config.dbl_enable, List::DBL), (config.zrd_enable, List::ZRD)];
+    switches.into_iter().filter_map(|(enabled, list)| enabled.then_some(list))
+}
+
 fn policy(config: &Config) -> Policy {
-    let rule = |list, codes, act| Rule { codes, act, on_trouble: config.on_failure.of(list) };
-    Policy {
-        zen: rule(List::Zen, config.zen_reject_codes, Act::Refuse),
-        dbl: rule(List::Dbl, config.dbl_reject_codes, Act::Refuse),
-        zrd: rule(List::Zrd, Codes::of(2, 2..=config.zrd_max_age), config.zrd_action),
-        replies: replies(config),
-    }
+    let listed = |list: List, codes, act| {
+        let trigger = Trigger::Listed { lists: vec![(list, codes)], identities: Identities::ALL };
+        Rule::new(list.name(), trigger, Effect { act: Some(act), ..Effect::default() })
+    };
+    let mut rules = vec![
+        listed(List::ZEN, config.zen_reject_codes, Act::Refuse),
+        listed(List::DBL, config.dbl_reject_codes, Act::Refuse),
+        listed(List::ZRD, Codes::of(2, 2..=config.zrd_max_age), config.zrd_action),
+    ];
+    let deferred = enabled(config).filter(|list| config.on_failure.of(*list) == OnTrouble::Defer);
+    rules.extend(deferred.map(|list| {
+        let effect = Effect { act: Some(Act::Defer), ..Effect::default() };
+        Rule::new(&format!("{list}-trouble"), Trigger::Trouble(list), effect)
+    }));
+    Policy::new(rules, Score::default(), replies(config))
 }
 
 fn replies(config: &Config) -> Replies {
@@ -120,7 +126,7 @@ fn replies(config: &Config) -> Replies {
     own(&config.reply_helo, &mut [&mut replies.helo]);
     own(&config.reply_sender, &mut [&mut replies.sender]);
     own(&config.reply_failure, &mut [&mut replies.trouble]);
-    let Replies { young_helo, young_sender, young_helo_later, young_sender_later, .. } = &mut replies;
-    own(&config.reply_zrd, &mut [young_helo, young_sender, young_helo_later, young_sender_later]);
+    let Replies { young_name, young_helo, young_sender, .. } = &mut replies;
+    own(&config.reply_zrd, &mut [young_name, young_helo, young_sender]);
     replies
 }

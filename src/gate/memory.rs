@@ -4,57 +4,60 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
 use crate::verdict::{Finding, Identity};
 
 /// What was asked in one session and what came of it.
 ///
-/// Only the time spent is stored when a session is handed to another process: what was asked is asked
-/// again there, from the dialog.
+/// When a session is handed to another process, the time spent and what its open message has earned are stored: what
+/// was asked is asked again there, from the dialog.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
+    /// By identity, in the order of [`Identity::ALL`].
     #[serde(skip)]
-    client: Option<Vec<Inquiry>>,
-    #[serde(skip)]
-    helo: Option<Vec<Inquiry>>,
-    #[serde(skip)]
-    sender: Option<Vec<Inquiry>>,
+    asked: [Option<Vec<Inquiry>>; Identity::ALL.len()],
     /// How long the session has waited for answers that did not come.
     pub(super) spent: Duration,
+    /// What is to be done at the end of the open message.
+    #[serde(default, skip_serializing_if = "Mark::is_nothing")]
+    pub(super) mark: Mark,
+    /// Header fields of the open message that look like ours.
+    #[serde(default, skip_serializing_if = "Forged::is_none")]
+    pub(super) forged: Forged,
+    /// Rules of which the log has told for the open message, by place.
+    #[serde(skip)]
+    pub(super) told: Vec<usize>,
 }
 
 impl Memory {
     /// Everything that was found so far, in the order of the session.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        [&self.client, &self.helo, &self.sender].into_iter().flatten().flatten().map(Inquiry::finding)
+        self.asked.iter().flatten().flatten().map(Inquiry::finding)
     }
 
-    pub(super) fn of(&self, identity: Identity) -> Option<&[Inquiry]> {
-        match identity {
-            Identity::Client => self.client.as_deref(),
-            Identity::Helo => self.helo.as_deref(),
-            Identity::Sender => self.sender.as_deref(),
-        }
+    pub(super) fn knows(&self, identity: Identity) -> bool {
+        self.asked[identity as usize].is_some()
     }
 
     pub(super) fn of_mut(&mut self, identity: Identity) -> &mut [Inquiry] {
-        self.slot(identity).as_deref_mut().unwrap_or_default()
+        self.asked[identity as usize].as_deref_mut().unwrap_or_default()
     }
 
     /// Everything that was asked so far, in the order of the session.
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
-        [&mut self.client, &mut self.helo, &mut self.sender].into_iter().flatten().flatten()
+        self.asked.iter_mut().flatten().flatten()
     }
 
     pub(super) fn keep(&mut self, identity: Identity, inquiries: Vec<Inquiry>) {
-        *self.slot(identity) = Some(inquiries);
+        self.asked[identity as usize] = Some(inquiries);
     }
 
     pub(super) fn forget(&mut self, identity: Identity) {
-        *self.slot(identity) = None;
+        self.asked[identity as usize] = None;
     }
 
-    /// Forgets the sender, and what could not be answered or was spared for a login about the client:
+    /// Forgets sender and recipient, and what could not be answered or was spared for a login about the client:
     /// that is asked again for each message, but not for each recipient.
     pub(super) fn begin_message(&mut self) {
         // Nothing is waited for any more once the time is spent, so this alone tells that the name server is
@@ -62,19 +65,15 @@ impl Memory {
         if self.all_mut().any(Inquiry::came_late) {
             self.spent = Duration::ZERO;
         }
-        self.sender = None;
-        for slot in [&mut self.client, &mut self.helo] {
-            if slot.as_ref().is_some_and(|asked| asked.iter().any(Inquiry::is_spent)) {
-                *slot = None;
+        self.forget(Identity::Sender);
+        self.forget(Identity::Recipient);
+        for identity in [Identity::Client, Identity::ClientName, Identity::Helo] {
+            if self.of_mut(identity).iter().any(Inquiry::is_spent) {
+                self.forget(identity);
             }
         }
-    }
-
-    fn slot(&mut self, identity: Identity) -> &mut Option<Vec<Inquiry>> {
-        match identity {
-            Identity::Client => &mut self.client,
-            Identity::Helo => &mut self.helo,
-            Identity::Sender => &mut self.sender,
-        }
+        self.mark = Mark::default();
+        self.forged = Forged::default();
+        self.told.clear();
     }
 }

@@ -4,6 +4,7 @@
 //! configuration is a new gate; sessions keep the one they began with.
 
 mod compile;
+mod mark;
 mod memory;
 
 use std::sync::Arc;
@@ -11,21 +12,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::check::{Check, Exempt, Target};
+use crate::check::{Exempt, Listed, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Opinion, Policy};
-use crate::smtp::{Dialog, Event, Needs, Reply, Stage};
+use crate::policy::{Facts, Judgement, Policy};
+use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
-use crate::verdict::{Decision, Finding, Identity, Origin, Outcome, Verdict};
+use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
 pub use memory::Memory;
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// The enabled checks.
-    pub checks: Vec<Check>,
+    /// The lists that are asked, in the order in which they give the reason for a refusal.
+    pub checks: Vec<Listed>,
     /// Who and what is spared.
     pub exempt: Exempt,
     /// What a finding leads to.
@@ -43,15 +44,25 @@ pub struct Gate {
     rules: Rules,
     dns: Arc<Dns>,
     needs: Needs,
+    /// Each recipient is judged.
+    by_recipient: bool,
+    /// Some list looks at mailboxes.
+    mailboxes: bool,
+    /// The names of the header fields that are ours, if any rule adds one.
+    fields: Vec<HeaderName>,
     metrics: Arc<Metrics>,
 }
-
-/// The order in which identities are known, and in which they give the reason for a refusal.
-const IDENTITIES: [Identity; 3] = [Identity::Client, Identity::Helo, Identity::Sender];
 
 impl Gate {
     /// Compiles rules.
     pub fn new(rules: Rules, dns: Arc<Dns>) -> Self {
+        let asks = |check: &Listed| check.identities.contains(Identity::Recipient);
+        let by_recipient = rules.enforce >= Stage::Rcpt
+            || rules.policy.looks_at_recipients()
+            || rules.checks.iter().any(asks);
+        let mailboxes = rules.checks.iter().any(|check| matches!(check.list.kind(), Kind::Mailbox(_)));
+        let acts = |act| rules.policy.acts().any(|other| other == act);
+        let fields = if acts(Act::Tag) { own_fields(&rules.policy) } else { Vec::new() };
         let mut needs = rules.checks.iter().fold(
             Needs::default().macros(Stage::Connect, &["j"]).macros(Stage::Mail, &["i"]),
             |needs, check| needs.and(&check.needs()),
@@ -60,13 +71,25 @@ impl Gate {
         if rules.enforce >= Stage::Helo {
             needs = needs.event(Event::Helo);
         }
-        if rules.enforce >= Stage::Mail {
-            needs = needs.event(Event::Mail).macros(Stage::Mail, &["{auth_authen}"]);
+        let at_the_end = acts(Act::Tag) || acts(Act::Quarantine) || acts(Act::Discard);
+        if rules.enforce >= Stage::Mail || by_recipient || at_the_end || rules.policy.has_conditions() {
+            needs = needs.event(Event::Connect).event(Event::Helo).event(Event::Mail);
+            needs = needs.macros(Stage::Mail, &["{auth_authen}"]);
         }
-        if rules.enforce >= Stage::Rcpt {
+        if rules.policy.has_conditions() {
+            needs = needs.macros(Stage::Connect, &["{daemon_name}", "{daemon_port}"]);
+        }
+        if by_recipient {
             needs = needs.event(Event::Rcpt).macros(Stage::Rcpt, &["i"]);
         }
-        Self { rules, dns, needs, metrics: Arc::default() }
+        if !fields.is_empty() {
+            needs = needs.permit(Permit::AddHeader).permit(Permit::ChangeHeader);
+            needs = needs.event(Event::Header).silent(Event::Header);
+        }
+        if acts(Act::Quarantine) {
+            needs = needs.permit(Permit::Quarantine);
+        }
+        Self { rules, dns, needs, by_recipient, mailboxes, fields, metrics: Arc::default() }
     }
 
     /// The same, and counts what it finds and decides.
@@ -82,14 +105,19 @@ impl Gate {
 
     /// Asks about everything that is known and not asked about yet.
     fn ask(&self, dialog: &Dialog, memory: &mut Memory) {
-        for identity in IDENTITIES {
-            if memory.of(identity).is_some() {
+        for identity in Identity::ALL {
+            let checks = self.rules.checks.iter().filter(|check| check.identities.contains(identity));
+            let count = checks.clone().count();
+            if count == 0 || memory.knows(identity) {
                 continue;
             }
-            let Some(target) = Target::of(identity, dialog, &self.rules.exempt) else { continue };
-            let checks = self.rules.checks.iter().filter(|check| check.looks_at(identity));
-            let mut begun = Vec::with_capacity(checks.clone().count());
-            begun.extend(checks.map(|check| check.begin(identity, &target, &self.dns)));
+            let exempt = &self.rules.exempt;
+            let Some(target) = Target::of(identity, dialog, exempt, self.mailboxes) else { continue };
+            let mut begun = Vec::with_capacity(count);
+            begun.extend(checks.map(|check| {
+                let trust = exempt.identity(check.sessions, identity, dialog);
+                check.begin(identity, &target, trust, &self.dns)
+            }));
             memory.keep(identity, begun);
         }
     }
@@ -101,9 +129,9 @@ impl Gate {
         let left = self.rules.session_budget.saturating_sub(memory.spent);
         let deadline = start + self.rules.stage_budget.min(left);
         let (mut in_vain, mut answered) = (Duration::ZERO, false);
-        for identity in IDENTITIES {
-            let spared = self.rules.exempt.identity(identity, dialog);
+        for identity in Identity::ALL {
             for inquiry in memory.of_mut(identity) {
+                let spared = self.rules.exempt.identity(inquiry.sessions(), identity, dialog);
                 inquiry.spare(spared);
                 if spared.is_some() {
                     continue;
@@ -127,41 +155,154 @@ impl Gate {
         }
     }
 
+    /// What the policy makes of what was found so far.
+    pub fn weigh(&self, stage: Stage, dialog: &Dialog, memory: &Memory) -> Judgement {
+        if self.rules.exempt.session(dialog).is_some() {
+            return Judgement::default();
+        }
+        let facts = if self.rules.policy.has_conditions() { self.facts(dialog) } else { Facts::default() };
+        self.rules.policy.decide(memory.findings(), stage, &facts, dialog)
+    }
+
+    fn facts(&self, dialog: &Dialog) -> Facts {
+        let name = |octets: &[u8]| Domain::from_octets(octets).ok().map(|(domain, _)| domain);
+        let message = dialog.transaction.as_ref();
+        let recipient = message.and_then(|message| message.recipients.last());
+        Facts {
+            client: dialog.client.ip(),
+            client_name: name(&dialog.client_name),
+            helo: dialog.helo.as_deref().and_then(name),
+            sender: message.map(|message| Mailbox::parse(&message.sender)),
+            recipient: recipient.and_then(|recipient| Mailbox::parse(&recipient.address)),
+            session: Some(self.rules.exempt.class(dialog)),
+        }
+    }
+
     fn decide(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, waited: Duration) -> Decision {
-        let judgement = self.rules.policy.decide(memory.findings(), stage, dialog);
-        let reply = match &judgement.decision.verdict {
-            Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply),
-            _ => None,
+        let judgement = self.weigh(stage, dialog, memory);
+        self.tell(stage, dialog, memory, &judgement, waited);
+        let cause = judgement.cause.as_ref();
+        let reply = cause.and_then(|cause| cause.reply.as_ref());
+        let verdict = match (cause.map(|cause| cause.act), reply) {
+            (Some(Act::Refuse), Some(reply)) => Verdict::Refuse(reply.clone()),
+            (Some(Act::Defer), Some(reply)) => Verdict::Defer(reply.clone()),
+            _ => Verdict::Continue,
+        };
+        match stage {
+            Stage::Mail => memory.mark.set(&judgement),
+            Stage::Rcpt if verdict == Verdict::Continue => memory.mark.join(&judgement),
+            _ => {}
+        }
+        self.metrics.decided(stage, cause.map(|cause| cause.act));
+        if judgement.shadow.is_some() {
+            self.metrics.would_have(stage);
+        }
+        verdict.into()
+    }
+
+    /// Tells the log and counts: each finding once, what leads to something each time that it does.
+    fn tell(
+        &self,
+        stage: Stage,
+        dialog: &Dialog,
+        memory: &mut Memory,
+        judgement: &Judgement,
+        waited: Duration,
+    ) {
+        let Judgement { cause, shadow, fired, .. } = judgement;
+        let policy = &self.rules.policy;
+        let mut told = std::mem::take(&mut memory.told);
+        // A tag or a quarantine is the message's: it is told once, not for each recipient.
+        let mut is_new = |rule: usize| {
+            let is_new = !told.contains(&rule);
+            if is_new {
+                told.push(rule);
+            }
+            is_new
+        };
+        let of = |place: Option<usize>| fired.iter().find(|fired| fired.finding == place);
+        let report = |finding, action, rule, reply| Report {
+            dialog,
+            stage,
+            action,
+            finding,
+            list: finding.map_or("", |finding| policy.part(finding)),
+            rule,
+            score: judgement.score,
+            reply,
+            waited,
         };
         for (place, inquiry) in memory.all_mut().enumerate() {
-            let reply = reply.filter(|_| judgement.cause == Some(place));
-            // What is listed without consequence is worth a line once; a refusal each time.
-            if inquiry.logged && reply.is_none() {
-                continue;
-            }
+            let of_cause = cause.as_ref().filter(|cause| cause.finding == Some(place));
+            let of_shadow = shadow.as_ref().filter(|cause| cause.finding == Some(place));
             let is_news = !std::mem::replace(&mut inquiry.logged, true);
             let finding = inquiry.finding();
             if is_news {
                 self.metrics.checked(finding);
             }
-            let action = self.action(finding, reply.map(Reply::is_temporary));
-            let list = self.rules.policy.part(finding);
-            Report { dialog, stage, action, finding, list, reply, waited }.log();
+            let rule = of(Some(place));
+            let spared = rule.is_some_and(|rule| rule.spared_by.is_some());
+            if let Some(cause) = of_cause {
+                if cause.act >= Act::Defer || is_new(rule.map_or(usize::MAX, |fired| fired.rule)) {
+                    report(Some(finding), Action::Done(cause.act), &cause.rule, cause.reply.as_ref()).log();
+                }
+                continue;
+            }
+            if let Some(cause) = of_shadow {
+                if cause.act >= Act::Defer || is_new(rule.map_or(usize::MAX, |fired| fired.rule)) {
+                    report(Some(finding), Action::Would(cause.act), &cause.rule, cause.reply.as_ref()).log();
+                }
+                continue;
+            }
+            // What is listed without consequence is worth a line once; a refusal each time.
+            if !is_news {
+                continue;
+            }
+            let name = rule.map_or("", |fired| &*policy.rules()[fired.rule].name);
+            let action = match finding.outcome {
+                Outcome::Hit(_) if spared => Action::Spared,
+                Outcome::Hit(_) => Action::Done(Act::Log),
+                Outcome::Trusted(_) | Outcome::Skipped(_) => Action::Skip,
+                Outcome::Unknown(_) if rule.is_some() => Action::Done(Act::Log),
+                _ => Action::Accept,
+            };
+            report(Some(finding), action, name, None).log();
         }
-        self.metrics.decided(stage, &judgement.decision.verdict);
-        judgement.decision
+        for (cause, would) in [(cause, false), (shadow, true)] {
+            let Some(cause) = cause.as_ref().filter(|cause| cause.finding.is_none()) else { continue };
+            let number = of(None).map_or(usize::MAX, |fired| fired.rule);
+            if cause.act >= Act::Defer || is_new(number) {
+                let action = if would { Action::Would(cause.act) } else { Action::Done(cause.act) };
+                report(None, action, &cause.rule, cause.reply.as_ref()).log();
+            }
+        }
+        for rule in fired.iter().filter(|fired| policy.rules()[fired.rule].effect.spares.is_some()) {
+            if is_new(rule.rule) {
+                report(None, Action::Spared, &policy.rules()[rule.rule].name, None).log();
+            }
+        }
+        memory.told = told;
     }
 
-    fn action(&self, finding: &Finding, temporary: Option<bool>) -> Action {
-        match (temporary, finding.outcome) {
-            (Some(true), _) => Action::Tempfail,
-            (Some(false), _) => Action::Reject,
-            (None, Outcome::Hit(_)) => Action::Log,
-            (None, Outcome::Trusted(_) | Outcome::Skipped(_)) => Action::Skip,
-            (None, _) if self.rules.policy.weigh(finding) > Opinion::Noted => Action::Log,
-            (None, _) => Action::Accept,
+    /// What the message has earned.
+    fn end(&self, memory: &mut Memory) -> Decision {
+        let (mark, forged) = (std::mem::take(&mut memory.mark), std::mem::take(&mut memory.forged));
+        if let Some(act) = mark.act() {
+            self.metrics.decided(Stage::Message, Some(act));
+        }
+        mark.carry_out(&forged, &self.fields)
+    }
+}
+
+/// The names of header fields that only we may add.
+fn own_fields(policy: &Policy) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = HeaderName::new("X-Gatepost").into_iter().collect();
+    for name in policy.tags() {
+        if !names.iter().any(|own| own.as_str().eq_ignore_ascii_case(name.as_str())) {
+            names.push(name.clone());
         }
     }
+    names
 }
 
 impl Filter for Gate {
@@ -176,8 +317,9 @@ impl Filter for Gate {
             Stage::Connect => {}
             Stage::Helo => memory.forget(Identity::Helo),
             Stage::Mail => memory.begin_message(),
-            Stage::Rcpt if self.rules.enforce == Stage::Rcpt => {}
-            Stage::Rcpt | Stage::Data | Stage::Message => return Decision::default(),
+            Stage::Rcpt if self.by_recipient => memory.forget(Identity::Recipient),
+            Stage::Message => return self.end(memory),
+            Stage::Rcpt | Stage::Data => return Decision::default(),
         }
         self.ask(dialog, memory);
         if stage < self.rules.enforce {
@@ -186,5 +328,10 @@ impl Filter for Gate {
         let start = Instant::now();
         self.settle(dialog, memory).await;
         self.decide(stage, dialog, memory, start.elapsed())
+    }
+
+    fn header(&self, _: &Dialog, memory: &mut Memory, name: &[u8], _: &[u8]) -> Verdict {
+        memory.forged.count(&self.fields, name);
+        Verdict::Continue
     }
 }

@@ -14,6 +14,11 @@ impl Domains {
         !self.0.is_empty() && self.0.contains(domain.as_str())
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether this domain or one above it is in the set.
     pub fn covers(&self, domain: &Domain) -> bool {
         if self.0.is_empty() {

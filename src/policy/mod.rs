@@ -3,279 +3,397 @@
 //! Never looks anything up, never waits; the same findings always give the same decision.
 
 mod replies;
+mod rule;
+mod tag;
 mod template;
 
+use std::sync::Arc;
+
 use crate::smtp::{Dialog, Reply, Stage};
-use crate::verdict::{Codes, Decision, Finding, List, Outcome, Verdict};
+use crate::verdict::{Act, Codes, Finding, HeaderName, Outcome};
 
 pub use replies::{Replies, ReplyStyle};
+pub use rule::{Condition, Effect, Facts, Mode, OnTrouble, Rule, Spares, Trigger};
+pub use tag::{BadTag, Tag};
 pub use template::{BadTemplate, Template, Variable};
 
-/// What a listing does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// The mail is refused for good.
-    Refuse,
-    /// The client is told to come again.
-    Defer,
-}
-
-/// What becomes of mail while a list cannot be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTrouble {
-    /// It comes in unchecked.
-    LetIn,
-    /// The client is told to come again.
-    Defer,
-}
-
-/// What one list can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// The codes that do something; others are logged only.
-    pub codes: Codes,
-    /// What they do.
-    pub act: Act,
-    /// What becomes of mail while the list cannot be reached.
-    pub on_trouble: OnTrouble,
-}
-
-/// The policy: a rule for each list, and words for each case.
+/// The policy: rules, what their sum leads to, and words for each case.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// The rule for ZEN.
-    pub zen: Rule,
-    /// The rule for DBL.
-    pub dbl: Rule,
-    /// The rule for ZRD.
-    pub zrd: Rule,
-    /// The words.
-    pub replies: Replies,
+    rules: Vec<Rule>,
+    /// From which stage on each rule can fire.
+    ripe: Vec<Stage>,
+    score: Score,
+    replies: Replies,
+    observe: bool,
+    has_conditions: bool,
 }
 
-/// What the policy makes of a single finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Opinion {
-    /// Nothing against the mail.
-    Harmless,
-    /// Listed, but with codes that do nothing: worth a line in the log.
-    Noted,
-    /// A reason to come again later.
-    Defer,
-    /// A reason to refuse.
-    Refuse,
+/// What the sum of all rules that count leads to.
+#[derive(Debug, Clone, Default)]
+pub struct Score {
+    /// What is done from which sum on.
+    pub thresholds: Vec<(i32, Act)>,
+    /// The words of a refusal or deferral.
+    pub reply: Option<Template>,
+    /// The header field of a tag.
+    pub tag: Option<Tag>,
 }
 
-/// A decision and what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The name of the score in the log, where that of a rule would stand.
+pub const SCORE: &str = "score";
+
+/// What the policy makes of a session as far as it has gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Judgement {
-    /// What is to be answered.
-    pub decision: Decision,
-    /// The finding that decided, by its place.
-    pub cause: Option<usize>,
+    /// What is to be done and why; nothing if the mail is let in as it is.
+    pub cause: Option<Cause>,
+    /// What would be done if all rules were in force; only where that is something else.
+    pub shadow: Option<Cause>,
+    /// The rules that fired, in the order of the policy.
+    pub fired: Vec<Fired>,
+    /// The header fields that the rules in force want in the message.
+    pub tags: Vec<(HeaderName, String)>,
+    /// The sum of the rules in force that count.
+    pub score: i32,
+}
+
+/// Why something is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// What is done.
+    pub act: Act,
+    /// The rule, by its name.
+    pub rule: Arc<str>,
+    /// The finding that made it fire, by its place; none for a rule about conditions alone, and for the score.
+    pub finding: Option<usize>,
+    /// The words of a refusal or deferral; the reason of a quarantine.
+    pub reply: Option<Reply>,
+}
+
+/// A rule that fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fired {
+    /// The rule, by its place.
+    pub rule: usize,
+    /// The finding that made it fire, by its place.
+    pub finding: Option<usize>,
+    /// The rule that keeps it from doing anything, by its place.
+    pub spared_by: Option<usize>,
+}
+
+/// One look at a session.
+struct Look<'a> {
+    findings: &'a [(usize, &'a Finding)],
+    fired: Vec<Fired>,
+    /// Rules that might have let the mail in, had their list been reached.
+    missed: Vec<usize>,
+    stage: Stage,
+    dialog: &'a Dialog,
+}
+
+/// What comes out of a look, with or without the rules that are not in force.
+#[derive(Default)]
+struct Result {
+    cause: Option<Cause>,
+    score: i32,
 }
 
 impl Policy {
-    /// Decides on findings that come in the order of the session: client, HELO name, sender.
+    /// A policy of rules; the earlier of two equally strong ones gives the reason.
+    pub fn new(rules: Vec<Rule>, score: Score, replies: Replies) -> Self {
+        let ripe = rules.iter().map(Rule::ripe).collect();
+        let has_conditions = rules.iter().any(|rule| !rule.when.is_empty() || !rule.unless.is_empty());
+        Self { rules, ripe, score, replies, observe: false, has_conditions }
+    }
+
+    /// The same policy, which only looks on if `observe` is set: nothing is refused, changed or held.
+    #[must_use]
+    pub fn observing(self, observe: bool) -> Self {
+        Self { observe, ..self }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether [`Facts`] matter at all.
+    pub fn has_conditions(&self) -> bool {
+        self.has_conditions
+    }
+
+    /// Whether a decision can differ from recipient to recipient even if no list is asked about them.
+    pub fn looks_at_recipients(&self) -> bool {
+        self.ripe.contains(&Stage::Rcpt)
+    }
+
+    /// What it may do at most, at the end of a message: the acts that any rule or threshold has.
+    pub fn acts(&self) -> impl Iterator<Item = Act> + '_ {
+        let rules = self.rules.iter().filter(|rule| rule.mode == Mode::Enforce && !self.observe);
+        let thresholds = self.score.thresholds.iter().filter(|_| !self.observe);
+        rules.filter_map(|rule| rule.effect.act).chain(thresholds.map(|(_, act)| *act))
+    }
+
+    /// The names of the header fields that it may add.
+    pub fn tags(&self) -> impl Iterator<Item = &HeaderName> {
+        let own = self.rules.iter().filter(|rule| rule.effect.act == Some(Act::Tag));
+        let own = own.map(|rule| rule.effect.tag.as_ref().unwrap_or(&self.replies.tag));
+        let score = self.score.thresholds.iter().filter(|(_, act)| *act == Act::Tag);
+        let score = score.map(|_| self.score.tag.as_ref().unwrap_or(&self.replies.tag));
+        own.chain(score).map(Tag::name)
+    }
+
+    /// Decides on findings that come in the order of the session.
     ///
-    /// The strongest reason wins, among equal ones the first; there is one reply. The dialog is for replies
-    /// that mention the client's address or the mail server's own name.
+    /// Rules that let mail in come first, then the strongest reason wins, among equal ones the first; there is
+    /// one reply. A refusal that a list might have prevented, had it been reached, is a deferral. The
+    /// dialog is for replies that mention the client's address or the mail server's own name.
     pub fn decide<'f>(
         &self,
         findings: impl IntoIterator<Item = &'f Finding>,
         stage: Stage,
+        facts: &Facts,
         dialog: &Dialog,
     ) -> Judgement {
-        let mut worst: Option<(usize, Opinion, &Finding)> = None;
-        for (place, finding) in findings.into_iter().enumerate() {
-            let opinion = self.weigh(finding);
-            if opinion >= Opinion::Defer && worst.is_none_or(|(_, worse, _)| opinion > worse) {
-                worst = Some((place, opinion, finding));
+        let telling: Vec<(usize, &Finding)> = findings
+            .into_iter()
+            .enumerate()
+            .filter(|(_, finding)| matches!(finding.outcome, Outcome::Hit(_) | Outcome::Unknown(_)))
+            .collect();
+        let mut look = Look { findings: &telling, fired: Vec::new(), missed: Vec::new(), stage, dialog };
+        for (number, rule) in self.rules.iter().enumerate() {
+            let met = rule.trigger == Trigger::Met;
+            if self.ripe[number] > stage || (!met && telling.is_empty()) || !rule.concerns(facts) {
+                continue;
+            }
+            if met {
+                look.fired.push(Fired { rule: number, finding: None, spared_by: None });
+                continue;
+            }
+            let by = telling.iter().filter(|(_, finding)| rule.is_fired_by(finding));
+            let before = look.fired.len();
+            look.fired.extend(by.map(|(place, _)| Fired {
+                rule: number,
+                finding: Some(*place),
+                spared_by: None,
+            }));
+            let lets_in = rule.effect.spares.is_some() || rule.effect.weight < 0;
+            if look.fired.len() == before
+                && lets_in
+                && telling.iter().any(|(_, finding)| rule.is_missed_by(finding))
+            {
+                look.missed.push(number);
             }
         }
-        let Some((place, opinion, finding)) = worst else {
-            return Judgement { decision: Decision::default(), cause: None };
+        if look.fired.is_empty() {
+            return Judgement::default();
+        }
+        let is_shadowed =
+            self.observe || look.fired.iter().any(|fired| self.rules[fired.rule].mode == Mode::Shadow);
+        let in_force = self.weigh(&look, false);
+        let shadow = if is_shadowed { self.weigh(&look, true).cause } else { None };
+        let tags = match &in_force.cause {
+            Some(cause) if cause.act >= Act::Defer => Vec::new(),
+            _ => self.fields(&look, in_force.score),
         };
-        let reply = self.reply(finding, stage, dialog);
-        let verdict = if opinion == Opinion::Refuse { Verdict::Refuse(reply) } else { Verdict::Defer(reply) };
-        Judgement { decision: verdict.into(), cause: Some(place) }
-    }
-
-    /// What is to be thought of one finding.
-    pub fn weigh(&self, finding: &Finding) -> Opinion {
-        let rule = self.rule(finding.list);
-        match finding.outcome {
-            Outcome::Hit(codes) if codes.and(rule.codes).is_empty() => Opinion::Noted,
-            Outcome::Hit(_) if rule.act == Act::Refuse => Opinion::Refuse,
-            Outcome::Hit(_) => Opinion::Defer,
-            Outcome::Unknown(trouble) if trouble.is_transport() && rule.on_trouble == OnTrouble::Defer => {
-                Opinion::Defer
-            }
-            Outcome::Unknown(_) | Outcome::Clear | Outcome::Trusted(_) | Outcome::Skipped(_) => {
-                Opinion::Harmless
-            }
-        }
+        let fired = look
+            .fired
+            .iter()
+            .map(|fired| Fired { spared_by: self.spared_by(&look, *fired, is_shadowed), ..*fired })
+            .collect();
+        let act = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.act);
+        let shadow = if act(&shadow) == act(&in_force.cause) { None } else { shadow };
+        Judgement { cause: in_force.cause, shadow, fired, tags, score: in_force.score }
     }
 
     /// The part of the list that decided, as the log and replies name it.
     pub fn part(&self, finding: &Finding) -> &'static str {
         match finding.outcome {
             Outcome::Hit(codes) => {
-                let acting = codes.and(self.rule(finding.list).codes);
+                let acting = codes.and(self.acting(finding));
                 finding.list.part(if acting.is_empty() { codes } else { acting })
             }
             _ => finding.list.title(),
         }
     }
 
-    fn rule(&self, list: List) -> &Rule {
-        match list {
-            List::Zen => &self.zen,
-            List::Dbl => &self.dbl,
-            List::Zrd => &self.zrd,
+    /// The codes that refuse or defer on account of this kind of finding.
+    fn acting(&self, finding: &Finding) -> Codes {
+        let mut acting = finding.list.no_codes();
+        for rule in self.rules.iter().filter(|rule| rule.effect.act >= Some(Act::Defer)) {
+            if let Trigger::Listed { lists, identities } = &rule.trigger
+                && identities.contains(finding.identity)
+            {
+                let of_list = lists.iter().filter(|(list, _)| *list == finding.list);
+                acting = of_list.fold(acting, |codes, (_, wanted)| codes.or(*wanted));
+            }
         }
+        acting
     }
 
-    fn reply(&self, finding: &Finding, stage: Stage, dialog: &Dialog) -> Reply {
-        let rule = self.rule(finding.list);
-        let template = self.replies.choose(finding, rule.act);
-        let codes = match finding.outcome {
-            Outcome::Hit(codes) => codes.to_string(),
-            _ => String::new(),
-        };
-        let rendered = template.render(|variable| match variable {
-            Variable::Ip => dialog.client.to_string(),
-            Variable::Domain => finding.subject.to_string(),
-            Variable::Zone => finding.list.title().to_owned(),
-            Variable::List => self.part(finding).to_owned(),
-            Variable::Code => codes.clone(),
-            Variable::Stage => stage.name().to_owned(),
-            Variable::Host => dialog
-                .macros
-                .find("j")
-                .map(|host| String::from_utf8_lossy(host).into_owned())
-                .unwrap_or_default(),
+    fn is_in_force(&self, number: usize, all: bool) -> bool {
+        all || (!self.observe && self.rules[number].mode == Mode::Enforce)
+    }
+
+    /// The rule in force that keeps a fired one from doing anything.
+    fn spared_by(&self, look: &Look<'_>, fired: Fired, all: bool) -> Option<usize> {
+        let finding = look.finding(fired.finding);
+        let mut others = look.fired.iter().filter(|other| self.is_in_force(other.rule, all));
+        others
+            .find(|other| self.rules[other.rule].spares(&self.rules[fired.rule], finding))
+            .map(|other| other.rule)
+    }
+
+    fn weigh(&self, look: &Look<'_>, all: bool) -> Result {
+        let mut best: Option<(Act, Fired)> = None;
+        let mut score = 0_i32;
+        let mut counted = None;
+        for fired in look.fired.iter().filter(|fired| self.is_in_force(fired.rule, all)) {
+            if self.spared_by(look, *fired, all).is_some() {
+                continue;
+            }
+            let effect = &self.rules[fired.rule].effect;
+            // A list that has several identities counts once; all findings of a rule stand together.
+            if counted.replace(fired.rule) != Some(fired.rule) {
+                score = score.saturating_add(effect.weight);
+            }
+            let Some(act) = effect.act else { continue };
+            let place = |fired: &Fired| (fired.finding, fired.rule);
+            if best
+                .is_none_or(|(other, holder)| act > other || (act == other && place(fired) < place(&holder)))
+            {
+                best = Some((act, *fired));
+            }
+        }
+        let by_score = if self.observe && !all { None } else { self.at(score) };
+        if let Some(act) = by_score
+            && best.is_none_or(|(other, _)| act > other)
+        {
+            let at_best = look
+                .missed
+                .iter()
+                .filter(|number| self.is_in_force(**number, all))
+                .fold(score, |sum, number| sum.saturating_add(self.rules[*number].effect.weight.min(0)));
+            let doubtful = act == Act::Refuse && self.at(at_best) != by_score;
+            return Result { cause: Some(self.by_score(look, act, score, doubtful)), score };
+        }
+        let cause = best.map(|(act, fired)| {
+            let finding = look.finding(fired.finding);
+            let doubtful = act == Act::Refuse
+                && look.missed.iter().any(|number| {
+                    self.is_in_force(*number, all)
+                        && self.rules[*number].spares(&self.rules[fired.rule], finding)
+                });
+            self.by_rule(look, act, fired, score, doubtful)
         });
+        Result { cause, score }
+    }
+
+    /// What a sum leads to.
+    fn at(&self, score: i32) -> Option<Act> {
+        let reached = self.score.thresholds.iter().filter(|(from, _)| score >= *from);
+        reached.map(|(_, act)| *act).max()
+    }
+
+    fn by_rule(&self, look: &Look<'_>, act: Act, fired: Fired, score: i32, doubtful: bool) -> Cause {
+        let rule = &self.rules[fired.rule];
+        let finding = look.finding(fired.finding);
+        let act = if doubtful { Act::Defer } else { act };
+        let template = match (&rule.effect.reply, act) {
+            _ if doubtful => Some(self.replies.trouble.clone()),
+            (Some(reply), Act::Refuse | Act::Defer) => Some(reply.clone()),
+            (None, Act::Refuse | Act::Defer) => Some(self.replies.choose(finding, act)),
+            _ => None,
+        };
+        let reply = template.map(|template| self.render(look, &template, &rule.name, finding, score));
+        Cause { act, rule: Arc::clone(&rule.name), finding: fired.finding, reply }
+    }
+
+    fn by_score(&self, look: &Look<'_>, act: Act, score: i32, doubtful: bool) -> Cause {
+        let act = if doubtful { Act::Defer } else { act };
+        let template = match act {
+            _ if doubtful => Some(self.replies.trouble.clone()),
+            Act::Refuse => Some(self.score.reply.clone().unwrap_or_else(|| self.replies.score.clone())),
+            Act::Defer => Some(self.score.reply.as_ref().unwrap_or(&self.replies.score).as_deferral()),
+            _ => None,
+        };
+        let reply = template.map(|template| self.render(look, &template, SCORE, None, score));
+        Cause { act, rule: SCORE.into(), finding: None, reply }
+    }
+
+    /// The header fields that the rules in force add.
+    fn fields(&self, look: &Look<'_>, score: i32) -> Vec<(HeaderName, String)> {
+        let mut fields: Vec<(HeaderName, String)> = Vec::new();
+        let mut add = |tag: &Tag, rule: &str, finding| {
+            let value = tag.render(|variable| self.value(look, variable, rule, finding, score));
+            let field = (tag.name().clone(), value);
+            if !fields.contains(&field) {
+                fields.push(field);
+            }
+        };
+        for fired in look.fired.iter().filter(|fired| self.is_in_force(fired.rule, false)) {
+            let rule = &self.rules[fired.rule];
+            if rule.effect.act == Some(Act::Tag) && self.spared_by(look, *fired, false).is_none() {
+                let tag = rule.effect.tag.as_ref().unwrap_or(&self.replies.tag);
+                add(tag, &rule.name, look.finding(fired.finding));
+            }
+        }
+        if !self.observe && self.score.thresholds.iter().any(|(from, act)| *act == Act::Tag && score >= *from)
+        {
+            add(self.score.tag.as_ref().unwrap_or(&self.replies.tag), SCORE, None);
+        }
+        fields
+    }
+
+    fn render(
+        &self,
+        look: &Look<'_>,
+        template: &Template,
+        rule: &str,
+        finding: Option<&Finding>,
+        score: i32,
+    ) -> Reply {
+        let rendered = template.render(|variable| self.value(look, variable, rule, finding, score));
         rendered.unwrap_or_else(|_| self.replies.fallback(template.is_temporary()))
+    }
+
+    fn value(
+        &self,
+        look: &Look<'_>,
+        variable: Variable,
+        rule: &str,
+        finding: Option<&Finding>,
+        score: i32,
+    ) -> String {
+        let of_finding =
+            |text: fn(&Self, &Finding) -> String| finding.map_or_else(String::new, |f| text(self, f));
+        match variable {
+            Variable::Ip => look.dialog.client.to_string(),
+            Variable::Domain => of_finding(|_, finding| finding.subject.to_string()),
+            Variable::Zone => of_finding(|_, finding| finding.list.title().to_owned()),
+            Variable::List => of_finding(|policy, finding| policy.part(finding).to_owned()),
+            Variable::Code => of_finding(|_, finding| match finding.outcome {
+                Outcome::Hit(codes) => finding.list.shown(codes),
+                _ => String::new(),
+            }),
+            Variable::Stage => look.stage.name().to_owned(),
+            Variable::Host => {
+                let host = look.dialog.macros.find("j");
+                host.map(|host| String::from_utf8_lossy(host).into_owned()).unwrap_or_default()
+            }
+            Variable::Rule => rule.to_owned(),
+            Variable::Score => score.to_string(),
+        }
+    }
+}
+
+impl<'a> Look<'a> {
+    fn finding(&self, place: Option<usize>) -> Option<&'a Finding> {
+        let place = place?;
+        self.findings.iter().find(|(at, _)| *at == place).map(|(_, finding)| *finding)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::smtp::Client;
-    use crate::verdict::{Identity, Origin, Trouble};
-    use std::time::Duration;
-
-    fn policy() -> Policy {
-        let rule = |codes, act| Rule { codes, act, on_trouble: OnTrouble::LetIn };
-        Policy {
-            zen: rule(Codes::of(0, [2, 3, 4, 9, 10, 11]), Act::Refuse),
-            dbl: rule(Codes::of(1, 2..=99), Act::Refuse),
-            zrd: rule(Codes::of(2, 2..=24), Act::Refuse),
-            replies: Replies::new(ReplyStyle::Own),
-        }
-    }
-
-    fn finding(list: List, identity: Identity, subject: &str, outcome: Outcome) -> Finding {
-        let (origin, waited) = (Origin::Miss, Duration::ZERO);
-        Finding { list, identity, subject: subject.into(), trimmed: 0, outcome, origin, waited }
-    }
-
-    fn hit(list: List, identity: Identity, codes: &[u8]) -> Finding {
-        let group = List::ALL.iter().position(|&each| each == list).expect("a list");
-        let codes = Codes::of(u8::try_from(group).expect("small"), codes.iter().copied());
-        finding(list, identity, "spam.example", Outcome::Hit(codes))
-    }
-
-    fn said(policy: &Policy, findings: &[Finding]) -> Option<String> {
-        let dialog = Dialog { client: Client::Ip([192, 0, 2, 7].into()), ..Dialog::default() };
-        match policy.decide(findings, Stage::Mail, &dialog).decision.verdict {
-            Verdict::Continue => None,
-            Verdict::Refuse(reply) | Verdict::Defer(reply) => Some(reply.to_string()),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    // case: Z01, Z02, Z03, Z04
-    #[test]
-    fn zen_refuses_by_the_codes_of_the_administrator() {
-        let mut policy = policy();
-        for code in [2, 3, 4, 9, 10, 11] {
-            assert!(said(&policy, &[hit(List::Zen, Identity::Client, &[code])]).is_some(), "{code}");
-        }
-        for code in [5, 6, 7, 30] {
-            let noted = hit(List::Zen, Identity::Client, &[code]);
-            assert_eq!(said(&policy, std::slice::from_ref(&noted)), None, "{code}");
-            assert_eq!(policy.weigh(&noted), Opinion::Noted);
-            policy.zen.codes.insert(code);
-            assert_eq!(policy.weigh(&noted), Opinion::Refuse);
-        }
-        policy.zen.codes = Codes::of(0, [4]);
-        assert!(said(&policy, &[hit(List::Zen, Identity::Client, &[10, 4, 3])]).is_some());
-        policy.zen.codes = Codes::of(0, [2, 3, 4, 9]);
-        assert_eq!(said(&policy, &[hit(List::Zen, Identity::Client, &[10])]), None);
-    }
-
-    // case: Z05, Z06, Z08, H12
-    #[test]
-    fn dbl_refuses_the_bad_and_spares_the_abused() {
-        let policy = policy();
-        for code in [2, 4, 5, 6, 99] {
-            assert!(said(&policy, &[hit(List::Dbl, Identity::Sender, &[code])]).is_some(), "{code}");
-        }
-        for code in [100, 101, 102, 103, 104, 105, 106, 199, 254] {
-            assert_eq!(said(&policy, &[hit(List::Dbl, Identity::Helo, &[code])]), None, "{code}");
-        }
-        for code in [2, 24] {
-            assert!(said(&policy, &[hit(List::Zrd, Identity::Sender, &[code])]).is_some(), "{code}");
-        }
-    }
-
-    // case: Z18, R01, R02, R03
-    #[test]
-    fn there_is_one_reply_and_the_first_of_the_strongest_reasons_gives_it() {
-        let mut policy = policy();
-        let both = [hit(List::Dbl, Identity::Sender, &[4]), hit(List::Zrd, Identity::Sender, &[2])];
-        let dbl = "550 5.7.1 Sender domain spam.example blocked by Spamhaus DBL; \
-                   see https://check.spamhaus.org/query/domain/spam.example";
-        assert_eq!(said(&policy, &both).as_deref(), Some(dbl));
-        let zrd = "550 5.7.1 Sender domain spam.example is newly observed (no reputation yet); \
-                   try again after 24 hours";
-        assert_eq!(said(&policy, &both[1..]).as_deref(), Some(zrd));
-        policy.zrd.act = Act::Defer;
-        let deferred = zrd.replacen("550 5.7.1", "450 4.7.1", 1);
-        assert_eq!(said(&policy, &both[1..]).as_deref(), Some(&*deferred));
-        let helo_young = hit(List::Zrd, Identity::Helo, &[2]);
-        assert_eq!(
-            said(&policy, &[helo_young, both[0].clone()]).as_deref(),
-            Some(dbl),
-            "refusing is stronger"
-        );
-        let mut client = hit(List::Zen, Identity::Client, &[10, 4]);
-        client.subject = "192.0.2.7".into();
-        let zen = "554 5.7.1 Client host [192.0.2.7] blocked by Spamhaus XBL; \
-                   see https://check.spamhaus.org/query/ip/192.0.2.7";
-        assert_eq!(said(&policy, &[client, both[0].clone()]).as_deref(), Some(zen));
-    }
-
-    #[test]
-    fn trouble_lets_mail_in_unless_the_administrator_wants_otherwise() {
-        let mut policy = policy();
-        let transport =
-            [Trouble::Timeout, Trouble::ServFail, Trouble::Refused, Trouble::Network, Trouble::Resting];
-        let operator = [Trouble::Service(250), Trouble::Bogus, Trouble::Misuse, Trouble::NoKey];
-        for trouble in transport.into_iter().chain(operator) {
-            let unknown = finding(List::Zen, Identity::Client, "192.0.2.7", Outcome::Unknown(trouble));
-            policy.zen.on_trouble = OnTrouble::LetIn;
-            assert_eq!(said(&policy, std::slice::from_ref(&unknown)), None);
-            policy.zen.on_trouble = OnTrouble::Defer;
-            let reply = said(&policy, std::slice::from_ref(&unknown));
-            if transport.contains(&trouble) {
-                assert_eq!(reply.as_deref(), Some("451 4.7.1 Temporary lookup failure, try again later"));
-            } else {
-                assert_eq!(reply, None, "{trouble:?} is the operator's business");
-            }
-        }
-    }
-}
+mod tests;

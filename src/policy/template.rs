@@ -22,12 +22,25 @@ pub enum Variable {
     Stage,
     /// `{host}`: the name of the mail server.
     Host,
+    /// `{rule}`: the name of the rule that decided.
+    Rule,
+    /// `{score}`: the sum of all rules that count.
+    Score,
 }
 
 impl Variable {
     /// All variables.
-    pub const ALL: [Self; 7] =
-        [Self::Ip, Self::Domain, Self::Zone, Self::List, Self::Code, Self::Stage, Self::Host];
+    pub const ALL: [Self; 9] = [
+        Self::Ip,
+        Self::Domain,
+        Self::Zone,
+        Self::List,
+        Self::Code,
+        Self::Stage,
+        Self::Host,
+        Self::Rule,
+        Self::Score,
+    ];
 
     /// The name between the braces.
     pub fn name(self) -> &'static str {
@@ -39,6 +52,8 @@ impl Variable {
             Self::Code => "code",
             Self::Stage => "stage",
             Self::Host => "host",
+            Self::Rule => "rule",
+            Self::Score => "score",
         }
     }
 }
@@ -95,6 +110,16 @@ impl Template {
         &self.text
     }
 
+    /// The same words as a deferral: 450, and 4 in the enhanced code.
+    #[must_use]
+    pub fn as_deferral(&self) -> Self {
+        if self.is_temporary() {
+            return self.clone();
+        }
+        let words = self.text.get(3..).unwrap_or_default().replacen(" 5.", " 4.", 1);
+        Self { text: format!("450{words}"), code: 450 }
+    }
+
     /// Whether the client may try again (4yz).
     pub fn is_temporary(&self) -> bool {
         self.code < 500
@@ -112,7 +137,12 @@ impl Template {
     }
 }
 
-fn fill(text: &str, value: impl Fn(Variable) -> String) -> Result<String, BadTemplate> {
+/// Checks the variables of a text.
+pub(super) fn variables(text: &str) -> Result<(), BadTemplate> {
+    fill(text, |_| String::new()).map(|_| ())
+}
+
+pub(super) fn fill(text: &str, value: impl Fn(Variable) -> String) -> Result<String, BadTemplate> {
     let mut filled = String::with_capacity(text.len() + 64);
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {

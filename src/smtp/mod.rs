@@ -17,7 +17,7 @@ pub use dialog::{Dialog, Recipient, SessionId, Transaction};
 pub use domain::{Domain, NoDomain};
 pub use macros::Macros;
 pub use needs::{Event, Events, Needs, Part, Parts, Permit, Permits};
-pub use path::ReversePath;
+pub use path::{Mailbox, ReversePath};
 pub use reply::{BadReply, Reply};
 pub use stage::Stage;
 pub use text::printable;

@@ -14,9 +14,9 @@ use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
 use super::Metrics;
-use super::metrics::{Acted, Cause, CheckResult, Ended, Handover, STAGES, ShedAs};
+use super::metrics::{Acted, Cause, CheckResult, DECISIONS, Ended, Handover, STAGES, ShedAs};
 use super::process::Usage;
-use crate::verdict::List;
+use crate::verdict::{Kind, List};
 
 /// What is known elsewhere at the moment of a look, beside what is [counted](Metrics).
 #[derive(Debug, Clone)]
@@ -119,9 +119,10 @@ impl Look {
         let metrics = &self.metrics;
         let help = "Checks, by list, the stage at which the subject became known, and result.";
         let mut family = page.counter("gatepost_checks", help)?;
-        for list in List::ALL {
-            // A list about addresses never has anything to say about HELO and MAIL, and the other way round.
-            let stages = if list == List::Zen { &STAGES[..1] } else { &STAGES[1..3] };
+        for zone in &self.snapshot.zones {
+            let list = zone.list;
+            // A list about addresses never has anything to say about HELO and MAIL.
+            let stages = if list.kind() == Kind::Address { &STAGES[..1] } else { &STAGES[..] };
             for stage in stages {
                 for result in CheckResult::ALL {
                     let labels = [("zone", list.name()), ("stage", stage.name()), ("result", result.name())];
@@ -131,13 +132,13 @@ impl Look {
         }
         let help = "Listings found, by list and return code; one answer may hold several codes.";
         let mut family = page.counter("gatepost_listings", help)?;
-        for list in List::ALL {
-            for (code, count) in metrics.listings(list) {
-                family.count([("zone", list.name()), ("code", code)], count)?;
+        for zone in &self.snapshot.zones {
+            for (code, count) in metrics.listings(zone.list) {
+                family.count([("zone", zone.list.name()), ("code", &code)], count)?;
             }
         }
         let mut family = page.counter("gatepost_actions", "Decisions, by stage and what they did.")?;
-        for stage in STAGES {
+        for stage in DECISIONS {
             for acted in Acted::ALL {
                 let labels = [("stage", stage.name()), ("action", acted.name())];
                 family.count(labels, metrics.actions(stage, *acted))?;
@@ -253,7 +254,7 @@ struct Page<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 /// A family under way: all lines of one name.
 struct Family<'a>(MetricEncoder<'a>);
 
-type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
 impl Page<'_, '_> {
     fn family<'s>(
@@ -281,7 +282,7 @@ impl Page<'_, '_> {
 }
 
 impl Family<'_> {
-    fn count<const N: usize>(&mut self, labels: Labels<N>, value: u64) -> fmt::Result {
+    fn count<const N: usize>(&mut self, labels: Labels<'_, N>, value: u64) -> fmt::Result {
         self.0.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
@@ -289,7 +290,7 @@ impl Family<'_> {
         self.0.encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
-    fn number<const N: usize>(&mut self, labels: Labels<N>, value: u64) -> fmt::Result {
+    fn number<const N: usize>(&mut self, labels: Labels<'_, N>, value: u64) -> fmt::Result {
         self.0.encode_family(&labels)?.encode_gauge(&value)
     }
 

@@ -3,11 +3,13 @@
 //! Counting is one atomic addition into a table that exists from the start. Every label comes from a closed
 //! set, so that no client can make a new time series. How the figures are written down is not decided here.
 
+use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::smtp::Stage;
-use crate::verdict::{Finding, List, Outcome, Trouble, Verdict};
+use crate::verdict::{Act, Finding, List, MOST, Outcome, Trouble};
 
 /// A closed set of label values.
 macro_rules! labels {
@@ -99,6 +101,14 @@ labels! {
         Reject = "reject",
         /// Refused for now.
         Tempfail = "tempfail",
+        /// Took and dropped the message.
+        Discard = "discard",
+        /// Had the message held.
+        Quarantine = "quarantine",
+        /// Gave the message a header field.
+        Tag = "tag",
+        /// Would have done something, had its rule been in force.
+        Would = "would",
     }
 }
 
@@ -127,6 +137,8 @@ labels! {
         ServiceOther = "service-other",
         /// An answer that no list gives.
         Bogus = "bogus",
+        /// The list says that it does not answer us.
+        Declined = "declined",
         /// The wrong kind of question.
         Misuse = "misuse",
         /// Too many questions at once.
@@ -152,6 +164,7 @@ impl From<Trouble> for Cause {
             Trouble::Service(255) => Self::Service255,
             Trouble::Service(_) => Self::ServiceOther,
             Trouble::Bogus => Self::Bogus,
+            Trouble::Declined => Self::Declined,
             Trouble::Misuse => Self::Misuse,
             Trouble::Busy => Self::Busy,
             Trouble::Resting => Self::Resting,
@@ -160,61 +173,15 @@ impl From<Trouble> for Cause {
     }
 }
 
-/// The stages at which checks report and decisions fall.
+/// The stages at which checks report.
 pub(super) const STAGES: [Stage; 4] = [Stage::Connect, Stage::Helo, Stage::Mail, Stage::Rcpt];
 
-/// The codes with a documented meaning, as label values.
-pub(super) const CODES: [&[(u8, &str)]; List::ALL.len()] = [
-    &[
-        (2, "127.0.0.2"),
-        (3, "127.0.0.3"),
-        (4, "127.0.0.4"),
-        (9, "127.0.0.9"),
-        (10, "127.0.0.10"),
-        (11, "127.0.0.11"),
-        (30, "127.0.0.30"),
-    ],
-    &[
-        (2, "127.0.1.2"),
-        (3, "127.0.1.3"),
-        (4, "127.0.1.4"),
-        (5, "127.0.1.5"),
-        (6, "127.0.1.6"),
-        (102, "127.0.1.102"),
-        (103, "127.0.1.103"),
-        (104, "127.0.1.104"),
-        (105, "127.0.1.105"),
-        (106, "127.0.1.106"),
-    ],
-    &[
-        (2, "127.0.2.2"),
-        (3, "127.0.2.3"),
-        (4, "127.0.2.4"),
-        (5, "127.0.2.5"),
-        (6, "127.0.2.6"),
-        (7, "127.0.2.7"),
-        (8, "127.0.2.8"),
-        (9, "127.0.2.9"),
-        (10, "127.0.2.10"),
-        (11, "127.0.2.11"),
-        (12, "127.0.2.12"),
-        (13, "127.0.2.13"),
-        (14, "127.0.2.14"),
-        (15, "127.0.2.15"),
-        (16, "127.0.2.16"),
-        (17, "127.0.2.17"),
-        (18, "127.0.2.18"),
-        (19, "127.0.2.19"),
-        (20, "127.0.2.20"),
-        (21, "127.0.2.21"),
-        (22, "127.0.2.22"),
-        (23, "127.0.2.23"),
-        (24, "127.0.2.24"),
-    ],
-];
+/// The stages at which something can be done.
+pub(super) const DECISIONS: [Stage; 5] =
+    [Stage::Connect, Stage::Helo, Stage::Mail, Stage::Rcpt, Stage::Message];
 
-/// Places for codes in a table, the last one for all others.
-pub(super) const CODE_PLACES: usize = 24;
+/// Places for codes in a table, the last one for all without a documented meaning.
+const CODE_PLACES: usize = 257;
 /// The value of the label for codes that no table explains.
 pub(super) const OTHER: &str = "other";
 
@@ -229,13 +196,50 @@ pub struct Metrics {
     sessions: [AtomicU64; Ended::ALL.len()],
     shed: [AtomicU64; ShedAs::ALL.len()],
     handover: [AtomicU64; Handover::ALL.len()],
-    checks: [[[AtomicU64; CheckResult::ALL.len()]; STAGES.len()]; List::ALL.len()],
-    listings: [[AtomicU64; CODE_PLACES]; List::ALL.len()],
-    actions: [[AtomicU64; Acted::ALL.len()]; STAGES.len()],
-    dns_errors: [[AtomicU64; Cause::ALL.len()]; List::ALL.len()],
-    dns_times: [Times; List::ALL.len()],
+    actions: [[AtomicU64; Acted::ALL.len()]; DECISIONS.len()],
+    lists: Lists,
     /// Microseconds and one; zero for none yet.
     watchdog: AtomicU64,
+}
+
+/// A place for each list, made when it is first counted.
+struct Lists([OnceLock<Box<OfList>>; MOST]);
+
+/// What is counted of one list.
+struct OfList {
+    checks: [[AtomicU64; CheckResult::ALL.len()]; STAGES.len()],
+    listings: [AtomicU64; CODE_PLACES],
+    errors: [AtomicU64; Cause::ALL.len()],
+    times: Times,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; MOST])
+    }
+}
+
+impl fmt::Debug for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lists").finish_non_exhaustive()
+    }
+}
+
+impl Default for OfList {
+    fn default() -> Self {
+        Self {
+            checks: Default::default(),
+            listings: [const { AtomicU64::new(0) }; CODE_PLACES],
+            errors: Default::default(),
+            times: Times::default(),
+        }
+    }
+}
+
+impl Metrics {
+    fn of(&self, list: List) -> &OfList {
+        self.lists.0[list.number()].get_or_init(Box::default)
+    }
 }
 
 /// How long questions took.
@@ -272,13 +276,13 @@ impl Metrics {
 
     /// A check reported. The stage is the one at which its subject becomes known.
     pub fn checked(&self, finding: &Finding) {
-        let list = finding.list as usize;
+        let list = self.of(finding.list);
         let result = match finding.outcome {
             Outcome::Clear => CheckResult::Clear,
             Outcome::Hit(codes) => {
                 for code in codes.iter() {
-                    let known = CODES[list].iter().position(|(known, _)| *known == code);
-                    add(&self.listings[list][known.unwrap_or(CODE_PLACES - 1)]);
+                    let known = finding.list.documents(code).then_some(usize::from(code));
+                    add(&list.listings[known.unwrap_or(CODE_PLACES - 1)]);
                 }
                 CheckResult::Listed
             }
@@ -286,31 +290,45 @@ impl Metrics {
             Outcome::Skipped(_) => CheckResult::Skipped,
             Outcome::Unknown(_) => CheckResult::Unknown,
         };
-        add(&self.checks[list][finding.identity.stage() as usize][result as usize]);
+        add(&list.checks[finding.identity.stage() as usize][result as usize]);
     }
 
     /// A stage was decided.
-    pub fn decided(&self, stage: Stage, verdict: &Verdict) {
-        let acted = match verdict {
-            Verdict::Refuse(_) => Acted::Reject,
-            Verdict::Defer(_) => Acted::Tempfail,
-            _ => Acted::Accept,
-        };
-        // Nothing is decided later than at RCPT.
-        if let Some(stage) = self.actions.get(stage as usize) {
-            add(&stage[acted as usize]);
+    pub fn decided(&self, stage: Stage, act: Option<Act>) {
+        self.acted(
+            stage,
+            match act {
+                Some(Act::Refuse) => Acted::Reject,
+                Some(Act::Defer) => Acted::Tempfail,
+                // What becomes of the message is done at its end.
+                Some(Act::Discard) if stage == Stage::Message => Acted::Discard,
+                Some(Act::Quarantine) if stage == Stage::Message => Acted::Quarantine,
+                Some(Act::Tag) if stage == Stage::Message => Acted::Tag,
+                _ => Acted::Accept,
+            },
+        );
+    }
+
+    /// A rule that is not in force would have done something.
+    pub fn would_have(&self, stage: Stage) {
+        self.acted(stage, Acted::Would);
+    }
+
+    fn acted(&self, stage: Stage, acted: Acted) {
+        if let Some(place) = DECISIONS.iter().position(|known| *known == stage) {
+            add(&self.actions[place][acted as usize]);
         }
     }
 
     /// A question about `list` failed, or was not sent.
     pub fn dns_error(&self, list: List, trouble: Trouble) {
-        add(&self.dns_errors[list as usize][Cause::from(trouble) as usize]);
+        add(&self.of(list).errors[Cause::from(trouble) as usize]);
     }
 
     /// A question about `list` took so long.
     pub fn dns_time(&self, list: List, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let times = &self.dns_times[list as usize];
+        let times = &self.of(list).times;
         add(&times.buckets[BOUNDS.partition_point(|bound| *bound < micros)]);
         times.micros.fetch_add(micros, Ordering::Relaxed);
     }
@@ -335,27 +353,33 @@ impl Metrics {
     }
 
     pub(super) fn checks(&self, list: List, stage: Stage, result: CheckResult) -> u64 {
-        value(&self.checks[list as usize][stage as usize][result as usize])
+        value(&self.of(list).checks[stage as usize][result as usize])
     }
 
     /// Listings by code, the last entry for all codes without a documented meaning.
-    pub(super) fn listings(&self, list: List) -> impl Iterator<Item = (&'static str, u64)> {
-        let places = &self.listings[list as usize];
-        let known = CODES[list as usize].iter().zip(places).map(|((_, name), place)| (*name, value(place)));
-        known.chain(std::iter::once((OTHER, value(&places[CODE_PLACES - 1]))))
+    pub(super) fn listings(&self, list: List) -> impl Iterator<Item = (String, u64)> {
+        let places = &self.of(list).listings;
+        let documented = list.all_codes().iter().filter(move |code| list.documents(*code));
+        let known = documented.map(move |code| {
+            let mut one = list.no_codes();
+            one.insert(code);
+            (list.shown(one), value(&places[usize::from(code)]))
+        });
+        known.chain(std::iter::once((OTHER.to_owned(), value(&places[CODE_PLACES - 1]))))
     }
 
     pub(super) fn actions(&self, stage: Stage, acted: Acted) -> u64 {
-        value(&self.actions[stage as usize][acted as usize])
+        let place = DECISIONS.iter().position(|known| *known == stage);
+        place.map_or(0, |place| value(&self.actions[place][acted as usize]))
     }
 
     pub(super) fn dns_errors(&self, list: List, cause: Cause) -> u64 {
-        value(&self.dns_errors[list as usize][cause as usize])
+        value(&self.of(list).errors[cause as usize])
     }
 
     /// Sum in seconds, number, and the number in each bucket by upper bound in seconds.
     pub(super) fn dns_times(&self, list: List) -> (f64, u64, Vec<(f64, u64)>) {
-        let times = &self.dns_times[list as usize];
+        let times = &self.of(list).times;
         let counts: Vec<u64> = times.buckets.iter().map(value).collect();
         let bounds = BOUNDS.iter().map(|&micros| Duration::from_micros(micros).as_secs_f64());
         let buckets = bounds.chain(std::iter::once(f64::INFINITY)).zip(counts.iter().copied()).collect();
@@ -370,16 +394,18 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Codes;
 
     #[test]
-    fn every_documented_code_has_a_name_of_its_own() {
-        for list in List::ALL {
-            assert!(CODES[list as usize].len() < CODE_PLACES);
-            for (code, name) in CODES[list as usize] {
-                assert_eq!(Codes::of(list as u8, [*code]).to_string(), *name);
-                assert!(!list.meaning(*code).contains("without"), "{name}");
-            }
+    fn every_documented_code_has_a_label_of_its_own() {
+        for (list, count, first) in [
+            (List::ZEN, 10, "127.0.0.2"),
+            (List::DBL, 10, "127.0.1.2"),
+            (List::ZRD, 23, "127.0.2.2"),
+            (List::AUTHBL, 1, "127.0.0.20"),
+        ] {
+            let labels: Vec<String> = Metrics::default().listings(list).map(|(label, _)| label).collect();
+            assert_eq!((labels.len() - 1, &*labels[0]), (count, first), "{list}");
+            assert_eq!(labels.last().map(String::as_str), Some(OTHER));
         }
     }
 
@@ -387,9 +413,9 @@ mod tests {
     fn times_fall_into_the_bucket_that_holds_them() {
         let metrics = Metrics::default();
         for micros in [0, 1_000, 1_001, 4_000_000, 4_000_001] {
-            metrics.dns_time(List::Dbl, Duration::from_micros(micros));
+            metrics.dns_time(List::DBL, Duration::from_micros(micros));
         }
-        let (sum, count, buckets) = metrics.dns_times(List::Dbl);
+        let (sum, count, buckets) = metrics.dns_times(List::DBL);
         let counts: Vec<u64> = buckets.iter().map(|(_, count)| *count).collect();
         assert_eq!((sum, count), (8.002_002, 5));
         assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);

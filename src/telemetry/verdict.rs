@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use crate::smtp::{Dialog, Reply, Stage, printable};
-use crate::verdict::{Finding, Outcome};
+use crate::verdict::{Act, Finding, Origin, Outcome};
 
 /// Longest text of a client in a log field, in characters.
 const TEXT: usize = 256;
 
-/// What came of a finding.
+/// What came of a finding, or of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Refused for good.
-    Reject,
-    /// Refused for now.
-    Tempfail,
-    /// Listed, but the policy lets it in.
-    Log,
+    /// This was done.
+    Done(Act),
+    /// This would have been done, if the rule were in force.
+    Would(Act),
+    /// A rule lets the mail in.
+    Spared,
     /// Not checked, or nothing to check.
     Skip,
     /// Checked and clean, or could not be checked.
@@ -24,11 +24,17 @@ pub enum Action {
 }
 
 impl Action {
-    fn name(self) -> &'static str {
+    /// The word in the log.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Reject => "reject",
-            Self::Tempfail => "tempfail",
-            Self::Log => "log",
+            Self::Done(act) => act.name(),
+            Self::Would(Act::Refuse) => "would-reject",
+            Self::Would(Act::Discard) => "would-discard",
+            Self::Would(Act::Defer) => "would-tempfail",
+            Self::Would(Act::Quarantine) => "would-quarantine",
+            Self::Would(Act::Tag) => "would-tag",
+            Self::Would(Act::Log) => "would-log",
+            Self::Spared => "spared",
             Self::Skip => "skip",
             Self::Accept => "accept",
         }
@@ -44,10 +50,14 @@ pub struct Report<'a> {
     pub stage: Stage,
     /// What came of it.
     pub action: Action,
-    /// The finding.
-    pub finding: &'a Finding,
+    /// The finding, if there is one.
+    pub finding: Option<&'a Finding>,
     /// How the list names the codes, such as `SBL`.
     pub list: &'a str,
+    /// The name of the rule that fired; empty if none did.
+    pub rule: &'a str,
+    /// The sum of all rules that count.
+    pub score: i32,
     /// The reply, if there is one.
     pub reply: Option<&'a Reply>,
     /// How long the session waited at this stage.
@@ -65,11 +75,11 @@ impl Report<'_> {
                     qid = %self.queue_id(),
                     stage = self.stage.name(),
                     action = self.action.name(),
-                    identity = self.finding.identity.name(),
-                    zone = self.finding.list.name(),
+                    identity = self.finding.map_or("", |finding| finding.identity.name()),
+                    zone = self.finding.map_or("", |finding| finding.list.name()),
                     list = self.list,
                     codes = %self.codes(),
-                    subject = &*self.finding.subject,
+                    subject = self.subject(),
                     client_ip = %self.dialog.client,
                     helo = %self.helo(),
                     mail_from = %self.sender(),
@@ -77,16 +87,18 @@ impl Report<'_> {
                     auth = u8::from(self.dialog.is_authenticated()),
                     reply = %self.reply.map(Reply::to_string).unwrap_or_default(),
                     reason = self.reason(),
-                    cache = self.finding.origin.name(),
+                    cache = self.finding.map_or(Origin::None, |finding| finding.origin).name(),
                     ms = %self.waited.as_millis(),
-                    trimmed = self.finding.trimmed,
+                    trimmed = self.finding.map_or(0, |finding| finding.trimmed),
+                    rule = self.rule,
+                    score = self.score,
                     "{}", self.summary()
                 )
             };
         }
         match self.action {
-            Action::Reject | Action::Tempfail | Action::Log => line!(info),
-            Action::Skip | Action::Accept => line!(debug),
+            Action::Done(_) | Action::Would(_) => line!(info),
+            Action::Spared | Action::Skip | Action::Accept => line!(debug),
         }
     }
 
@@ -110,14 +122,19 @@ impl Report<'_> {
     }
 
     fn codes(&self) -> String {
-        match self.finding.outcome {
-            Outcome::Hit(codes) => codes.to_string(),
+        match self.finding.map(|finding| (finding.list, finding.outcome)) {
+            Some((list, Outcome::Hit(codes))) => list.shown(codes),
             _ => String::new(),
         }
     }
 
+    fn subject(&self) -> &str {
+        self.finding.map_or("", |finding| &finding.subject)
+    }
+
     fn reason(&self) -> &'static str {
-        match self.finding.outcome {
+        let Some(finding) = self.finding else { return "rule" };
+        match finding.outcome {
             Outcome::Clear => "clear",
             Outcome::Hit(_) => "listed",
             Outcome::Trusted(trust) => trust.name(),
@@ -129,9 +146,12 @@ impl Report<'_> {
     /// One sentence for people who read the journal without its fields.
     fn summary(&self) -> String {
         let action = self.action.name();
-        let identity = self.finding.identity.name();
-        let blank = if self.finding.subject.is_empty() { "" } else { " " };
-        let (subject, list) = (&self.finding.subject, self.list);
+        let Some(finding) = self.finding else {
+            return format!("{action} at {}: rule {}", self.stage, self.rule);
+        };
+        let identity = finding.identity.name();
+        let blank = if finding.subject.is_empty() { "" } else { " " };
+        let (subject, list) = (&finding.subject, self.list);
         format!("{action} at {}: {identity}{blank}{subject} {} ({list})", self.stage, self.reason())
     }
 }

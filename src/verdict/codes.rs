@@ -58,6 +58,16 @@ impl Codes {
         both
     }
 
+    /// The codes of both sets; those of `other` count as of this group.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let mut any = self;
+        for (mine, theirs) in any.bits.iter_mut().zip(other.bits) {
+            *mine |= theirs;
+        }
+        any
+    }
+
     /// The codes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..=255).filter(move |&code| self.contains(code))

@@ -1,70 +1,37 @@
 //! What a check reports.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Codes;
+use super::{Codes, List};
 use crate::smtp::{NoDomain, Stage};
-
-/// A list of Spamhaus DQS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum List {
-    /// ZEN: addresses.
-    Zen,
-    /// DBL: domains of bad reputation.
-    Dbl,
-    /// ZRD: domains that have just appeared.
-    Zrd,
-}
-
-impl List {
-    /// All lists, in the order in which they give the reason for a refusal.
-    pub const ALL: [Self; 3] = [Self::Zen, Self::Dbl, Self::Zrd];
-
-    /// The name in settings, log fields and zone names: lower case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Zen => "zen",
-            Self::Dbl => "dbl",
-            Self::Zrd => "zrd",
-        }
-    }
-
-    /// The name as people write it; this one, never the queried zone, may appear in replies.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Zen => "ZEN",
-            Self::Dbl => "DBL",
-            Self::Zrd => "ZRD",
-        }
-    }
-}
-
-impl fmt::Display for List {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Which part of the dialog a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identity {
     /// The client's address.
     Client,
+    /// The name that the client's address has in DNS.
+    ClientName,
     /// The HELO name.
     Helo,
-    /// The domain of the reverse-path.
+    /// The reverse-path: its domain, or all of it.
     Sender,
+    /// The recipient in question.
+    Recipient,
 }
 
 impl Identity {
+    /// All of them, in the order in which they are known, and in which they give the reason for a refusal.
+    pub const ALL: [Self; 5] = [Self::Client, Self::ClientName, Self::Helo, Self::Sender, Self::Recipient];
+
     /// The stage at which it becomes known.
     pub fn stage(self) -> Stage {
         match self {
-            Self::Client => Stage::Connect,
+            Self::Client | Self::ClientName => Stage::Connect,
             Self::Helo => Stage::Helo,
             Self::Sender => Stage::Mail,
+            Self::Recipient => Stage::Rcpt,
         }
     }
 
@@ -72,8 +39,10 @@ impl Identity {
     pub fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::ClientName => "client-name",
             Self::Helo => "helo",
             Self::Sender => "sender",
+            Self::Recipient => "recipient",
         }
     }
 }
@@ -131,6 +100,10 @@ pub enum Trust {
     Login,
     /// The session came in over a submission service.
     Submission,
+    /// The session is one of a mail server, and the list is about users.
+    Inbound,
+    /// The domain is one of our own.
+    Own,
 }
 
 impl Trust {
@@ -145,6 +118,8 @@ impl Trust {
             Self::Suffix => "suffix",
             Self::Login => "login",
             Self::Submission => "submission",
+            Self::Inbound => "inbound",
+            Self::Own => "own",
         }
     }
 }
@@ -162,6 +137,10 @@ pub enum Skip {
     NullSender,
     /// A sender without a domain.
     NoDomain,
+    /// The client's address has no name.
+    NoName,
+    /// What there is to ask about is of another kind than the list.
+    Kind,
 }
 
 impl Skip {
@@ -173,6 +152,8 @@ impl Skip {
             Self::Domain(why) => why.name(),
             Self::NullSender => "null-sender",
             Self::NoDomain => "no-domain",
+            Self::NoName => "no-name",
+            Self::Kind => "kind",
         }
     }
 }
@@ -192,6 +173,8 @@ pub enum Trouble {
     Service(u8),
     /// The answer is none that a list can give: a resolver rewrites answers.
     Bogus,
+    /// The list says, in its own way, that it does not answer us.
+    Declined,
     /// The list says that it was asked the wrong kind of question.
     Misuse,
     /// Too many questions are waiting.
@@ -212,6 +195,7 @@ impl Trouble {
             Self::Network => "network",
             Self::Service(_) => "service-error",
             Self::Bogus => "bogus",
+            Self::Declined => "declined",
             Self::Misuse => "misuse",
             Self::Busy => "busy",
             Self::Resting => "resting",

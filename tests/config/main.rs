@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use gatepost::config::{Config, Overrides, Place, Problems, SETTINGS, Sources, WithoutKey};
 use gatepost::dns::Key;
-use gatepost::policy::{Act, OnTrouble, ReplyStyle};
+use gatepost::policy::{OnTrouble, ReplyStyle};
 use gatepost::smtp::Stage;
 use gatepost::telemetry::Level;
-use gatepost::verdict::{Codes, List};
+use gatepost::verdict::{Act, Codes, List};
 
 /// As long as a real key, and none.
 const KEY: &str = "abcdefghij0123456789klmnop";

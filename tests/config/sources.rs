@@ -239,9 +239,9 @@ fn toml_reads_the_same_settings() {
                 [session]\nauth_skip = 'off'\nsubmission_daemons = ['submission', 'MSA']\n";
     let config = Machine::keyed().toml(toml).config();
     assert_eq!((config.threads, config.connections), (2, 16));
-    assert_eq!(config.on_failure.of(List::Zen), OnTrouble::Defer);
-    assert_eq!(config.on_failure.of(List::Dbl), OnTrouble::LetIn);
-    assert_eq!(config.on_failure.of(List::Zrd), OnTrouble::LetIn);
+    assert_eq!(config.on_failure.of(List::ZEN), OnTrouble::Defer);
+    assert_eq!(config.on_failure.of(List::DBL), OnTrouble::LetIn);
+    assert_eq!(config.on_failure.of(List::ZRD), OnTrouble::LetIn);
     assert_eq!(listens(&config), ["inet:1", "unix:/x"]);
     assert_eq!(config.dns_lifetime, Duration::from_secs(1));
     assert_eq!(config.probe_interval, None);
@@ -251,7 +251,7 @@ fn toml_reads_the_same_settings() {
     assert_eq!(config.reply_style, ReplyStyle::Python);
     assert_eq!(config.submission_daemons, ["submission", "MSA"]);
     assert_eq!(origin(&config, "zen.reject_codes").0, "2,9,10,11");
-    assert_eq!(origin(&config, "on_failure").0, "zen=tempfail,dbl=accept,zrd=accept");
+    assert_eq!(origin(&config, "on_failure").0, "zen=tempfail,dbl=accept,zrd=accept,authbl=accept");
 }
 
 #[test]

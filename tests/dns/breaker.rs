@@ -65,7 +65,7 @@ async fn a_missing_test_entry_is_told_and_the_list_still_asked() {
     clock.pass(ms(100)).await;
     assert_eq!(dns.health()[0].to_string(), "zen test entry missing");
     assert_eq!(log.with(&["WARN", "zone=zen", "state=doubtful"]).len(), 1);
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
 }
 
@@ -74,7 +74,7 @@ async fn a_list_that_is_not_in_use_is_not_probed() {
     let clock = Clock::stop();
     let server = NameServer::start().await;
     healthy(&server);
-    let lists = vec![List::Zen, List::Zrd];
+    let lists = vec![List::ZEN, List::ZRD];
     let interval = Duration::from_mins(15);
     let settings = Settings { lists, probe_interval: interval, ..settings(&[server.address()]) };
     let dns = Dns::new(settings.clone(), Some(key()), Source::Resolver);
@@ -82,7 +82,7 @@ async fn a_list_that_is_not_in_use_is_not_probed() {
     clock.pass(ms(100)).await;
     assert!(server.total() == 4 && server.asked().iter().all(|asked| asked.list() != "dbl"));
     assert_eq!(dns.health().iter().map(ToString::to_string).collect::<Vec<_>>(), ["zen ok", "zrd ok"]);
-    dns.reconfigure(Settings { lists: List::ALL.to_vec(), ..settings });
+    dns.reconfigure(Settings { lists: List::DQS.to_vec(), ..settings });
     clock.pass(ms(100)).await;
     assert_eq!(server.count("dbltest.com.dbl"), 1);
 }
@@ -96,14 +96,14 @@ async fn equal_failures_are_one_line_a_minute_with_their_count() {
     server.script(|asked| (!asked.name.starts_with("9.")).then_some(Act::Code(ResponseCode::ServFail)));
     let dns = dns(&[server.address()]);
     for n in 0..100 {
-        clock.run(ask(&dns, List::Zen, ip(&format!("8.8.{n}.1")))).await;
+        clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.{n}.1")))).await;
         // Now and then one that works, or the list would be left alone.
         if n % 4 == 0 {
-            clock.run(ask(&dns, List::Zen, ip(&format!("8.8.{n}.9")))).await;
+            clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.{n}.9")))).await;
         }
     }
     clock.jump(Duration::from_mins(1)).await;
-    clock.run(ask(&dns, List::Zen, ip("8.8.200.1"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.200.1"))).await;
     let lines = log.with(&["WARN", "event=dns", "zone=zen", "result=servfail"]);
     assert_eq!(lines.len(), 2);
     assert!(lines[0].contains("suppressed=0") && lines[1].contains("suppressed=99"), "{lines:?}");
@@ -117,10 +117,10 @@ async fn a_disabled_key_is_told_once_and_asked_with_seldom() {
     let server = NameServer::start().await;
     server.otherwise(Act::Records(vec![[127, 255, 255, 250].into()], 2_100));
     let dns = dns(&[server.address()]);
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Service(250)));
     for n in 2..=100 {
-        let (answered, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        let (answered, time) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
         assert_eq!((answered.answer, time), (service(250), Duration::ZERO));
         clock.jump(ms(600)).await;
     }
@@ -149,9 +149,9 @@ async fn every_operator_code_leaves_the_list_alone() {
         let records = vec![[127, 0, 1, 2].into(), [127, 255, 255, octet].into()];
         server.otherwise(Act::Records(records, 60));
         let dns = dns(&[server.address()]);
-        let answered = ask(&dns, List::Dbl, domain("spam.example")).await;
+        let answered = ask(&dns, List::DBL, domain("spam.example")).await;
         assert_eq!(answered.answer, Answer::Failed(Trouble::Service(octet)));
-        assert_eq!(ask(&dns, List::Dbl, domain("x.example")).await.answer, service(octet));
+        assert_eq!(ask(&dns, List::DBL, domain("x.example")).await.answer, service(octet));
         let line = [level, "zone=dbl", &format!("for_s={seconds}")[..], &format!("error {octet} (")[..]];
         assert_eq!(log.with(&line).len(), 1, "{octet}: {:?}", log.lines());
     }
@@ -167,15 +167,15 @@ async fn a_probe_brings_a_list_back() {
     let dns = watched(&server);
     clock.pass(ms(100)).await;
     server.script(|asked| (asked.list() == "zen").then(|| Act::records(["127.255.255.254"])));
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     clock.jump(Duration::from_mins(1)).await;
     server.script(|_| None);
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(254));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, service(254));
     clock.jump(Duration::from_secs(235)).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(254));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, service(254));
     clock.jump(Duration::from_secs(6)).await;
     clock.pass(ms(50)).await;
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert_eq!(log.with(&["INFO", "event=zone_state", "zone=zen", "state=ok"]).len(), 1);
 }
@@ -209,8 +209,8 @@ async fn a_resolver_that_answers_everything_refuses_nobody() {
     server.otherwise(Act::records(["198.51.100.99"]));
     let dns = watched(&server);
     clock.pass(ms(100)).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::Failed(Trouble::Bogus));
-    assert_eq!(ask(&dns, List::Dbl, domain("spam.example")).await.answer, Answer::Failed(Trouble::Bogus));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, Answer::Failed(Trouble::Bogus));
+    assert_eq!(ask(&dns, List::DBL, domain("spam.example")).await.answer, Answer::Failed(Trouble::Bogus));
     assert_eq!(log.with(&["WARN", "state=open", "for_s=300", "rewrite"]).len(), 3);
 }
 
@@ -222,7 +222,7 @@ async fn a_list_that_lists_everything_is_left_alone() {
     server.otherwise(Act::records(["127.0.0.2"]));
     let dns = watched(&server);
     clock.pass(ms(100)).await;
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Bogus));
     assert_eq!(server.count("2.0.8.8.zen"), 0);
 }
@@ -238,12 +238,12 @@ async fn a_list_outside_the_plan_does_not_harm_the_others() {
         let dns = dns(&[server.address()]);
         for n in 0..20 {
             let name = domain(&format!("{n}.spam.example"));
-            ask(&dns, List::Zrd, name.clone()).await;
-            assert_eq!(ask(&dns, List::Dbl, name).await.answer, Answer::NotListed);
+            ask(&dns, List::ZRD, name.clone()).await;
+            assert_eq!(ask(&dns, List::DBL, name).await.answer, Answer::NotListed);
         }
-        assert_eq!(ask(&dns, List::Zrd, domain("spam.example")).await.answer, RESTING);
-        assert_eq!(ask(&dns, List::Dbl, domain("spam.example")).await.answer, listed(1, [2]));
-        assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::NotListed);
+        assert_eq!(ask(&dns, List::ZRD, domain("spam.example")).await.answer, RESTING);
+        assert_eq!(ask(&dns, List::DBL, domain("spam.example")).await.answer, listed(1, [2]));
+        assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, Answer::NotListed);
         assert_eq!(server.asked().iter().filter(|asked| asked.list() == "zrd").count(), 10);
         assert_eq!(log.with(&["WARN", "event=zone_state", "zone=zrd", "state=open", "plan"]).len(), 1);
         assert!(log.with(&["event=zone_state"]).iter().all(|line| line.contains("zone=zrd")));
@@ -257,19 +257,19 @@ async fn after_a_dead_resolver_opened_the_breaker_nobody_waits() {
     let server = NameServer::start().await;
     server.on("1.0.8.8.zen", Act::records(["127.0.0.2"]));
     let dns = dns(&[server.address()]);
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
     server.script(|_| Some(Act::Silence));
     let deadline = tokio::time::Instant::now() + ms(1_800);
-    let mut tickets: Vec<_> = (2..=11).map(|n| dns.ask(List::Zen, ip(&format!("8.8.0.{n}")))).collect();
+    let mut tickets: Vec<_> = (2..=11).map(|n| dns.ask(List::ZEN, ip(&format!("8.8.0.{n}")))).collect();
     let waits = futures_util::future::join_all(tickets.iter_mut().map(|ticket| ticket.wait(deadline)));
     let (_, time) = clock.run(waits).await;
     assert!(time <= ms(1_810), "{time:?}");
     clock.settle().await;
     let before = std::time::Instant::now();
-    let answered = dns.ask(List::Zen, ip("8.8.0.99")).ready().expect("at once");
+    let answered = dns.ask(List::ZEN, ip("8.8.0.99")).ready().expect("at once");
     assert!(before.elapsed() < ms(1) || cfg!(debug_assertions), "{:?}", before.elapsed());
     assert_eq!(answered.answer, RESTING);
-    let known = dns.ask(List::Zen, ip("8.8.0.1")).ready().expect("at once");
+    let known = dns.ask(List::ZEN, ip("8.8.0.1")).ready().expect("at once");
     assert_eq!((known.answer, known.origin), (listed(0, [2]), Origin::Hit), "what is known stays known");
     assert_eq!(dns.health()[0].to_string(), "zen no answer from the name servers");
 }
@@ -280,13 +280,13 @@ async fn without_probes_a_question_closes_the_breaker() {
     let server = NameServer::start().await;
     server.otherwise(Act::records(["127.255.255.255"]));
     let dns = dns(&[server.address()]);
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
     server.otherwise(Act::NotFound(Some(60)));
     clock.jump(Duration::from_secs(299)).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(255));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, service(255));
     clock.jump(Duration::from_secs(6)).await;
     for n in 2..=3 {
-        let (answered, _) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        let (answered, _) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
         assert_eq!(answered.answer, Answer::NotListed);
     }
 }
@@ -301,15 +301,15 @@ async fn a_new_key_closes_the_breakers_and_old_answers_do_not_open_them() {
         Some(act.after(ms(100)))
     });
     let dns = dns(&[server.address()]);
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, service(250));
-    let mut old = dns.ask(List::Dbl, domain("spam.example"));
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, service(250));
+    let mut old = dns.ask(List::DBL, domain("spam.example"));
     clock.settle().await;
     dns.set_key(gatepost::dns::Key::new("another").ok());
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     clock.pass(ms(150)).await;
     assert_eq!(old.ready().map(|answered| answered.answer), Some(Answer::Failed(Trouble::Service(250))));
-    let (answered, _) = clock.run(ask(&dns, List::Dbl, domain("spam.example"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::DBL, domain("spam.example"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
 }

@@ -20,12 +20,12 @@ async fn a_listing_is_asked_for_once_in_its_time_to_live() {
     let server = NameServer::start().await;
     server.otherwise(Act::records(["127.0.0.2"]));
     let dns = dns(&[server.address()]);
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     clock.jump(Duration::from_secs(1)).await;
-    let answered = dns.ask(List::Zen, ip("8.8.0.2")).ready().expect("remembered");
+    let answered = dns.ask(List::ZEN, ip("8.8.0.2")).ready().expect("remembered");
     assert_eq!((answered.answer, answered.origin), (listed(0, [2]), Origin::Hit));
     clock.jump(Duration::from_mins(1)).await;
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.origin, Origin::Miss);
     assert_eq!(server.total(), 2);
 }
@@ -37,11 +37,11 @@ async fn no_listing_is_remembered_as_long_as_the_soa_says() {
     let server = NameServer::start().await;
     server.otherwise(Act::NotFound(Some(150)));
     let dns = dns(&[server.address()]);
-    clock.run(ask(&dns, List::Dbl, domain("spam.example"))).await;
+    clock.run(ask(&dns, List::DBL, domain("spam.example"))).await;
     clock.jump(Duration::from_secs(100)).await;
-    assert_eq!(ask(&dns, List::Dbl, domain("spam.example")).await.origin, Origin::Hit);
+    assert_eq!(ask(&dns, List::DBL, domain("spam.example")).await.origin, Origin::Hit);
     clock.jump(Duration::from_secs(51)).await;
-    let (answered, _) = clock.run(ask(&dns, List::Dbl, domain("spam.example"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::DBL, domain("spam.example"))).await;
     assert_eq!(answered.origin, Origin::Miss);
 }
 
@@ -61,11 +61,11 @@ async fn floor_and_cap_hold_for_any_time_to_live() {
         let server = NameServer::start().await;
         server.otherwise(act);
         let dns = dns(&[server.address()]);
-        clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+        clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
         clock.jump(Duration::from_secs(seconds - 1)).await;
-        assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.origin, Origin::Hit, "{seconds}");
+        assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.origin, Origin::Hit, "{seconds}");
         clock.jump(Duration::from_millis(1_100)).await;
-        let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+        let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
         assert_eq!(answered.origin, Origin::Miss, "{seconds}");
         tokio::time::resume();
     }
@@ -79,7 +79,7 @@ async fn equal_questions_at_once_are_one_question() {
     server.otherwise(Act::records(["127.0.1.2"]).after(ms(300)));
     let dns = dns(&[server.address()]);
     let deadline = Instant::now() + ms(1_800);
-    let mut tickets: Vec<_> = (0..128).map(|_| dns.ask(List::Dbl, domain("spam.example"))).collect();
+    let mut tickets: Vec<_> = (0..128).map(|_| dns.ask(List::DBL, domain("spam.example"))).collect();
     let rest = tickets.split_off(1);
     // The one who asked first goes; the question stays.
     drop(tickets);
@@ -100,7 +100,7 @@ async fn a_small_cache_stays_small() {
     let dns = Dns::new(settings, Some(key()), Source::Resolver);
     let mut origins = Vec::new();
     for name in ["a", "b", "c", "d", "a", "d", "c", "b"] {
-        origins.push(ask(&dns, List::Dbl, domain(&format!("{name}.example"))).await.origin);
+        origins.push(ask(&dns, List::DBL, domain(&format!("{name}.example"))).await.origin);
         assert!(dns.cached() <= 3);
     }
     let (hit, miss) = (Origin::Hit, Origin::Miss);
@@ -114,7 +114,7 @@ async fn without_a_cache_everything_is_asked() {
     let settings = Settings { cache_max: 0, ..settings(&[server.address()]) };
     let dns = Dns::new(settings, Some(key()), Source::Resolver);
     for _ in 0..3 {
-        assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.answer, Answer::NotListed);
+        assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, Answer::NotListed);
     }
     assert_eq!((server.total(), dns.cached()), (3, 0));
 }
@@ -126,9 +126,9 @@ async fn fixed_times_hold_where_the_time_to_live_does_not_count() {
     server.otherwise(Act::records(["127.0.0.2"]));
     let settings = Settings { honor_ttl: false, ..settings(&[server.address()]) };
     let dns = Dns::new(settings, Some(key()), Source::Resolver);
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     clock.jump(Duration::from_secs(599)).await;
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.2")).await.origin, Origin::Hit);
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.origin, Origin::Hit);
 }
 
 // case: D01
@@ -138,12 +138,12 @@ async fn a_failure_is_remembered_for_seconds_and_never_as_clean() {
     let server = NameServer::start().await;
     server.otherwise(Act::Code(ResponseCode::ServFail));
     let dns = dns(&[server.address()]);
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
-    let answered = dns.ask(List::Zen, ip("8.8.0.2")).ready().expect("remembered");
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    let answered = dns.ask(List::ZEN, ip("8.8.0.2")).ready().expect("remembered");
     assert_eq!((answered.answer, answered.origin), (Answer::Failed(Trouble::ServFail), Origin::Hit));
     server.otherwise(Act::records(["127.0.0.2"]));
     clock.jump(Duration::from_secs(5)).await;
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!((answered.answer, answered.origin), (listed(0, [2]), Origin::Miss));
 }
 
@@ -152,19 +152,19 @@ async fn new_settings_keep_the_answers_unless_the_zone_base_is_another() {
     let (first, second) = (NameServer::start().await, NameServer::start().await);
     let dns = dns(&[first.address()]);
     for n in 1..=9 {
-        ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+        ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}"))).await;
     }
     dns.reconfigure(Settings { cache_max: 5, ..settings(&[second.address()]) });
     assert_eq!(dns.cached(), 5);
-    let before: Vec<_> = (1..=9).map(|n| dns.ask(List::Zen, ip(&format!("8.8.0.{n}"))).ready()).collect();
+    let before: Vec<_> = (1..=9).map(|n| dns.ask(List::ZEN, ip(&format!("8.8.0.{n}"))).ready()).collect();
     assert_eq!(before.into_iter().flatten().count(), 5);
-    let answered = ask(&dns, List::Zen, ip("8.8.1.1")).await;
+    let answered = ask(&dns, List::ZEN, ip("8.8.1.1")).await;
     assert_eq!((answered.answer, answered.origin), (Answer::NotListed, Origin::Miss));
     assert_eq!(first.total(), 9, "the new server is asked now");
     let zone_base = Domain::from_setting("lists.example").expect("a domain");
     dns.reconfigure(Settings { zone_base, ..settings(&[second.address()]) });
     assert_eq!(dns.cached(), 0);
-    ask(&dns, List::Zen, ip("8.8.0.9")).await;
+    ask(&dns, List::ZEN, ip("8.8.0.9")).await;
     dns.flush();
     assert_eq!(dns.cached(), 0);
 }
@@ -181,7 +181,7 @@ fn several_runtimes_share_one_cache() {
             std::thread::spawn(move || {
                 runtime().block_on(async {
                     for n in 0..50 {
-                        let answered = ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+                        let answered = ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}"))).await;
                         assert_eq!(answered.answer, Answer::NotListed);
                     }
                 });

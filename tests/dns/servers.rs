@@ -26,7 +26,7 @@ async fn an_error_of_the_name_server_is_trouble_and_never_shows_the_key() {
         (3, ResponseCode::NotImp, Trouble::Network),
     ] {
         server.on(&format!("{n}.0.8.8.zen"), Act::Code(code));
-        let answered = ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+        let answered = ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}"))).await;
         assert_eq!(answered.answer, Answer::Failed(trouble));
         assert!(server.count(&format!("{n}.0.8.8.zen")) <= 2, "not asked again and again");
     }
@@ -43,8 +43,8 @@ async fn another_server_is_asked_once_about_an_error() {
     second.on("spam.example.dbl", Act::records(["127.0.1.2"]));
     second.on("x.spam.example.dbl", Act::Code(ResponseCode::ServFail));
     let dns = dns(&[first.address(), second.address()]);
-    assert_eq!(ask(&dns, List::Dbl, domain("spam.example")).await.answer, listed(1, [2]));
-    let answered = ask(&dns, List::Dbl, domain("x.spam.example")).await;
+    assert_eq!(ask(&dns, List::DBL, domain("spam.example")).await.answer, listed(1, [2]));
+    let answered = ask(&dns, List::DBL, domain("x.spam.example")).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::ServFail));
     assert_eq!((first.total(), second.total()), (2, 2));
 }
@@ -56,7 +56,7 @@ async fn silence_costs_the_lifetime_and_no_more() {
     let server = NameServer::start().await;
     server.otherwise(Act::Silence);
     let dns = dns(&[server.address()]);
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
     assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
     let transports: Vec<_> = server.asked().iter().map(|asked| asked.transport).collect();
@@ -70,13 +70,13 @@ async fn a_waiter_may_give_up_earlier() {
     let server = NameServer::start().await;
     server.otherwise(Act::records(["127.0.0.2"]).after(ms(300)));
     let dns = dns(&[server.address()]);
-    let mut ticket = dns.ask(List::Zen, ip("8.8.0.2"));
+    let mut ticket = dns.ask(List::ZEN, ip("8.8.0.2"));
     let (answered, time) = clock.run(ticket.wait(Instant::now() + ms(100))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
     assert!(time <= ms(110), "{time:?}");
     drop(ticket);
     clock.pass(ms(250)).await;
-    let answered = dns.ask(List::Zen, ip("8.8.0.2")).ready().expect("remembered");
+    let answered = dns.ask(List::ZEN, ip("8.8.0.2")).ready().expect("remembered");
     assert_eq!((answered.answer, answered.origin), (listed(0, [2]), Origin::Hit));
 }
 
@@ -86,7 +86,7 @@ async fn a_truncated_answer_is_fetched_over_tcp() {
     let server = NameServer::start().await;
     let many: Vec<_> = (2..=11).map(|code| [127, 0, 0, code].into()).collect();
     server.on("2.0.8.8.zen", Act::Cut(Box::new(Act::Records(many, 60))));
-    let answered = ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2")).await;
+    let answered = ask(&dns(&[server.address()]), List::ZEN, ip("8.8.0.2")).await;
     assert_eq!(answered.answer, listed(0, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
     let transports: Vec<_> = server.asked().iter().map(|asked| asked.transport).collect();
     assert_eq!(transports, [Transport::Udp, Transport::Tcp]);
@@ -100,11 +100,11 @@ async fn every_connection_is_a_new_one_and_its_end_without_an_answer_costs_no_ti
     server.otherwise(Act::Cut(Box::new(Act::records(["127.0.0.2"]))));
     server.on("1.0.8.8.zen", Act::Cut(Box::new(Act::Last(Box::new(Act::Silence)))));
     let dns = dns(&[server.address()]);
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Network));
     assert!(time < ms(50), "{time:?}");
     for n in [2, 3] {
-        let (answered, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        let (answered, time) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
         assert_eq!(answered.answer, listed(0, [2]), "{n}");
         assert!(time < ms(50), "{n}: {time:?}");
     }
@@ -121,7 +121,7 @@ async fn where_udp_is_lost_tcp_answers_within_the_lifetime() {
     let server = NameServer::start().await;
     let records = Act::records(["127.0.0.2"]);
     server.otherwise(Act::ByTransport(Box::new(Act::Silence), Box::new(records)));
-    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, listed(0, [2]));
     assert!((ms(1_395)..=ms(1_800)).contains(&time), "{time:?}");
 }
@@ -136,7 +136,7 @@ async fn one_lost_packet_costs_one_try() {
         let first = !seen.swap(true, std::sync::atomic::Ordering::Relaxed);
         first.then_some(Act::Silence)
     });
-    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
 }
@@ -148,14 +148,14 @@ async fn one_lost_packet_costs_one_try_after_many_negative_answers_too() {
     let server = NameServer::start().await;
     let dns = dns(&[server.address()]);
     for n in 0..200 {
-        clock.run(ask(&dns, List::Zen, ip(&format!("8.8.1.{n}")))).await;
+        clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.1.{n}")))).await;
     }
     let seen = std::sync::atomic::AtomicBool::new(false);
     server.script(move |_| {
         let first = !seen.swap(true, std::sync::atomic::Ordering::Relaxed);
         first.then_some(Act::Silence)
     });
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
     assert_eq!(server.total(), 202, "one packet per try");
@@ -168,11 +168,11 @@ async fn an_answer_after_the_deadline_serves_the_next_session() {
     let server = NameServer::start().await;
     server.otherwise(Act::records(["127.0.0.2"]).after(ms(2_500)));
     let dns = dns(&[server.address()]);
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
     assert!(time <= ms(1_810), "{time:?}");
     clock.pass(ms(1_000)).await;
-    let answered = dns.ask(List::Zen, ip("8.8.0.2")).ready().expect("remembered");
+    let answered = dns.ask(List::ZEN, ip("8.8.0.2")).ready().expect("remembered");
     assert_eq!((answered.answer, answered.origin), (listed(0, [2]), Origin::Hit));
     assert_eq!(dns.health()[0].counters.late, 1);
 }
@@ -182,7 +182,7 @@ async fn an_answer_to_the_first_try_counts_during_the_second() {
     let clock = Clock::stop();
     let server = NameServer::start().await;
     server.otherwise(Act::records(["127.0.0.2"]).after(ms(900)));
-    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns(&[server.address()]), List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, listed(0, [2]));
     assert!(time <= ms(910), "{time:?}");
 }
@@ -194,16 +194,16 @@ async fn a_dead_server_is_asked_last_for_a_while() {
     let (dead, alive) = (NameServer::start().await, NameServer::start().await);
     dead.otherwise(Act::Silence);
     let dns = dns(&[dead.address(), alive.address()]);
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
     for n in 2..=5 {
-        let (_, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        let (_, time) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
         assert!(time < ms(50), "{time:?}");
     }
     assert_eq!((dead.total(), alive.total()), (1, 5));
     clock.jump(Duration::from_secs(30)).await;
-    clock.run(ask(&dns, List::Zen, ip("8.8.0.9"))).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.9"))).await;
     assert_eq!(dead.total(), 2, "and then it gets its chance");
 }
 
@@ -214,10 +214,10 @@ async fn a_server_that_does_not_run_costs_no_time() {
     let alive = NameServer::start().await;
     let gone = NameServer::start().await.address();
     clock.settle().await;
-    let (answered, time) = clock.run(ask(&dns(&[gone, alive.address()]), List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns(&[gone, alive.address()]), List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     assert!(time < ms(50), "{time:?}");
-    let (answered, time) = clock.run(ask(&dns(&[gone]), List::Zen, ip("8.8.0.2"))).await;
+    let (answered, time) = clock.run(ask(&dns(&[gone]), List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Network));
     assert!(time < ms(50), "{time:?}");
 }
@@ -234,15 +234,15 @@ async fn answers_to_other_questions_are_passed_over() {
     let truth = Act::NotFound(Some(60)).after(ms(50));
     server.on("2.0.8.8.zen", Act::Several([&wrong[..], &[truth]].concat()));
     let dns = dns(&[server.address()]);
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.1"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
     assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
     assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
-    let (answered, _) = clock.run(ask(&dns, List::Zen, ip("8.8.0.2"))).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     let silent = Box::new(Act::Silence);
     let wrong_over_tcp = Box::new(Act::Several([&wrong[..], &[Act::records(["127.0.0.4"])]].concat()));
     server.on("3.0.8.8.zen", Act::ByTransport(silent, wrong_over_tcp));
-    let (answered, time) = clock.run(ask(&dns, List::Zen, ip("8.8.0.3"))).await;
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.3"))).await;
     assert_eq!(answered.answer, listed(0, [4]));
     assert!((ms(1_395)..=ms(1_800)).contains(&time), "{time:?}");
     assert!(log.lines().iter().all(|line| !line.to_lowercase().contains(KEY)), "{:?}", log.lines());
@@ -253,7 +253,7 @@ async fn every_question_has_a_port_and_an_identifier_of_its_own() {
     let server = NameServer::start().await;
     let dns = dns(&[server.address()]);
     for n in 0..64 {
-        ask(&dns, List::Zen, ip(&format!("8.8.0.{n}"))).await;
+        ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}"))).await;
     }
     let distinct = |mut values: Vec<u16>| {
         values.sort_unstable();
@@ -272,7 +272,7 @@ async fn a_datagram_from_elsewhere_is_not_an_answer() {
     let server = NameServer::start().await;
     server.otherwise(Act::NotFound(Some(60)).after(ms(100)));
     let dns = dns(&[server.address()]);
-    let mut ticket = dns.ask(List::Zen, ip("8.8.0.2"));
+    let mut ticket = dns.ask(List::ZEN, ip("8.8.0.2"));
     clock.settle().await;
     let asked = server.asked().remove(0);
     let mut lie = Message::response(asked.id, OpCode::Query);
@@ -305,7 +305,7 @@ async fn garbage_is_trouble_in_time() {
     .enumerate()
     {
         server.on(&format!("{n}.0.8.8.zen"), act);
-        let (answered, time) = clock.run(ask(&dns, List::Zen, ip(&format!("8.8.0.{n}")))).await;
+        let (answered, time) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
         let Answer::Failed(trouble) = answered.answer else { panic!("{n}: {answered:?}") };
         assert!(matches!(trouble, Trouble::Network | Trouble::Timeout), "{n}: {trouble:?}");
         assert!(time <= ms(1_810), "{n}: {time:?}");
@@ -319,7 +319,7 @@ async fn no_more_questions_are_under_way_than_allowed() {
     server.otherwise(Act::NotFound(Some(60)).after(ms(100)));
     let settings = Settings { queries: 2, waiting_queries: 3, ..settings(&[server.address()]) };
     let dns = Dns::new(settings, Some(key()), Source::Resolver);
-    let mut tickets: Vec<_> = (0..8).map(|n| dns.ask(List::Zen, ip(&format!("8.8.0.{n}")))).collect();
+    let mut tickets: Vec<_> = (0..8).map(|n| dns.ask(List::ZEN, ip(&format!("8.8.0.{n}")))).collect();
     let busy = |ticket: &mut gatepost::dns::Ticket| {
         ticket.ready().is_some_and(|answered| answered.answer == Answer::Failed(Trouble::Busy))
     };
@@ -329,5 +329,5 @@ async fn no_more_questions_are_under_way_than_allowed() {
     clock.pass(ms(350)).await;
     assert_eq!(server.total(), 5);
     assert!(tickets[..5].iter_mut().all(|ticket| ticket.ready().is_some()));
-    assert_eq!(ask(&dns, List::Zen, ip("8.8.0.1")).await.origin, Origin::Hit);
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.1")).await.origin, Origin::Hit);
 }

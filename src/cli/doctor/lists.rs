@@ -44,7 +44,7 @@ pub(super) fn ask(report: &mut Report, config: &Config, key: Option<Key>) {
         for server in &config.nameservers {
             let settings = Settings { servers: vec![*server], ..config.into() };
             let began = Clock::now();
-            let answer = one(&settings, &key, List::Zen, true).await;
+            let answer = one(&settings, &key, List::ZEN, true).await;
             let took = began.elapsed();
             alive |= server_entry(report, &server.to_string(), answer, took);
         }
@@ -62,7 +62,7 @@ pub(super) fn ask(report: &mut Report, config: &Config, key: Option<Key>) {
             let unlisted = one(&settings, &key, list, false).await;
             list_entry(report, list, listed, unlisted);
         }
-        for list in List::ALL.into_iter().filter(|list| !settings.lists.contains(list)) {
+        for list in List::DQS.into_iter().filter(|list| !settings.lists.contains(list)) {
             report.skipped("lists", format!("{} is switched off", list.title()));
         }
     });
@@ -146,7 +146,7 @@ mod tests {
         let listed = Answer::Listed(Codes::of(0, [2]));
         let level = |one, other| {
             let mut report = Report::default();
-            list_entry(&mut report, List::Zen, one, other);
+            list_entry(&mut report, List::ZEN, one, other);
             (report.entries()[0].level, report.entries()[0].remedy.clone())
         };
         assert_eq!(level(listed, Answer::NotListed).0, Level::Fine);

@@ -8,8 +8,8 @@ use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
 use crate::config::value::Fault;
 use crate::dns::longest_base;
-use crate::policy::{Act, Template};
-use crate::verdict::List;
+use crate::policy::Template;
+use crate::verdict::{Act, List};
 
 /// How many seconds mail servers wait for an answer unless told otherwise, and where to tell them.
 const MTAS: [(&str, u64, &str); 2] =
@@ -108,7 +108,7 @@ impl Draft {
         let config = &self.config;
         let Some(key) = &config.key else { return };
         let lists =
-            [(config.zen_enable, List::Zen), (config.dbl_enable, List::Dbl), (config.zrd_enable, List::Zrd)];
+            [(config.zen_enable, List::ZEN), (config.dbl_enable, List::DBL), (config.zrd_enable, List::ZRD)];
         let enabled = lists.into_iter().filter_map(|(enabled, list)| enabled.then_some(list));
         let Some(most) = enabled.map(|list| longest_base(key, list)).min() else { return };
         let length = config.zone_base.as_str().len();

@@ -1,0 +1,124 @@
+//! A list, asked about parts of the dialog.
+
+use std::sync::Arc;
+
+use super::{Inquiry, Target};
+use crate::dns::{Dns, Subject};
+use crate::smtp::{Domain, Event, Mailbox, Needs, Stage};
+use crate::verdict::{Classes, Identities, Identity, Kind, List, Skip, Trust};
+
+/// A list, and what it is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// The list.
+    pub list: List,
+    /// What it is asked about.
+    pub identities: Identities,
+    /// The classes of sessions in which it is asked; nothing is those in which an identity of its kind is
+    /// worth asking about.
+    pub sessions: Option<Classes>,
+}
+
+impl Listed {
+    /// A list, asked about what its kind is usually asked about.
+    pub fn new(list: List) -> Self {
+        let identities: &[Identity] = match list.kind() {
+            Kind::Address => &[Identity::Client],
+            Kind::Domain => &[Identity::Helo, Identity::Sender],
+            Kind::Mailbox(_) => &[Identity::Sender],
+        };
+        Self { list, identities: identities.iter().copied().collect(), sessions: None }
+    }
+
+    /// What it needs to be told by the MTA.
+    pub fn needs(&self) -> Needs {
+        // The submission service can be told by the daemon's name or port, which both must be asked for.
+        let mut needs = Needs::default().event(Event::Connect);
+        needs = needs.macros(Stage::Connect, &["{daemon_name}", "{daemon_port}"]);
+        for identity in self.identities.iter() {
+            needs = match identity {
+                Identity::Client => needs,
+                Identity::ClientName => needs.macros(Stage::Connect, &["{client_ptr}"]),
+                Identity::Helo | Identity::Sender => needs.event(Event::Helo).event(Event::Mail),
+                Identity::Recipient => needs.event(Event::Mail).event(Event::Rcpt),
+            };
+        }
+        if self.sessions.is_some() {
+            needs = needs.event(Event::Mail);
+        }
+        if needs.events.contains(Event::Mail) {
+            needs = needs.macros(Stage::Mail, &["{auth_authen}"]);
+        }
+        needs
+    }
+
+    /// Begins to ask about a target, unless something spares it.
+    pub fn begin(
+        &self,
+        identity: Identity,
+        target: &Target,
+        trust: Option<Trust>,
+        dns: &Arc<Dns>,
+    ) -> Inquiry {
+        let inquiry = match (target, trust) {
+            (&Target::Trusted(trust), _) | (_, Some(trust)) => Inquiry::trusted(self.list, identity, trust),
+            (Target::Nothing(skip), _) => Inquiry::skipped(self.list, identity, *skip),
+            (Target::Ip(ip), None) => match self.list.kind() {
+                Kind::Address => {
+                    let ticket = dns.ask(self.list, Subject::Ip(*ip));
+                    Inquiry::asked(self.list, identity, ip.to_string().into(), 0, ticket)
+                }
+                _ => Inquiry::skipped(self.list, identity, Skip::Kind),
+            },
+            (Target::Domain { domain, trimmed, mailbox }, None) => match self.list.kind() {
+                Kind::Domain => self.ask_domain(identity, domain, *trimmed, dns),
+                Kind::Mailbox(_) => self.ask_mailbox(identity, mailbox.as_ref(), dns),
+                Kind::Address => Inquiry::skipped(self.list, identity, Skip::Kind),
+            },
+        };
+        inquiry.in_sessions(self.sessions)
+    }
+
+    fn ask_domain(&self, identity: Identity, domain: &Domain, trimmed: usize, dns: &Arc<Dns>) -> Inquiry {
+        let asked = dns.fit(self.list, domain);
+        let trimmed = trimmed + domain.labels() - asked.labels();
+        let ticket = dns.ask(self.list, Subject::Domain(asked.clone()));
+        Inquiry::asked(self.list, identity, asked.shared(), trimmed, ticket)
+    }
+
+    fn ask_mailbox(&self, identity: Identity, mailbox: Option<&Mailbox>, dns: &Arc<Dns>) -> Inquiry {
+        let (Some(mailbox), Kind::Mailbox(digest)) = (mailbox, self.list.kind()) else {
+            return Inquiry::skipped(self.list, identity, Skip::Kind);
+        };
+        let ticket = dns.ask(self.list, Subject::mailbox(&uniform(mailbox), digest));
+        Inquiry::asked(self.list, identity, mailbox.address().into(), 0, ticket)
+    }
+}
+
+/// A mailbox in the form in which lists of digests keep it: one for all addresses of the same person.
+fn uniform(mailbox: &Mailbox) -> String {
+    let domain = mailbox.domain.as_ref().map_or("", Domain::as_str);
+    let local = mailbox.local.split_once('+').map_or(&*mailbox.local, |(local, _)| local);
+    match domain {
+        "gmail.com" | "googlemail.com" => format!("{}@gmail.com", local.replace('.', "")),
+        _ => format!("{local}@{domain}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Digest;
+
+    // The digest is that of the test entry that Spamhaus documents.
+    #[test]
+    fn a_mailbox_has_one_digest_whatever_its_form() {
+        let subject = |argument: &[u8]| {
+            Subject::mailbox(&uniform(&Mailbox::parse(argument).expect("a mailbox")), Digest::Sha256Base32)
+        };
+        let listed = Subject::Mailbox("F3PDGTMWU6LFIGDJC67YNIWRY5ZRM7ERLETNFO36QAEQPMBPW2DA".into());
+        assert_eq!(subject(b"<user@hbltest.com>"), listed);
+        assert_eq!(subject(b"<User+news@HBLtest.com>"), listed);
+        assert_eq!(subject(b"<a.b.c@googlemail.com>"), subject(b"<abc+x@gmail.com>"));
+    }
+}

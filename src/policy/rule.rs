@@ -1,0 +1,279 @@
+//! One rule of the policy: when it fires, for whom, and what it does.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Tag, Template};
+use crate::list::{Domains, Mailboxes, Networks};
+use crate::smtp::{Domain, Mailbox, Stage};
+use crate::verdict::{Act, Class, Classes, Codes, Finding, Identities, Identity, List, Outcome};
+
+/// What becomes of mail while a list cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTrouble {
+    /// It comes in unchecked.
+    LetIn,
+    /// The client is told to come again.
+    Defer,
+}
+
+/// Whether a rule is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is not, but the log tells what it would have done.
+    Shadow,
+}
+
+/// A rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its name in the log.
+    pub name: Arc<str>,
+    /// What makes it fire.
+    pub trigger: Trigger,
+    /// For whom it holds: for everybody if there is none, else for sessions that meet one of them.
+    pub when: Vec<Condition>,
+    /// For whom it does not hold: sessions that meet one of them.
+    pub unless: Vec<Condition>,
+    /// What it does.
+    pub effect: Effect,
+    /// Whether it is in force.
+    pub mode: Mode,
+}
+
+/// What makes a rule fire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// A list has one of these identities, with one of these codes.
+    Listed {
+        /// The lists and what counts of each.
+        lists: Vec<(List, Codes)>,
+        /// The identities.
+        identities: Identities,
+    },
+    /// A list cannot be reached.
+    Trouble(List),
+    /// Nothing else: its conditions are all there is to it.
+    Met,
+}
+
+/// What a rule does when it fires.
+#[derive(Debug, Clone, Default)]
+pub struct Effect {
+    /// What is done; nothing for a rule that only counts.
+    pub act: Option<Act>,
+    /// What other rules must not do.
+    pub spares: Option<Spares>,
+    /// What it adds to the score.
+    pub weight: i32,
+    /// The words of a refusal or deferral, if they are the rule's own.
+    pub reply: Option<Template>,
+    /// The header field of a tag, if it is the rule's own.
+    pub tag: Option<Tag>,
+}
+
+/// What a rule that lets mail in keeps others from doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spares {
+    /// Anything.
+    All,
+    /// Anything on account of these lists.
+    Lists(Vec<List>),
+}
+
+/// Something that can be known of a session before any list is asked. Empty sets ask for nothing; all others
+/// must be met together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// The client's address.
+    pub client: Networks,
+    /// The client's name as the mail server verified it, or a name above it.
+    pub client_name: Domains,
+    /// The HELO name or one above it.
+    pub helo: Domains,
+    /// The reverse-path.
+    pub sender: Mailboxes,
+    /// The recipient in question.
+    pub recipient: Mailboxes,
+    /// The class of the session.
+    pub session: Classes,
+}
+
+/// What conditions look at.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The client's verified name.
+    pub client_name: Option<Domain>,
+    /// The HELO name.
+    pub helo: Option<Domain>,
+    /// The reverse-path; nothing inside for the null one. Nothing at all before MAIL.
+    pub sender: Option<Option<Mailbox>>,
+    /// The recipient in question.
+    pub recipient: Option<Mailbox>,
+    /// The class of the session.
+    pub session: Option<Class>,
+}
+
+impl Condition {
+    /// The stage from which on it can be told.
+    pub fn ripe(&self) -> Stage {
+        if !self.recipient.is_empty() {
+            Stage::Rcpt
+        } else if !self.sender.is_empty() || self.session.contains(Class::Login) {
+            Stage::Mail
+        } else if !self.helo.is_empty() {
+            Stage::Helo
+        } else {
+            Stage::Connect
+        }
+    }
+
+    /// Whether it rests on what a stranger can only have by our leave: a verified address or name, a login, or
+    /// who shall get the mail. Anybody can write any HELO name and any sender.
+    pub fn is_proof(&self) -> bool {
+        !self.client.is_empty()
+            || !self.client_name.is_empty()
+            || !self.recipient.is_empty()
+            || (!self.session.is_empty() && !self.session.contains(Class::Inbound))
+    }
+
+    fn is_met(&self, facts: &Facts) -> bool {
+        let client = || facts.client.is_some_and(|ip| self.client.contains(ip));
+        let below = |set: &Domains, name: &Option<Domain>| name.as_ref().is_some_and(|name| set.covers(name));
+        let sender = || facts.sender.as_ref().is_some_and(|sender| self.sender.contains(sender.as_ref()));
+        let recipient =
+            || facts.recipient.as_ref().is_some_and(|recipient| self.recipient.contains(Some(recipient)));
+        (self.client.is_empty() || client())
+            && (self.client_name.is_empty() || below(&self.client_name, &facts.client_name))
+            && (self.helo.is_empty() || below(&self.helo, &facts.helo))
+            && (self.sender.is_empty() || sender())
+            && (self.recipient.is_empty() || recipient())
+            && (self.session.is_empty() || facts.session.is_some_and(|class| self.session.contains(class)))
+    }
+}
+
+impl Rule {
+    /// A rule in force for everybody.
+    pub fn new(name: &str, trigger: Trigger, effect: Effect) -> Self {
+        let (when, unless, mode) = (Vec::new(), Vec::new(), Mode::Enforce);
+        Self { name: name.into(), trigger, when, unless, effect, mode }
+    }
+
+    /// The stage from which on it can fire.
+    pub fn ripe(&self) -> Stage {
+        let conditions = self.when.iter().chain(&self.unless).map(Condition::ripe).max();
+        conditions.unwrap_or(Stage::Connect)
+    }
+
+    /// Whether it is for this session.
+    pub(super) fn concerns(&self, facts: &Facts) -> bool {
+        (self.when.is_empty() || self.when.iter().any(|condition| condition.is_met(facts)))
+            && !self.unless.iter().any(|condition| condition.is_met(facts))
+    }
+
+    /// Whether a finding is what it looks for.
+    pub(super) fn is_fired_by(&self, finding: &Finding) -> bool {
+        match (&self.trigger, finding.outcome) {
+            (Trigger::Listed { lists, identities }, Outcome::Hit(codes)) => {
+                identities.contains(finding.identity)
+                    && lists
+                        .iter()
+                        .any(|(list, wanted)| *list == finding.list && !codes.and(*wanted).is_empty())
+            }
+            (Trigger::Trouble(list), Outcome::Unknown(trouble)) => {
+                *list == finding.list && trouble.is_transport()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it might have been fired by a list that could not be reached.
+    pub(super) fn is_missed_by(&self, finding: &Finding) -> bool {
+        match (&self.trigger, finding.outcome) {
+            (Trigger::Listed { lists, identities }, Outcome::Unknown(trouble)) => {
+                trouble.is_transport()
+                    && identities.contains(finding.identity)
+                    && lists.iter().any(|(list, _)| *list == finding.list)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a stranger can bring it about at will: then it spares only what the stranger says of himself.
+    pub fn is_proof(&self) -> bool {
+        let listed = matches!(&self.trigger, Trigger::Listed { identities, .. }
+            if identities.contains(Identity::Client) || identities.contains(Identity::Recipient));
+        listed || (!self.when.is_empty() && self.when.iter().all(Condition::is_proof))
+    }
+
+    /// Whether this rule, having fired, keeps another one from what it would do on account of a finding.
+    pub(super) fn spares(&self, other: &Self, finding: Option<&Finding>) -> bool {
+        let covered = match (&self.effect.spares, finding) {
+            (Some(Spares::All), _) => true,
+            (Some(Spares::Lists(lists)), Some(finding)) => lists.contains(&finding.list),
+            (None, _) | (Some(Spares::Lists(_)), None) => false,
+        };
+        let claimed = match finding {
+            Some(finding) => matches!(finding.identity, Identity::Helo | Identity::Sender),
+            None => !other.is_proof(),
+        };
+        covered && (claimed || self.is_proof())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::Entry;
+
+    fn senders(entry: &str) -> Condition {
+        Condition {
+            sender: [Entry::parse(entry).expect("an entry")].into_iter().collect(),
+            ..Condition::default()
+        }
+    }
+
+    fn facts(sender: &str) -> Facts {
+        Facts { sender: Some(Mailbox::parse(sender.as_bytes())), ..Facts::default() }
+    }
+
+    #[test]
+    fn all_of_a_condition_and_any_of_several_must_hold() {
+        let both = Condition {
+            session: [Class::Inbound].into_iter().collect(),
+            client: ["192.0.2.0/24".parse().expect("a network")].into_iter().collect(),
+            ..senders("spam.example")
+        };
+        let mut rule = Rule::new("r", Trigger::Met, Effect::default());
+        assert!(rule.concerns(&Facts::default()), "no condition, everybody");
+        rule.when = vec![both, senders("<>")];
+        let complete = Facts {
+            client: Some([192, 0, 2, 1].into()),
+            session: Some(Class::Inbound),
+            ..facts("<x@spam.example>")
+        };
+        assert!(rule.concerns(&complete));
+        assert!(!rule.concerns(&Facts { session: Some(Class::Login), ..complete }));
+        assert!(!rule.concerns(&facts("<x@spam.example>")));
+        assert!(rule.concerns(&facts("<>")));
+        assert!(!rule.concerns(&Facts::default()), "before MAIL there is no null sender either");
+        rule.unless = vec![senders("<>")];
+        assert!(!rule.concerns(&facts("<>")));
+    }
+
+    #[test]
+    fn a_rule_is_ripe_when_all_that_it_looks_at_is_known() {
+        let mut rule = Rule::new("r", Trigger::Met, Effect::default());
+        assert_eq!(rule.ripe(), Stage::Connect);
+        rule.when = vec![senders("spam.example")];
+        assert_eq!(rule.ripe(), Stage::Mail);
+        let recipient = [Entry::parse("abuse@").expect("an entry")].into_iter().collect();
+        rule.unless = vec![Condition { recipient, ..Condition::default() }];
+        assert_eq!(rule.ripe(), Stage::Rcpt);
+    }
+}
