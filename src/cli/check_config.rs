@@ -4,7 +4,7 @@ use crate::config::Sources;
 use crate::daemon::{Account, Exit, Ownership, fixed_at_start};
 
 pub(super) fn run(sources: &Sources) -> Exit {
-    let Some(config) = super::load(sources) else { return Exit::Config };
+    let Some(config) = super::load_tried(sources) else { return Exit::Config };
     let wide = config.origins().iter().map(|origin| origin.toml.len()).max().unwrap_or_default();
     for origin in config.origins() {
         println!("{:wide$} = {}  # {}", origin.toml, origin.value, origin.place);
@@ -24,6 +24,11 @@ pub(super) fn run(sources: &Sources) -> Exit {
     if let Err(error) = Ownership::find(&config) {
         eprintln!("{error}");
         return Exit::Config;
+    }
+    match config.additions.expectations.len() {
+        0 => {}
+        1 => println!("# one expectation is met"),
+        many => println!("# all {many} expectations are met"),
     }
     Exit::Ok
 }

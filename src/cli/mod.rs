@@ -18,9 +18,9 @@ mod status;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::config::{Config, Sources};
+use crate::config::{Config, Problems, Sources};
 use crate::daemon::Exit;
-use crate::gate::Rules;
+use crate::gate::{Rules, expect};
 use crate::policy::Facts;
 use crate::smtp::{Dialog, Stage};
 use crate::verdict::{Act, Finding, Outcome};
@@ -64,10 +64,24 @@ pub fn command() -> clap::Command {
 
 /// Reads the configuration; what is wrong with it goes to standard error.
 fn load(sources: &Sources) -> Option<Config> {
-    match Config::load(sources) {
+    told(Config::load(sources))
+}
+
+/// The same, and plays its expectations.
+fn load_tried(sources: &Sources) -> Option<Config> {
+    told(expect::load(sources))
+}
+
+fn told(loaded: Result<Config, Problems>) -> Option<Config> {
+    match loaded {
         Ok(config) => Some(config),
         Err(problems) => {
-            eprintln!("{problems}");
+            for problem in &problems.errors {
+                eprintln!("{problem}");
+                if let Some(line) = problem.line() {
+                    eprintln!("    {line}");
+                }
+            }
             None
         }
     }

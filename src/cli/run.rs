@@ -11,13 +11,14 @@ use crate::daemon::{
     Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals, tell_notices,
 };
 use crate::dns::Source;
+use crate::gate::expect;
 use crate::telemetry::{self, Destination};
 
 pub(super) fn run(sources: Sources) -> Exit {
     signals::hold();
     // Before anything is opened: a number that was announced and is not ours must not become ours.
     let inherited = Inherited::take();
-    let Some(config) = super::load(&sources) else { return Exit::Config };
+    let Some(config) = super::load_tried(&sources) else { return Exit::Config };
     // Whoever reads a terminal sees these before anything else; the journal gets them too.
     if telemetry::start(config.log_level, Destination::detect()).is_err() {
         return Exit::Software;
@@ -58,7 +59,7 @@ fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(
     for file in &files {
         try_to_read(file);
     }
-    daemon.run(Box::new(move || Config::load(&sources)))
+    daemon.run(Box::new(move || expect::load(&sources)))
 }
 
 /// Says so if a reload will fail for lack of a permission that the start had.

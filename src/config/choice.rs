@@ -101,6 +101,10 @@ impl Word for Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
+/// What certain codes of a list do: first code, last code, act.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CodeActs(pub Vec<(u8, u8, Act)>);
+
 /// What becomes of mail while a list of DQS cannot be reached, list by list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnFailure([OnTrouble; List::DQS.len()]);

@@ -13,16 +13,17 @@ use zeroize::Zeroizing;
 use super::Place;
 use super::env::Values;
 use super::near::nearest;
+use super::policy::{Kind, Node, Section, Tree};
 use super::report::{Report, Tally};
 use super::settings::{SETTINGS, by_toml};
-use super::value::{Fault, Item, Kind, Value, elide};
+use super::value::{self, Fault, Item, Value, elide};
 use crate::smtp::printable;
 
 /// Most syntax errors that are told of one file; a file of another kind has thousands.
 const ERRORS: usize = 20;
 
-/// The settings in the text of a TOML file.
-pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values {
+/// The settings in the text of a TOML file, and the tables beside them.
+pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> (Values, Vec<Section>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source { path, text, marks: marks(text) };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -50,7 +51,8 @@ pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values 
     }
     let mut values = Values::new();
     let mut unknown = Tally::new();
-    source.walk(table.get_ref(), "", &mut values, &mut unknown);
+    let mut sections = Vec::new();
+    source.walk(table.get_ref(), "", &mut values, &mut sections, &mut unknown);
     let (unknown, rest) = unknown.close();
     let is_broken = |place: &Place| matches!(place, Place::File { line, .. } if broken.contains(line));
     for (place, name, fault) in unknown {
@@ -62,7 +64,7 @@ pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> Values 
         report.error(Place::file(path), "", rest);
     }
     values.retain(|(_, value)| !is_broken(&value.place));
-    values
+    (values, sections)
 }
 
 struct Source<'a> {
@@ -112,15 +114,22 @@ impl Source<'_> {
         table: &DeTable<'_>,
         above: &str,
         values: &mut Values,
+        sections: &mut Vec<Section>,
         unknown: &mut Tally<(Place, String, Fault)>,
     ) {
         for (key, value) in table {
             let dot = if above.is_empty() { "" } else { "." };
             let name = format!("{above}{dot}{}", key.get_ref());
+            if let Some(kind) = Kind::of(&name) {
+                self.section(kind, &name, value, sections, unknown);
+                continue;
+            }
             let inside = format!("{name}.");
             let is_table = SETTINGS.iter().any(|setting| setting.toml.starts_with(&inside));
             match (by_toml(&name), value.get_ref()) {
-                (None, DeValue::Table(table)) if is_table => self.walk(table, &name, values, unknown),
+                (None, DeValue::Table(table)) if is_table => {
+                    self.walk(table, &name, values, sections, unknown);
+                }
                 (Some(setting), _) => match self.value(value) {
                     Ok(value) => values.push((setting, value)),
                     Err(fault) => unknown.push(|| (self.place(value.span()), name, fault)),
@@ -137,6 +146,48 @@ impl Source<'_> {
         }
     }
 
+    /// Takes a table that stands beside the settings, or all tables of an array.
+    fn section(
+        &self,
+        kind: Kind,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        sections: &mut Vec<Section>,
+        unknown: &mut Tally<(Place, String, Fault)>,
+    ) {
+        match value.get_ref() {
+            DeValue::Array(items) if kind.is_array() => {
+                sections.extend(items.iter().map(|item| Section { kind, node: self.node(item) }));
+            }
+            _ if !kind.is_array() => sections.push(Section { kind, node: self.node(value) }),
+            _ => unknown.push(|| {
+                let fault = Fault::new("there can be several of them", format!("write [[{name}]]"));
+                (self.place(value.span()), name.to_owned(), fault)
+            }),
+        }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        let tree = match value.get_ref() {
+            DeValue::String(text) => Tree::Text(text.to_string()),
+            DeValue::Integer(number) => {
+                let decimal = i128::from_str_radix(number.as_str(), number.radix()).ok();
+                Tree::Number(decimal.map_or_else(|| number.as_str().to_owned(), |n| n.to_string()))
+            }
+            DeValue::Float(number) => Tree::Number(number.as_str().to_owned()),
+            DeValue::Boolean(flag) => Tree::Flag(*flag),
+            DeValue::Datetime(_) => Tree::Other,
+            DeValue::Array(items) => Tree::Array(items.iter().map(|item| self.node(item)).collect()),
+            DeValue::Table(table) => {
+                let field = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+                    (ToString::to_string(key.get_ref()), self.node(value))
+                };
+                Tree::Table(table.iter().map(field).collect())
+            }
+        };
+        Node { place: self.place(value.span()), tree }
+    }
+
     fn value(&self, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault> {
         let place = self.place(value.span());
         let (items, array) = match value.get_ref() {
@@ -151,13 +202,13 @@ impl Source<'_> {
     fn item(&self, value: &Spanned<DeValue<'_>>) -> Result<Item, Fault> {
         let place = self.place(value.span());
         let (text, kind) = match value.get_ref() {
-            DeValue::String(text) => (text.to_string(), Kind::Text),
+            DeValue::String(text) => (text.to_string(), value::Kind::Text),
             DeValue::Integer(number) => {
                 let decimal = i128::from_str_radix(number.as_str(), number.radix()).ok();
-                (decimal.map_or_else(|| number.as_str().to_owned(), |n| n.to_string()), Kind::Number)
+                (decimal.map_or_else(|| number.as_str().to_owned(), |n| n.to_string()), value::Kind::Number)
             }
-            DeValue::Float(number) => (number.as_str().to_owned(), Kind::Number),
-            DeValue::Boolean(flag) => (flag.to_string(), Kind::Flag),
+            DeValue::Float(number) => (number.as_str().to_owned(), value::Kind::Number),
+            DeValue::Boolean(flag) => (flag.to_string(), value::Kind::Flag),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
                 let mut fault = Fault::new("the value has the wrong type", "see gatepost.conf(5)");
                 fault.place = Some(place);

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use super::choice::WithoutKey;
 use super::env::{self, ENV_FILE, Values};
+use super::policy::Section;
 use super::problem::NO_KEY;
 use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, drop_ins, open_mode, read};
 use super::value::{Fault, Value};
-use super::{Config, Origin, Place, Problems, file};
+use super::{Config, Origin, Place, Problems, file, policy};
 use crate::dns::Key;
 
 /// Where the configuration is looked for if nobody says otherwise.
@@ -121,7 +122,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         let mut report = Report::default();
         report.confined_to.clone_from(&sources.confined_to);
-        let mut layers = Vec::new();
+        let (mut layers, mut sections) = (Vec::new(), Vec::new());
         let mut files = Vec::new();
 
         let named = sources.overrides.config.clone();
@@ -136,7 +137,8 @@ impl Config {
         for (path, missing) in toml {
             report.begin(path.clone());
             if let Some(text) = read(&path, missing, "", &mut report) {
-                let values = file::from_toml(&path, &text.text, &mut report);
+                let (values, beside) = file::from_toml(&path, &text.text, &mut report);
+                sections.extend(beside);
                 layers.push(Layer {
                     naming: Naming::Toml,
                     values,
@@ -172,6 +174,7 @@ impl Config {
         let mut draft = Draft::new(report);
         draft.config.files = files;
         draft.merge(layers);
+        draft.add(sections);
         match &sources.credential {
             Some(key) => draft.keep_key(key.clone()),
             None => draft.find_key(sources.variable(CREDENTIALS).as_deref()),
@@ -190,12 +193,13 @@ impl Config {
         let (toml_path, env_path) = (Path::new("gatepost.toml"), Path::new("gatepost.env"));
         report.begin(toml_path.to_owned());
         report.begin(env_path.to_owned());
-        let values = file::from_toml(toml_path, toml, &mut report);
+        let (values, sections) = file::from_toml(toml_path, toml, &mut report);
         let below = Layer { naming: Naming::Toml, values, lapses: Vec::new(), file: None };
         let (values, lapses) = env::from_file(env_path, env_file, &mut report);
         let above = Layer { naming: Naming::Environment, values, lapses, file: None };
         let mut draft = Draft::new(report);
         draft.merge(vec![below, above]);
+        draft.add(sections);
         draft.finish()
     }
 }
@@ -244,6 +248,13 @@ impl Draft {
                 }
             }
         }
+    }
+
+    /// Takes the tables that stand beside the settings.
+    fn add(&mut self, sections: Vec<Section>) {
+        self.config.additions = policy::read(sections, &mut self.report);
+        let keys = self.config.additions.lists.iter().filter_map(|own| own.key_file.clone());
+        self.config.files.extend(keys);
     }
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
@@ -338,6 +349,8 @@ impl Draft {
         self.check_replies();
         self.check_deferrals();
         self.check_lists();
+        self.check_wide();
+        self.check_rules();
         self.check_zone_base();
         self.check_key();
         let origin = |(setting, place): (&Setting, Place)| Origin {

@@ -8,6 +8,7 @@ mod env;
 mod file;
 mod load;
 mod near;
+mod policy;
 mod problem;
 mod read;
 mod report;
@@ -25,14 +26,16 @@ use ipnet::IpNet;
 
 use crate::dns::Key;
 use crate::limits::{Limits, Overload};
+use crate::list::Entry;
 use crate::policy::{OnTrouble, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
 use crate::verdict::{Act, Codes};
 
-pub use choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
+pub use choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
+pub use policy::{Additions, Answered, Expectation, OwnList};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
 pub use value::Shape;
@@ -155,6 +158,27 @@ pub struct Config {
     /// Whether bad values were warnings only.
     pub compat_parse: bool,
 
+    /// Whether the policy only looks on.
+    pub observe: bool,
+    /// What codes of ZEN do, beside those that refuse.
+    pub zen_action: CodeActs,
+    /// What codes of DBL do, beside those that refuse.
+    pub dbl_action: CodeActs,
+    /// Whether `AuthBL` is asked about the clients of users.
+    pub authbl_enable: bool,
+    /// What a listing in `AuthBL` does.
+    pub authbl_action: Act,
+    /// Whether DBL and ZRD are asked about the name of the client's address.
+    pub rdns_enable: bool,
+    /// Recipients that get their mail whatever the lists say, where recipients are judged.
+    pub exempt_recipients: Vec<Entry>,
+    /// Domains that are ours, with everything below them: not asked about.
+    pub local_domains: Vec<Domain>,
+    /// Whether allow lists may hold what nearly everybody is in.
+    pub allow_force: bool,
+    /// Lists, rules, scores and expectations of the administrator's.
+    pub additions: Additions,
+
     /// The files that were read, in the order in which they were; what a reload reads again.
     pub files: Vec<PathBuf>,
     /// What the administrator should know although it stops nothing.
@@ -254,6 +278,16 @@ impl Default for Config {
             auth_domain_checks: false,
             submission_daemons: Vec::new(),
             compat_parse: false,
+            observe: false,
+            zen_action: CodeActs::default(),
+            dbl_action: CodeActs::default(),
+            authbl_enable: false,
+            authbl_action: Act::Log,
+            rdns_enable: false,
+            exempt_recipients: ["postmaster@", "abuse@"].into_iter().filter_map(Entry::parse).collect(),
+            local_domains: Vec::new(),
+            allow_force: false,
+            additions: Additions::default(),
             files: Vec::new(),
             notices: Vec::new(),
             origins: Vec::new(),

@@ -1,7 +1,9 @@
 //! What is wrong with a configuration: where, what, and what to do.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use super::value::elide;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +83,25 @@ impl Problem {
     /// Whether it is that there is no key, so that nothing is checked.
     pub fn is_missing_key(&self) -> bool {
         self.cause.starts_with(NO_KEY)
+    }
+}
+
+/// Longest piece of a line that is shown, in characters.
+const SHOWN: usize = 100;
+
+impl Problem {
+    /// The line of the file that it is about, as far as it may be shown: nothing that may be a key, and no line that
+    /// speaks of one.
+    pub fn line(&self) -> Option<String> {
+        let Place::File { path, line, .. } = &self.place else { return None };
+        let text = fs::read_to_string(path).ok()?;
+        let line = text.lines().nth(line.checked_sub(1)?)?.trim();
+        let speaks_of_key = line.to_ascii_lowercase().contains("key");
+        let shown = || {
+            let plain = |c: char| if c.is_control() { '?' } else { c };
+            elide(line).chars().take(SHOWN).map(plain).collect()
+        };
+        (!line.is_empty() && !speaks_of_key).then(shown)
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
+use super::choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
 use crate::limits::Overload;
+use crate::list::Entry;
 use crate::policy::{OnTrouble, ReplyStyle, Template, Variable};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -113,7 +114,7 @@ pub(super) fn without_key(value: &Value) -> Reading<WithoutKey> {
     word(value)
 }
 
-pub(super) fn zrd_action(value: &Value) -> Reading<Act> {
+pub(super) fn act(value: &Value) -> Reading<Act> {
     word(value)
 }
 
@@ -314,10 +315,7 @@ pub(super) fn networks(value: &Value) -> Reading<Vec<IpNet>> {
                 "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32",
             )
         };
-        let net = match text.parse::<IpAddr>() {
-            Ok(ip) => IpNet::from(ip.to_canonical()),
-            Err(_) => unmapped(text.parse().map_err(|_| wrong())?).ok_or_else(wrong)?,
-        };
+        let net = network(text).ok_or_else(wrong)?;
         let whole = net.trunc();
         let remark = if net != whole {
             let cause = format!("{} has bits set beyond its prefix", shown(text));
@@ -331,6 +329,19 @@ pub(super) fn networks(value: &Value) -> Reading<Vec<IpNet>> {
     })
 }
 
+/// A network or a single address, as it is written; IPv4-mapped ones as the clients are seen in them.
+fn network(text: &str) -> Option<IpNet> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Some(IpNet::from(ip.to_canonical())),
+        Err(_) => unmapped(text.parse().ok()?),
+    }
+}
+
+/// A network or a single address without bits beyond its prefix, which would be a slip of the pen.
+pub(super) fn one_network(text: &str) -> Option<IpNet> {
+    network(text).filter(|net| *net == net.trunc())
+}
+
 /// A network of IPv4-mapped addresses as the IPv4 network that the clients are seen in; `None` if
 /// the network holds those and others.
 fn unmapped(net: IpNet) -> Option<IpNet> {
@@ -338,6 +349,37 @@ fn unmapped(net: IpNet) -> Option<IpNet> {
     let Some(four) = six.addr().to_ipv4_mapped() else { return Some(net) };
     let prefix = six.prefix_len().checked_sub(96)?;
     Ipv4Net::new(four, prefix).ok().map(IpNet::V4)
+}
+
+/// Codes of a list and what they do: `2-99=reject,102-106=tag`.
+pub(super) fn code_acts(value: &Value, of: List) -> Reading<CodeActs> {
+    let pairs = each(value, |text| {
+        let pair = text.split_once('=').and_then(|(codes, act)| {
+            let codes = codes.trim();
+            let (first, last) = codes.split_once('-').unwrap_or((codes, codes));
+            let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            let known = |code: &u8| of.all_codes().contains(*code);
+            let act = Act::from_word(act.trim())?;
+            (first <= last && (first..=last).any(|code| known(&code))).then_some((first, last, act))
+        });
+        let wrong = || {
+            let cause = format!("{} says nothing about codes of {of}", shown(text));
+            Fault::new(cause, "write codes and what they do, as in 2-99=reject,102-106=tag")
+        };
+        pair.map(|pair| (pair, None)).ok_or_else(wrong)
+    });
+    Reading { value: pairs.value.map(CodeActs), faults: pairs.faults, remarks: pairs.remarks }
+}
+
+/// Mailboxes, single ones and whole domains.
+pub(super) fn mailboxes(value: &Value) -> Reading<Vec<Entry>> {
+    each(value, |text| {
+        let wrong = || {
+            let remedy = "write user@mail.example, mail.example, .mail.example or user@";
+            Fault::new(format!("{} is no mailbox", shown(text)), remedy)
+        };
+        Entry::parse(text).map(|entry| (entry, None)).ok_or_else(wrong)
+    })
 }
 
 /// Domains: the whole name must be legal.

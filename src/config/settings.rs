@@ -6,6 +6,7 @@ use super::Config;
 use super::read;
 use super::show::Show;
 use super::value::{Fault, Reading, Shape, Value};
+use crate::verdict::List;
 
 /// What every name in the environment begins with.
 pub const PREFIX: &str = "SPAMHAUS_DQS_";
@@ -158,22 +159,34 @@ settings! {
     "CACHE_HONOR_TTL" "cache.honor_ttl" Flag = "1", cache_honor_ttl: read::flag,
         "keep answers as long as DNS says, within those limits; 0 keeps them that long always";
 
+    "DRY_RUN" "observe" Flag = "0", observe: read::flag,
+        "only look on: log what would be done, and do nothing";
     "ENFORCE_STAGE" "enforce.stage" Text = "connect", enforce_stage: read::enforce_stage,
         "stage at which mail is refused: connect, helo, mail or rcpt";
     "ZEN_ENABLE" "zen.enable" Flag = "1", zen_enable: read::flag,
         "ask ZEN about client addresses";
     "ZEN_REJECT_CODES" "zen.reject_codes" List = "2,3,4,9,10,11", zen_reject_codes: read::zen_codes,
         "codes of ZEN that refuse mail";
+    "ZEN_ACTION" "zen.action" List = "", zen_action: |v| read::code_acts(v, List::ZEN),
+        "what certain codes of ZEN do instead, as in 10-11=tag";
     "DBL_ENABLE" "dbl.enable" Flag = "1", dbl_enable: read::flag,
         "ask DBL about HELO names and sender domains";
     "DBL_REJECT_CODES" "dbl.reject_codes" List = "2-99", dbl_reject_codes: read::dbl_codes,
         "codes of DBL that refuse mail";
+    "DBL_ACTION" "dbl.action" List = "", dbl_action: |v| read::code_acts(v, List::DBL),
+        "what certain codes of DBL do instead, as in 102-106=tag";
     "ZRD_ENABLE" "zrd.enable" Flag = "1", zrd_enable: read::flag,
         "ask ZRD about HELO names and sender domains";
-    "ZRD_ACTION" "zrd.action" Text = "reject", zrd_action: read::zrd_action,
-        "what a listing in ZRD does: reject or tempfail";
+    "ZRD_ACTION" "zrd.action" Text = "reject", zrd_action: read::act,
+        "what a listing in ZRD does: reject, tempfail, discard, quarantine, tag or log";
     "ZRD_MAX_AGE" "zrd.max_age" Number = "24", zrd_max_age: read::hours,
         "hours up to which a domain is too young, 2 to 24";
+    "AUTHBL_ENABLE" "authbl.enable" Flag = "0", authbl_enable: read::flag,
+        "ask AuthBL about the addresses of users: after a login, and on submission services";
+    "AUTHBL_ACTION" "authbl.action" Text = "log", authbl_action: read::act,
+        "what a listing in AuthBL does: reject, tempfail, discard, quarantine, tag or log";
+    "RDNS_ENABLE" "rdns.enable" Flag = "0", rdns_enable: read::flag,
+        "ask DBL and ZRD about the name that the client's address has in DNS, too";
     "ON_FAILURE" "on_failure" List = "accept", on_failure: read::on_failure,
         "while a list cannot be reached: accept or tempfail, or for each list as in zen=tempfail";
 
@@ -198,6 +211,12 @@ settings! {
         "domains that are not asked about, with all names below them";
     "WHITELIST_SKIP_ALL" "allow.skip_all" Flag = "0", whitelist_skip_all: read::flag,
         "let the allow list of addresses cover HELO names and senders too";
+    "ALLOW_FORCE" "allow.force" Flag = "0", allow_force: read::flag,
+        "let allow lists and trusted networks hold what nearly everybody is in, such as 0.0.0.0/0 or com";
+    "EXEMPT_RECIPIENTS" "exempt_recipients" List = "postmaster@,abuse@", exempt_recipients: read::mailboxes,
+        "recipients that get their mail in any case, if mail is refused at RCPT";
+    "LOCAL_DOMAINS" "local_domains" List = "", local_domains: read::suffixes,
+        "domains of your own, with all names below them: not asked about";
     "TRUSTED_NETWORKS" "trusted_networks" List = "", trusted_networks: read::networks,
         "clients of which nothing is checked: addresses and networks";
     "AUTH_SKIP" "session.auth_skip" Flag = "1", auth_skip: read::flag,
@@ -212,18 +231,7 @@ settings! {
 
 /// Names that the documentation of DQS filters speaks of and this version does not have; what begins
 /// with one of them and an underscore is meant too.
-pub(super) const NOT_YET: &[&str] = &[
-    "DRY_RUN",
-    "ZEN_ACTION",
-    "DBL_ACTION",
-    "AUTHBL_ENABLE",
-    "AUTHBL_ACTION",
-    "RDNS_ENABLE",
-    "EXEMPT_RECIPIENTS",
-    "LOCAL_DOMAINS",
-    "EXCEPTIONS_FILE",
-    "QUERY_BUDGET_PER_DAY",
-];
+pub(super) const NOT_YET: &[&str] = &["EXCEPTIONS_FILE", "QUERY_BUDGET_PER_DAY"];
 
 #[cfg(test)]
 mod tests {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{Mode, OnFailure, Sandbox, WithoutKey, Word};
+use super::choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
 use crate::limits::Overload;
+use crate::list::Entry;
 use crate::policy::{ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -53,6 +54,14 @@ show! {
     ReplyStyle => |style| style.word().to_owned();
     OnFailure => |on| show_on_failure(*on);
     Codes => |codes| show_codes(*codes);
+    CodeActs => |acts| {
+        let shown = acts.0.iter().map(|(first, last, act)| {
+            let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
+            format!("{range}={}", act.word())
+        });
+        shown.collect::<Vec<_>>().join(",")
+    };
+    Entry => |entry| entry.to_string();
     Option<Duration> => |time| time.unwrap_or_default().show();
     Option<Key> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
     Option<String> => |text| text.clone().unwrap_or_default();

@@ -155,7 +155,10 @@ impl Dns {
                 match &self.source {
                     Source::Table(table) => {
                         let name = format!("{}.{}", landing.topic.1.name(), list.name());
-                        landing.take(&table.answer(&name), Some(TABLE_TTL), &live.settings, true);
+                        match table.trouble(&name) {
+                            Some(trouble) => landing.land(Answer::Failed(trouble)),
+                            None => landing.take(&table.answer(&name), Some(TABLE_TTL), &live.settings, true),
+                        }
                     }
                     Source::Resolver => {
                         let live = Arc::clone(&live);

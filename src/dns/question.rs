@@ -76,7 +76,7 @@ impl Subject {
     }
 
     /// The name below which the list files the subject: `2.0.0.127`, `spam.example`.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let mut name = String::with_capacity(64);
         self.labels(|label| {
             if !name.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Key;
 use crate::limits::Limits;
 use crate::smtp::Domain;
-use crate::verdict::List;
+use crate::verdict::{List, Trouble};
 
 /// How and whom to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,4 +76,9 @@ pub trait Answers: Send + Sync {
     /// The A records of a name, which is the queried one without key and zone base, such as
     /// `2.0.0.127.zen`. None: not listed.
     fn answer(&self, name: &str) -> Vec<Ipv4Addr>;
+
+    /// The trouble with asking about a name, if there is any.
+    fn trouble(&self, _name: &str) -> Option<Trouble> {
+        None
+    }
 }

@@ -8,17 +8,17 @@ use crate::check::{Exempt, Listed};
 use crate::config::Config;
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
-use crate::list::Domains;
-use crate::policy::{Effect, OnTrouble, Policy, Replies, Rule, Score, Template, Trigger};
-use crate::verdict::{Act, Codes, Identities, List};
+use crate::policy::{Condition, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger};
+use crate::smtp::Stage;
+use crate::verdict::{Act, Class, Codes, Identities, Identity, Kind, List};
 
 /// How much longer than one stage a session may wait for answers that never come: a dead name server must
 /// not cost it three stages.
 const SESSION_EXTRA: Duration = Duration::from_millis(200);
 
-/// Questions that one session can have open at once: its address, and two lists about two names. A crowd
-/// of sessions must wait for its answers, not pass without them.
-const QUESTIONS: usize = 5;
+/// Questions that one session can have open at once beside those of the administrator's own lists: two about its
+/// address, and two lists about three names. A crowd of sessions must wait for its answers, not pass without them.
+const QUESTIONS: usize = 8;
 
 impl Gate {
     /// Compiles a configuration.
@@ -29,7 +29,7 @@ impl Gate {
 
 impl From<&Config> for Rules {
     fn from(config: &Config) -> Self {
-        let checks = enabled(config).map(Listed::new).collect();
+        let checks = checks(config);
         Self {
             checks,
             exempt: exempt(config),
@@ -53,8 +53,14 @@ impl From<&Config> for dns::Settings {
             ttl_unlisted: config.cache_ttl_unlisted,
             honor_ttl: config.cache_honor_ttl,
             probe_interval: config.probe_interval.unwrap_or_default(),
-            lists: enabled(config).collect(),
-            waiting_queries: config.connections.saturating_mul(QUESTIONS),
+            lists: enabled(config).chain(config.additions.lists.iter().map(|own| own.list)).collect(),
+            keys: config
+                .additions
+                .lists
+                .iter()
+                .filter_map(|own| Some((own.list, Arc::clone(own.key.as_ref()?))))
+                .collect(),
+            waiting_queries: config.connections.saturating_mul(QUESTIONS + own_questions(config)),
             ..Self::default()
         }
     }
@@ -79,7 +85,7 @@ fn exempt(config: &Config) -> Exempt {
         addresses: config.ip_whitelist.iter().copied().collect(),
         skip_all: config.whitelist_skip_all,
         domains: config.domain_whitelist.iter().cloned().collect(),
-        own: Domains::default(),
+        own: config.local_domains.iter().cloned().collect(),
         suffixes: config.domain_suffix_whitelist.iter().cloned().collect(),
         login: config.auth_skip,
         check_login_sender: config.auth_domain_checks,
@@ -88,29 +94,82 @@ fn exempt(config: &Config) -> Exempt {
     }
 }
 
-/// The lists in use, in the order in which they give the reason for a refusal.
+/// Questions that one session can have open at once to the administrator's own lists.
+fn own_questions(config: &Config) -> usize {
+    config.additions.lists.iter().map(|own| own.identities.iter().count()).sum()
+}
+
+/// The lists of DQS in use, in the order in which they give the reason for a refusal.
 fn enabled(config: &Config) -> impl Iterator<Item = List> {
-    let switches =
-        [(config.zen_enable, List::ZEN), (config.dbl_enable, List::DBL), (config.zrd_enable, List::ZRD)];
+    let switches = [
+        (config.authbl_enable, List::AUTHBL),
+        (config.zen_enable, List::ZEN),
+        (config.dbl_enable, List::DBL),
+        (config.zrd_enable, List::ZRD),
+    ];
     switches.into_iter().filter_map(|(enabled, list)| enabled.then_some(list))
 }
 
+fn checks(config: &Config) -> Vec<Listed> {
+    let dqs = enabled(config).map(|list| {
+        let usual = Listed::new(list);
+        if list == List::AUTHBL {
+            // It is about stolen passwords: mail servers have none.
+            let sessions = [Class::Submission, Class::Login].into_iter().collect();
+            Listed { sessions: Some(sessions), ..usual }
+        } else if config.rdns_enable && list.kind() == Kind::Domain {
+            let more = std::iter::once(Identity::ClientName);
+            Listed { identities: usual.identities.iter().chain(more).collect(), ..usual }
+        } else {
+            usual
+        }
+    });
+    let own = config.additions.lists.iter().map(|own| Listed {
+        list: own.list,
+        identities: own.identities,
+        sessions: own.sessions,
+    });
+    dqs.chain(own).collect()
+}
+
 fn policy(config: &Config) -> Policy {
-    let listed = |list: List, codes, act| {
+    let effect = |act| Effect { act: Some(act), ..Effect::default() };
+    let listed = |name: &str, list: List, codes, act| {
         let trigger = Trigger::Listed { lists: vec![(list, codes)], identities: Identities::ALL };
-        Rule::new(list.name(), trigger, Effect { act: Some(act), ..Effect::default() })
+        Rule::new(name, trigger, effect(act))
     };
-    let mut rules = vec![
-        listed(List::ZEN, config.zen_reject_codes, Act::Refuse),
-        listed(List::DBL, config.dbl_reject_codes, Act::Refuse),
-        listed(List::ZRD, Codes::of(2, 2..=config.zrd_max_age), config.zrd_action),
-    ];
-    let deferred = enabled(config).filter(|list| config.on_failure.of(*list) == OnTrouble::Defer);
-    rules.extend(deferred.map(|list| {
-        let effect = Effect { act: Some(Act::Defer), ..Effect::default() };
-        Rule::new(&format!("{list}-trouble"), Trigger::Trouble(list), effect)
-    }));
-    Policy::new(rules, Score::default(), replies(config))
+    let own = &config.additions;
+    let mut rules: Vec<Rule> = own.rules.iter().map(|(rule, _)| rule.clone()).collect();
+    for (list, acts, refused) in [
+        (List::ZEN, &config.zen_action, config.zen_reject_codes),
+        (List::DBL, &config.dbl_action, config.dbl_reject_codes),
+    ] {
+        let mut left = refused;
+        for (first, last, act) in &acts.0 {
+            let codes = Codes::of(left.group(), *first..=*last);
+            left = left.without(codes);
+            rules.push(listed(&format!("{list}-{first}-{last}"), list, codes, *act));
+        }
+        rules.push(listed(list.name(), list, left, Act::Refuse));
+    }
+    rules.push(listed("zrd", List::ZRD, Codes::of(2, 2..=config.zrd_max_age), config.zrd_action));
+    if config.authbl_enable {
+        rules.push(listed("authbl", List::AUTHBL, List::AUTHBL.all_codes(), config.authbl_action));
+    }
+    let dqs = enabled(config).map(|list| (list, config.on_failure.of(list)));
+    let troubled = dqs.chain(own.lists.iter().map(|own| (own.list, own.on_trouble)));
+    for (list, _) in troubled.filter(|(_, on_trouble)| *on_trouble == OnTrouble::Defer) {
+        rules.push(Rule::new(&format!("{list}-trouble"), Trigger::Trouble(list), effect(Act::Defer)));
+    }
+    let by_recipient =
+        config.enforce_stage == Stage::Rcpt || rules.iter().any(|rule| rule.ripe() == Stage::Rcpt);
+    if by_recipient && !config.exempt_recipients.is_empty() {
+        let spares = Effect { spares: Some(Spares::All), ..Effect::default() };
+        let recipient = config.exempt_recipients.iter().cloned().collect();
+        let when = vec![Condition { recipient, ..Condition::default() }];
+        rules.push(Rule { when, ..Rule::new("exempt-recipients", Trigger::Met, spares) });
+    }
+    Policy::new(rules, own.score.clone(), replies(config)).observing(config.observe)
 }
 
 fn replies(config: &Config) -> Replies {

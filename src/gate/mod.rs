@@ -4,6 +4,7 @@
 //! configuration is a new gate; sessions keep the one they began with.
 
 mod compile;
+pub mod expect;
 mod mark;
 mod memory;
 

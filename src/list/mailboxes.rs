@@ -1,6 +1,7 @@
 //! A set of mailboxes, single ones and whole domains.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use super::Domains;
 use crate::smtp::{Domain, Mailbox};
@@ -52,6 +53,19 @@ impl Entry {
                 let domain = Some(Domain::from_setting(domain).ok()?);
                 Some(Self::Address(Mailbox { local: local.to_lowercase().into(), domain }))
             }
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    /// As it could be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(mailbox) => f.write_str(&mailbox.address()),
+            Self::Local(local) => write!(f, "{local}@"),
+            Self::Domain(domain) => write!(f, "@{domain}"),
+            Self::Suffix(domain) => write!(f, ".{domain}"),
+            Self::Null => f.write_str("<>"),
         }
     }
 }

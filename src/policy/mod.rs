@@ -30,7 +30,7 @@ pub struct Policy {
 }
 
 /// What the sum of all rules that count leads to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Score {
     /// What is done from which sum on.
     pub thresholds: Vec<(i32, Act)>,

@@ -28,7 +28,7 @@ pub enum Mode {
 }
 
 /// A rule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Its name in the log.
     pub name: Arc<str>,
@@ -61,7 +61,7 @@ pub enum Trigger {
 }
 
 /// What a rule does when it fires.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Effect {
     /// What is done; nothing for a rule that only counts.
     pub act: Option<Act>,

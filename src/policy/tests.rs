@@ -1,7 +1,7 @@
 use super::*;
 use crate::list::Entry;
 use crate::smtp::{Client, Mailbox};
-use crate::verdict::{Answers, Definition, Identities, Identity, Kind, List, Origin, Place, Trouble};
+use crate::verdict::{Home, Identities, Identity, Kind, List, Origin, Sketch, Trouble};
 use std::time::Duration;
 
 /// The three checks as they come, with what can be set of them.
@@ -133,16 +133,16 @@ fn trouble_lets_mail_in_unless_the_administrator_wants_otherwise() {
 
 /// A list of the administrator's.
 fn own(name: &'static str, kind: Kind) -> List {
-    let definition = Definition {
-        name,
-        title: name,
+    let sketch = Sketch {
+        name: name.to_owned(),
+        title: name.to_owned(),
         kind,
-        place: Place::Zone { apex: "list.example", keyed: false },
-        answers: Answers::Codes { group: 0, first: 2, last: 254, misuse: &[] },
-        refusals: &[],
+        home: Home::Zone { apex: "list.example".to_owned(), keyed: false },
+        answers: Vec::new(),
+        refusals: Vec::new(),
         test: None,
     };
-    List::define(definition).expect("room")
+    List::define(sketch).expect("room")
 }
 
 fn with(rules: Vec<Rule>, thresholds: &[(i32, Act)]) -> Policy {

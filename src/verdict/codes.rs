@@ -58,6 +58,16 @@ impl Codes {
         both
     }
 
+    /// The codes of this set that are not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        let mut rest = self;
+        for (mine, theirs) in rest.bits.iter_mut().zip(other.bits) {
+            *mine &= !theirs;
+        }
+        rest
+    }
+
     /// The codes of both sets; those of `other` count as of this group.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

@@ -162,6 +162,93 @@ static BUILT_IN: [Definition; 4] = [
     dqs("authbl", "AuthBL", Kind::Address, (0, 20, 20), &[], ADDRESS_TEST),
 ];
 
+/// A definition in the making: of a list of the administrator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sketch {
+    /// See [`Definition::name`].
+    pub name: String,
+    /// See [`Definition::title`].
+    pub title: String,
+    /// See [`Definition::kind`].
+    pub kind: Kind,
+    /// See [`Definition::place`].
+    pub home: Home,
+    /// The names of answers; none for those that are `127.0.0.<code>`.
+    pub answers: Vec<(String, Pattern)>,
+    /// See [`Definition::refusals`].
+    pub refusals: Vec<Pattern>,
+    /// See [`Definition::test`]: what is present and what is absent.
+    pub test: Option<(String, String)>,
+}
+
+/// Where a list of the administrator's is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// See [`Place::Zone`].
+    Zone {
+        /// The zone.
+        apex: String,
+        /// Whether a key comes before it.
+        keyed: bool,
+    },
+    /// See [`Place::File`].
+    File {
+        /// Its path.
+        path: String,
+    },
+}
+
+impl Sketch {
+    fn is(&self, known: &Definition) -> bool {
+        let home = match (&self.home, known.place) {
+            (Home::Zone { apex, keyed }, Place::Zone { apex: theirs, keyed: too }) => {
+                apex == theirs && *keyed == too
+            }
+            (Home::File { path }, Place::File { path: theirs }) => path == theirs,
+            _ => false,
+        };
+        let answers = match known.answers {
+            Answers::Named(names) => {
+                let own = self.answers.iter().map(|(name, pattern)| (name.as_str(), *pattern));
+                own.eq(names.iter().copied())
+            }
+            Answers::Codes { .. } => self.answers.is_empty(),
+        };
+        let test = self.test.as_ref().map(|(present, absent)| (present.as_str(), absent.as_str()));
+        home && answers
+            && (self.name.as_str(), self.title.as_str(), self.kind) == (known.name, known.title, known.kind)
+            && self.refusals == known.refusals
+            && test == known.test.map(|test| (test.present, test.absent))
+    }
+
+    /// The definition, kept for ever: findings and counters refer to it, and nobody but an administrator who
+    /// changes a configuration can make another one.
+    fn keep(self) -> &'static Definition {
+        let kept = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+        let place = match self.home {
+            Home::Zone { apex, keyed } => Place::Zone { apex: kept(apex), keyed },
+            Home::File { path } => Place::File { path: kept(path) },
+        };
+        let answers = if self.answers.is_empty() {
+            Answers::Codes { group: 0, first: 2, last: 254, misuse: &[] }
+        } else {
+            let names: Vec<_> =
+                self.answers.into_iter().map(|(name, pattern)| (kept(name), pattern)).collect();
+            Answers::Named(Box::leak(names.into_boxed_slice()))
+        };
+        let test = self.test.map(|(present, absent)| Test { present: kept(present), absent: kept(absent) });
+        Box::leak(Box::new(Definition {
+            name: kept(self.name),
+            title: kept(self.title),
+            kind: self.kind,
+            place,
+            answers,
+            refusals: Box::leak(self.refusals.into_boxed_slice()),
+            test,
+        }))
+    }
+}
+
 /// Definitions beside those that are built in; never shrinks.
 static DEFINED: Mutex<Vec<&'static Definition>> = Mutex::new(Vec::new());
 
@@ -187,15 +274,13 @@ impl List {
     ///
     /// # Errors
     /// [`TooMany`].
-    pub fn define(definition: Definition) -> Result<Self, TooMany> {
+    pub fn define(sketch: Sketch) -> Result<Self, TooMany> {
         let mut defined = DEFINED.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = match defined.iter().position(|known| **known == definition) {
+        let place = match defined.iter().position(|known| sketch.is(known)) {
             Some(place) => place,
             None if BUILT_IN.len() + defined.len() == MOST => return Err(TooMany),
             None => {
-                // Kept for ever: findings and counters refer to it, and nobody but an administrator who
-                // changes a configuration can make another one.
-                defined.push(Box::leak(Box::new(definition)));
+                defined.push(sketch.keep());
                 defined.len() - 1
             }
         };
@@ -343,19 +428,21 @@ impl fmt::Debug for List {
 mod tests {
     use super::*;
 
-    const OWN: Definition = Definition {
-        name: "own",
-        title: "Own",
-        kind: Kind::Address,
-        place: Place::Zone { apex: "list.example", keyed: false },
-        answers: Answers::Named(&[
-            ("spam", Pattern::Bits(2)),
-            ("open", Pattern::Bits(4)),
-            ("medium", Pattern::Octets([(127, 127), (0, 0), (0, 255), (3, 3)])),
-        ]),
-        refusals: &[Pattern::Octets([(127, 127), (0, 0), (0, 0), (255, 255)])],
-        test: Some(ADDRESS_TEST),
-    };
+    fn own() -> Sketch {
+        Sketch {
+            name: "own".to_owned(),
+            title: "Own".to_owned(),
+            kind: Kind::Address,
+            home: Home::Zone { apex: "list.example".to_owned(), keyed: false },
+            answers: vec![
+                ("spam".to_owned(), Pattern::Bits(2)),
+                ("open".to_owned(), Pattern::Bits(4)),
+                ("medium".to_owned(), Pattern::Octets([(127, 127), (0, 0), (0, 255), (3, 3)])),
+            ],
+            refusals: vec![Pattern::Octets([(127, 127), (0, 0), (0, 0), (255, 255)])],
+            test: Some(("127.0.0.2".to_owned(), "127.0.0.1".to_owned())),
+        }
+    }
 
     #[test]
     fn built_in_lists_have_the_places_of_their_numbers() {
@@ -366,15 +453,15 @@ mod tests {
 
     #[test]
     fn equal_definitions_are_one_list() {
-        let list = List::define(OWN).expect("room");
-        assert_eq!(List::define(OWN), Ok(list));
-        let other = List::define(Definition { title: "Another", ..OWN }).expect("room");
+        let list = List::define(own()).expect("room");
+        assert_eq!(List::define(own()), Ok(list));
+        let other = List::define(Sketch { title: "Another".to_owned(), ..own() }).expect("room");
         assert!(other != list && other.number() != list.number() && list.number() >= BUILT_IN.len());
     }
 
     #[test]
     fn answers_have_the_names_of_the_administrator() {
-        let list = List::define(OWN).expect("room");
+        let list = List::define(own()).expect("room");
         let shown = |octets: [u8; 4]| list.shown(list.codes(octets.into()));
         assert_eq!(shown([127, 0, 0, 2]), "spam");
         assert_eq!(shown([127, 0, 0, 7]), "spam,open");

@@ -16,5 +16,6 @@ pub use codes::Codes;
 pub use decision::{BadHeader, Decision, Edit, HeaderName, HeaderValue, Verdict};
 pub use finding::{Finding, Identity, Origin, Outcome, Skip, Trouble, Trust};
 pub use list::{
-    ADDRESS_TEST, Answers, DOMAIN_TEST, Definition, Digest, Kind, List, MOST, Pattern, Place, Test, TooMany,
+    ADDRESS_TEST, Answers, DOMAIN_TEST, Definition, Digest, Home, Kind, List, MOST, Pattern, Place, Sketch,
+    Test, TooMany,
 };

@@ -1,6 +1,7 @@
 //! What an administrator writes, and what gatepost makes of it or says about it.
 
 mod packaged;
+mod policy;
 mod secrets;
 mod sources;
 mod values;

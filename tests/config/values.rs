@@ -133,7 +133,7 @@ fn allow_lists_name_the_entry_that_is_wrong() {
 
 #[test]
 fn networks_are_taken_in_the_form_in_which_clients_are_seen() {
-    let machine = Machine::keyed().env(
+    let machine = Machine::keyed().env("ALLOW_FORCE", "1").env(
         "TRUSTED_NETWORKS",
         "::ffff:10.9.9.9, ::ffff:10.0.0.0/104, 2001:db8::1, 192.0.2.77/24, 0.0.0.0/0",
     );
@@ -154,6 +154,7 @@ fn networks_are_taken_in_the_form_in_which_clients_are_seen() {
 #[test]
 fn allowed_domains_are_normalised_as_clients_names_are() {
     let config = Machine::keyed()
+        .env("ALLOW_FORCE", "1")
         .env("DOMAIN_SUFFIX_WHITELIST", "b\u{fc}cher.example, .EDU.example., com")
         .env("DOMAIN_WHITELIST", "Spam.Example.")
         .config();
@@ -286,4 +287,27 @@ fn a_stage_that_outlasts_the_mail_servers_patience_is_told() {
     assert_eq!(machine("60"), [lowered, &both]);
     let unused = Machine::keyed().env("MILTER_TIMEOUT", "60").notices();
     assert_eq!(unused, [""; 0], "the lifetime counts");
+}
+
+#[test]
+fn what_nearly_everybody_is_in_is_no_entry_of_an_allow_list_unless_forced() {
+    let machine = Machine::keyed()
+        .env("TRUSTED_NETWORKS", "10.0.0.0/8, fc00::/7, 0.0.0.0/0")
+        .env("IP_WHITELIST", "2000::/3")
+        .env("DOMAIN_SUFFIX_WHITELIST", "com");
+    let told = |setting: &str, entry: &str| {
+        format!(
+            "environment: SPAMHAUS_DQS_{setting}: {entry} covers a large part of the Internet; name less, or set \
+             allow.force = true"
+        )
+    };
+    assert_eq!(
+        machine.errors(),
+        [
+            told("IP_WHITELIST", "2000::/3"),
+            told("TRUSTED_NETWORKS", "0.0.0.0/0"),
+            told("DOMAIN_SUFFIX_WHITELIST", "com")
+        ]
+    );
+    assert_eq!(machine.env("ALLOW_FORCE", "1").config().trusted_networks.len(), 3);
 }

@@ -104,7 +104,7 @@ fn all_problems_are_told_at_once() {
         "ZEN_REJECT_CODES=2;3",
         "CACHE_MAX=-1",
         "IP_WHITELIST=8.8.0.2, bogus",
-        "DRY_RUN=1",
+        "EXCEPTIONS_FILE=/x",
         "ENFORCE_STGE=mail",
     ];
     let machine = Machine::with(&names, &key, &settings);
@@ -116,7 +116,7 @@ fn all_problems_are_told_at_once() {
         "CACHE_MAX",
         "IP_WHITELIST",
         "entry 2",
-        "DRY_RUN",
+        "EXCEPTIONS_FILE",
         "ENFORCE_STGE",
         "dns.lifetime",
     ] {

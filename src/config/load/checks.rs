@@ -1,5 +1,7 @@
 //! Settings against each other: what each of them may say, but not together.
 
+use ipnet::IpNet;
+
 use std::time::Duration;
 
 use super::{Draft, index_of, name_at};
@@ -8,7 +10,8 @@ use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
 use crate::config::value::Fault;
 use crate::dns::longest_base;
-use crate::policy::Template;
+use crate::policy::{Template, Trigger};
+use crate::smtp::Domain;
 use crate::verdict::{Act, List};
 
 /// How many seconds mail servers wait for an answer unless told otherwise, and where to tell them.
@@ -100,6 +103,82 @@ impl Draft {
         if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
             let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
             self.report.notice(Place::Nowhere, "", fault);
+        }
+    }
+
+    /// Allow lists that nearly everybody is in were hardly meant so.
+    pub(super) fn check_wide(&mut self) {
+        let config = &self.config;
+        if config.allow_force {
+            return;
+        }
+        // All private networks are narrower than that, fc00::/7 included.
+        let is_wide = |net: &&IpNet| net.prefix_len() < if matches!(net, IpNet::V4(_)) { 8 } else { 7 };
+        let networks = |nets: &[IpNet]| nets.iter().filter(is_wide).map(ToString::to_string).collect();
+        let domains = |domains: &[Domain]| -> Vec<String> {
+            domains.iter().filter(|domain| domain.labels() < 2).map(ToString::to_string).collect()
+        };
+        let found: [(&str, Vec<String>); 3] = [
+            ("IP_WHITELIST", networks(&config.ip_whitelist)),
+            ("TRUSTED_NETWORKS", networks(&config.trusted_networks)),
+            ("DOMAIN_SUFFIX_WHITELIST", domains(&config.domain_suffix_whitelist)),
+        ];
+        for (setting, entries) in found {
+            for entry in entries {
+                let place = self.places[index_of(setting)].clone();
+                let cause = format!("{entry} covers a large part of the Internet");
+                let fault = Fault::new(cause, "name less, or set allow.force = true");
+                let compat = self.config.compat_parse;
+                self.report.lapse(compat, place.clone(), name_at(setting, &place), fault);
+            }
+        }
+    }
+
+    /// Rules that cannot do what they seem to.
+    pub(super) fn check_rules(&mut self) {
+        let config = &self.config;
+        let switches = [
+            (config.zen_enable, List::ZEN),
+            (config.dbl_enable, List::DBL),
+            (config.zrd_enable, List::ZRD),
+            (config.authbl_enable, List::AUTHBL),
+        ];
+        let mut found = Vec::new();
+        for (rule, place) in &config.additions.rules {
+            let name = format!("rule.{}", rule.name);
+            if let Trigger::Listed { lists, .. } = &rule.trigger {
+                for (_, list) in
+                    switches.iter().filter(|(on, list)| !on && lists.iter().any(|(l, _)| l == list))
+                {
+                    let remedy = format!("set {list}.enable = true, or remove the rule");
+                    found.push((
+                        place.clone(),
+                        name.clone(),
+                        Fault::new(format!("{list} is switched off: it never fires"), remedy),
+                    ));
+                }
+            }
+            if rule.ripe() > config.enforce_stage && rule.effect.spares.is_some() {
+                let cause = format!(
+                    "it lets mail in from {} on, but mail is refused from {} on",
+                    rule.ripe(),
+                    config.enforce_stage
+                );
+                let remedy = format!("set enforce.stage = \"{}\"", rule.ripe());
+                found.push((place.clone(), name.clone(), Fault::new(cause, remedy)));
+            }
+        }
+        let counts = config.additions.rules.iter().any(|(rule, _)| rule.effect.weight > 0);
+        if counts == config.additions.score.thresholds.is_empty() {
+            let fault = if counts {
+                Some(Fault::new("rules count, but no sum leads to anything", "add [score], as in reject = 5"))
+            } else {
+                None
+            };
+            found.extend(fault.map(|fault| (Place::Nowhere, "score".to_owned(), fault)));
+        }
+        for (place, name, fault) in found {
+            self.report.notice(place, name, fault);
         }
     }
 

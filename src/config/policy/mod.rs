@@ -1,0 +1,77 @@
+//! Lists, rules, scores and expectations, which stand in TOML only.
+//!
+//! They come from all TOML files together: a later file adds to the earlier ones. Every problem of every
+//! table is told, and a table with a problem is left out.
+
+mod conditions;
+mod expect;
+mod lists;
+mod node;
+mod rules;
+
+pub use expect::{Answered, Expectation};
+pub use lists::OwnList;
+
+use super::Place;
+use super::report::Report;
+use crate::policy::{Rule, Score};
+pub(super) use node::{Node, Tree};
+
+/// A table that stands beside the settings.
+pub(super) struct Section {
+    pub(super) kind: Kind,
+    pub(super) node: Node,
+}
+
+/// What a table is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    List,
+    Rule,
+    Score,
+    Expect,
+}
+
+impl Kind {
+    /// The kind of a table with this name at the top of a file.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "list" => Some(Self::List),
+            "rule" => Some(Self::Rule),
+            "score" => Some(Self::Score),
+            "expect" => Some(Self::Expect),
+            _ => None,
+        }
+    }
+
+    /// Whether there can be several.
+    pub(super) fn is_array(self) -> bool {
+        self != Self::Score
+    }
+}
+
+/// The administrator's lists, rules and expectations.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Additions {
+    /// Lists beside those of DQS.
+    pub lists: Vec<OwnList>,
+    /// Rules beside those that the settings make, each with its place.
+    pub rules: Vec<(Rule, Place)>,
+    /// What sums of rules lead to.
+    pub score: Score,
+    /// What must come of certain sessions.
+    pub expectations: Vec<Expectation>,
+}
+
+/// Reads all tables. `lists_in_use` are those of DQS that are asked.
+pub(super) fn read(sections: Vec<Section>, report: &mut Report) -> Additions {
+    let of = |kind: Kind, sections: &mut Vec<Section>| -> Vec<Node> {
+        sections.extract_if(.., |section| section.kind == kind).map(|section| section.node).collect()
+    };
+    let mut sections = sections;
+    let lists = lists::read(of(Kind::List, &mut sections), report);
+    let rules = rules::read(of(Kind::Rule, &mut sections), &lists, report);
+    let score = rules::score(of(Kind::Score, &mut sections), report);
+    let expectations = expect::read(of(Kind::Expect, &mut sections), &lists, report);
+    Additions { lists, rules, score, expectations }
+}
