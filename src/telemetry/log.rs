@@ -151,4 +151,8 @@ impl Sink for Stderr {
     fn write(&self, line: &[u8]) -> io::Result<usize> {
         io::stderr().lock().write(line)
     }
+
+    fn is_stream(&self) -> bool {
+        true
+    }
 }

@@ -19,6 +19,11 @@ const ROOM: usize = 4 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 /// The same if the reader only takes its time and the system did not wait for it.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the writing thread lets lines gather once it was woken: waking it costs the one who logs a system
+/// call and a change of threads, more than the line itself.
+const GATHER: Duration = Duration::from_millis(2);
+/// Octets that are written at once, if the reader takes several lines together.
+const AT_ONCE: usize = 16 << 10;
 /// Longest wait for the last lines when the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -29,6 +34,11 @@ pub(super) trait Sink: Send + Sync {
     /// # Errors
     /// `WouldBlock` if the reader is slow, any other if there is none.
     fn write(&self, line: &[u8]) -> io::Result<usize>;
+
+    /// Whether it is a stream, so that several lines may be written at once.
+    fn is_stream(&self) -> bool {
+        false
+    }
 }
 
 /// Lines on their way out.
@@ -53,7 +63,11 @@ struct Queue {
     untold: u64,
     /// There is a thread that writes.
     detached: bool,
-    /// It has a line in hand.
+    /// It waits to be woken.
+    asleep: bool,
+    /// Somebody waits until all is written.
+    awaited: bool,
+    /// It has lines in hand.
     writing: bool,
 }
 
@@ -79,8 +93,11 @@ impl Outlet {
         queue.octets += line.len();
         queue.lines.push_back(line);
         if queue.detached {
+            let asleep = std::mem::take(&mut queue.asleep);
             drop(queue);
-            self.changed.notify_all();
+            if asleep {
+                self.changed.notify_all();
+            }
         } else {
             self.write_here(queue);
         }
@@ -109,6 +126,7 @@ impl Outlet {
             if left.is_zero() {
                 return;
             }
+            queue.awaited = true;
             queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -145,33 +163,59 @@ impl Outlet {
     fn work(&self, tell: impl Fn(u64)) {
         let mut queue = self.queue();
         loop {
-            let Some(line) = queue.lines.pop_front() else {
+            if queue.lines.is_empty() {
                 let untold = std::mem::take(&mut queue.untold);
                 if untold > 0 {
                     drop(queue);
                     tell(untold);
                     queue = self.queue();
-                } else {
-                    queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                queue.asleep = true;
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.asleep = false;
+                if !queue.awaited {
+                    drop(queue);
+                    thread::sleep(GATHER);
+                    queue = self.queue();
                 }
                 continue;
-            };
+            }
             let written = std::mem::take(&mut queue.written);
+            let (lines, count) = self.gather(&mut queue);
             queue.writing = true;
             drop(queue);
-            let is_written = self.write(&line[written..]);
+            let is_written = self.write(lines.get(written..).unwrap_or_default());
             queue = self.queue();
             if !is_written {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                queue.untold += 1;
+                self.lost.fetch_add(count, Ordering::Relaxed);
+                queue.untold += count;
             }
-            queue.octets -= line.len();
+            queue.octets -= lines.len();
             queue.writing = false;
-            self.changed.notify_all();
+            if queue.awaited {
+                queue.awaited = false;
+                self.changed.notify_all();
+            }
         }
     }
 
-    /// Writes a line however long it takes; `false` if it can never be.
+    /// Takes the first line, or several for a reader that takes them together; and how many.
+    fn gather(&self, queue: &mut Queue) -> (Vec<u8>, u64) {
+        let mut lines = queue.lines.pop_front().unwrap_or_default();
+        let mut count = 1;
+        while self.sink.is_stream()
+            && let Some(next) = queue.lines.front()
+            && lines.len() + next.len() <= AT_ONCE
+        {
+            lines.extend_from_slice(next);
+            queue.lines.pop_front();
+            count += 1;
+        }
+        (lines, count)
+    }
+
+    /// Writes lines however long it takes; `false` if they can never be.
     fn write(&self, mut line: &[u8]) -> bool {
         while !line.is_empty() {
             match self.sink.write(line) {
