@@ -5,6 +5,7 @@
 mod call;
 mod connection;
 mod crowd;
+mod file;
 mod handover;
 mod listen;
 mod serve;
