@@ -79,6 +79,18 @@ reload() {
     await 5 sh -c 'journalctl -t gatepost --since -10s | grep -q "new configuration is in force"'
 }
 check "reload" reload
+# systemctl reload waits for the end of it and has the truth.
+pid=$(main_pid)
+sed -i 's/^stage = .*/stage = "nonsense"/' /etc/gatepost/gatepost.toml
+refuses() { ! systemctl reload gatepost.service 2>$work/reload; }
+check "reload of a broken configuration fails" refuses
+check "systemctl status has the problem with its place" grep -q 'gatepost.toml:.*nonsense' <(systemctl status --no-pager --full gatepost.service)
+check "and says that the reload failed" grep -q 'last reload failed' <(systemctl show -P StatusText gatepost.service)
+check "the service goes on" active gatepost.service
+check "as the same process" test "$(main_pid)" = "$pid"
+sed -i 's/^stage = .*/stage = "mail"/' /etc/gatepost/gatepost.toml
+check "mended, it reloads" systemctl reload gatepost.service
+check "and is active again, not reloading for ever" test "$(systemctl show -P ActiveState gatepost.service)" = active
 
 pid=$(main_pid)
 check "upgrade" apt-get install -y "$new"

@@ -197,7 +197,8 @@ start=$(date +%s)
 pid=$(main_pid)
 chmod 000 /etc/gatepost/gatepost.toml
 chown root:root /etc/gatepost/gatepost.toml
-systemctl reload gatepost.service
+refuses() { ! systemctl reload gatepost.service 2>$work/reload; }
+check "unreadable since the start: systemctl reload fails" refuses
 check "unreadable since the start: systemctl status says that the reload failed" \
     await 5 sh -c 'systemctl show -P StatusText gatepost.service | grep -q "last reload failed"'
 check "the log has the file and the remedy" logged "$start" 'the configuration in force stays'
