@@ -57,6 +57,8 @@ scrape() { python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0
 check "and tells of the daemon" grep -qx 'gatepost_up 1' <(await 5 scrape; scrape)
 check "and of what it did" grep -qE '^gatepost_actions_total.*reject.* 2$' <(scrape)
 check "without the key" none_of -i "$key" <(scrape)
+enclosed() { journalctl --sync; journalctl -u gatepost-metrics-exporter.service -o json | grep -qE 'landlock (enforced|partial)'; }
+check "its unit lets it make its sandbox" enclosed
 
 check "Postfix may open the socket, others may not" \
     test "$(stat -c '%U %G %a' /run/gatepost/milter.sock /var/spool/postfix/gatepost/milter.sock | uniq)" = "root postfix 660"
