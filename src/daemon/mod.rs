@@ -3,6 +3,7 @@
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod answers;
 mod ask;
 mod confinement;
 mod control;

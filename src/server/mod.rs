@@ -5,6 +5,7 @@
 mod call;
 mod connection;
 mod crowd;
+mod envelope;
 mod file;
 mod handover;
 mod listen;
@@ -12,6 +13,7 @@ mod serve;
 mod stream;
 
 pub use call::{Call, CallError};
-pub use handover::{BadStates, OVERHEAD, Rested, Taken, pack, unpack};
+pub use envelope::{BadStates, enclose, open};
+pub use handover::{OVERHEAD, Rested, Taken, pack, unpack};
 pub use listen::{BadListen, BindError, Listen, Socket};
 pub use serve::{Server, Tally};

@@ -74,6 +74,8 @@ socket=/var/spool/postfix/gatepost/milter.sock
 before=$(inode $socket) pid=$(main_pid)
 check "restart" systemctl restart gatepost.service
 check "a restart is another process" test "$(main_pid)" != "$pid"
+remembered() { journalctl --sync; journalctl -t gatepost -o cat GATEPOST_EVENT=answers _PID="$(main_pid)" | grep -qx 'remembered answers go on here'; }
+check "which knows what the lists have said" await 5 remembered
 check "a restart leaves the socket" test "$(inode $socket)" = "$before"
 check "and mail is filtered as before" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
 reload() {
