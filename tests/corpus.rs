@@ -43,6 +43,11 @@ fn the_corpus_of_configurations_holds() {
 }
 
 #[test]
+fn the_corpus_of_handovers_holds() {
+    run("handover", bodies::handover::handover);
+}
+
+#[test]
 fn the_corpus_of_answers_holds() {
     run("answer", bodies::answer::answer);
 }

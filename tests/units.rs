@@ -55,6 +55,12 @@ fn the_service_manager_feels_a_stuck_process() {
 }
 
 #[test]
+fn a_reload_is_asked_for_and_waited_for() {
+    // A signal would say nothing of a configuration that is not accepted.
+    assert_eq!(values(&unit("gatepost.service"), "ExecReload"), ["!/usr/sbin/gatepost reload"]);
+}
+
+#[test]
 fn the_sockets_have_the_names_that_the_daemon_knows() {
     for (name, descriptor, group) in [
         ("gatepost.socket", "milter", "gatepost"),

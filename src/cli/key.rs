@@ -65,6 +65,9 @@ fn set() -> Result<(), Failure> {
     })?;
     let line = Zeroizing::new(text.trim().to_owned());
     let (place, how) = if systemd::is_booted() { credential(&line)? } else { (file(&line)?, "in a file") };
+    if let Err(why) = label(&place) {
+        eprintln!("key: {why}; give it the label of its path: restorecon -v {}", place.display());
+    }
     println!("key {} is kept {how}: {}", key.fingerprint(), place.display());
     match &*place {
         path if path == Path::new(FILE) => {
@@ -95,6 +98,15 @@ fn read() -> Result<Zeroizing<String>, String> {
         Ok(_) => Ok(text),
         Err(error) => Err(format!("standard input cannot be read: {error}")),
     }
+}
+
+/// The label that the policy has for the path: a new file has that of its directory, which others may read.
+/// Nothing to do where `SELinux` is off.
+fn label(path: &Path) -> Result<(), String> {
+    if !Path::new("/sys/fs/selinux/enforce").exists() {
+        return Ok(());
+    }
+    tell("restorecon", &[&path.to_string_lossy()])
 }
 
 fn credential(key: &str) -> Result<(PathBuf, &'static str), Failure> {

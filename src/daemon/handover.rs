@@ -1,7 +1,7 @@
 //! Open sessions to the next process, through the service manager's descriptor store.
 //!
 //! Each connection goes under a name of its own, `session-N`, and the states of all of them in one sealed
-//! memory file, `sessions`. Where the store does not take them all, or there is none, sessions are drained.
+//! memory file, `sessions`; [`answers`] go with them. Where the store does not take them all, or there is none, sessions are drained.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::answers;
 use super::store::Store;
+use crate::dns::Dns;
 use crate::gate::Gate;
 use crate::server::{BadStates, OVERHEAD, Rested, Server, pack, unpack};
 
@@ -32,7 +34,7 @@ const SESSION: &str = "session-";
 
 /// Why states that a process left behind cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+pub(super) enum Unusable {
     #[error("there are none")]
     Missing,
     #[error("there are several")]
@@ -49,7 +51,7 @@ enum Unusable {
 
 /// Ends serving: hands all sessions to the service manager for the next process, and drains what cannot be
 /// handed over. [`Server::serve`] returns when all is done.
-pub(super) async fn leave(server: &Server<Gate>) {
+pub(super) async fn leave(server: &Server<Gate>, dns: &Dns) {
     let Some(store) = Store::open() else { return server.drain() };
     // A service manager that does not answer must not keep the sessions waiting.
     let probed = tokio::task::spawn_blocking(move || (store.has_room(), store)).await;
@@ -78,11 +80,17 @@ pub(super) async fn leave(server: &Server<Gate>) {
     let drained = rested.split_off(fitting(&rested, room));
     match push(&store, &rested) {
         Ok(true) => {
+            // In the place of the last look, while the sessions wait for the next process anyway.
+            let answers = answers::leave(&store, dns).unwrap_or_else(|error| {
+                tracing::warn!(event = "answers", %error, "remembered answers are lost");
+                0
+            });
             let took = start.elapsed().as_millis();
             tracing::info!(
                 event = "handover",
                 handed = rested.len(),
                 drained = drained.len(),
+                answers,
                 took,
                 "open sessions wait for the next process"
             );
@@ -111,7 +119,7 @@ pub(super) async fn leave(server: &Server<Gate>) {
 
 /// Takes over what the process before left in the store, and empties the store. To be called on a runtime
 /// that lasts as long as the sessions.
-pub(super) fn take_over(server: &Server<Gate>, stored: Vec<(String, OwnedFd)>) {
+pub(super) fn take_over(server: &Server<Gate>, dns: &Dns, stored: Vec<(String, OwnedFd)>) {
     if stored.is_empty() {
         return;
     }
@@ -124,6 +132,12 @@ pub(super) fn take_over(server: &Server<Gate>, stored: Vec<(String, OwnedFd)>) {
         if let Some(error) = failed {
             tracing::warn!(event = "handover", %error, "the service manager's descriptor store cannot be emptied");
         }
+    }
+    let (remembered, stored): (Vec<_>, Vec<_>) =
+        stored.into_iter().partition(|(name, _)| name == answers::ANSWERS);
+    answers::take_over(dns, remembered);
+    if stored.is_empty() {
+        return;
     }
     let (states, sessions): (Vec<_>, Vec<_>) = stored.into_iter().partition(|(name, _)| name == SESSIONS);
     let (states, why) = match read(states) {
@@ -219,9 +233,9 @@ fn push(store: &Store, rested: &[Rested]) -> io::Result<bool> {
 }
 
 /// A file in memory that nobody can change any more.
-fn sealed(octets: &[u8]) -> io::Result<File> {
+pub(super) fn sealed(octets: &[u8]) -> io::Result<File> {
     let mut file =
-        File::from(memfd_create(c"gatepost-sessions", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+        File::from(memfd_create(c"gatepost", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
     file.write_all(octets)?;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
     Ok(file)
@@ -233,7 +247,13 @@ fn seals() -> SealFlag {
 }
 
 /// The states that a process left behind.
-fn read(mut files: Vec<(String, OwnedFd)>) -> Result<Vec<(u32, Vec<u8>)>, Unusable> {
+fn read(files: Vec<(String, OwnedFd)>) -> Result<Vec<(u32, Vec<u8>)>, Unusable> {
+    let octets = contents(files)?;
+    Ok(unpack(&octets)?.into_iter().map(|(number, state)| (number, state.to_owned())).collect())
+}
+
+/// What is in the one file of a kind.
+pub(super) fn contents(mut files: Vec<(String, OwnedFd)>) -> Result<Vec<u8>, Unusable> {
     let (_, file) = files.pop().ok_or(Unusable::Missing)?;
     if !files.is_empty() {
         return Err(Unusable::Several);
@@ -247,5 +267,5 @@ fn read(mut files: Vec<(String, OwnedFd)>) -> Result<Vec<(u32, Vec<u8>)>, Unusab
     let size = usize::try_from(length).ok().filter(|size| *size <= STATES).ok_or(Unusable::Large(length))?;
     let mut octets = vec![0; size];
     file.read_exact_at(&mut octets, 0)?;
-    Ok(unpack(&octets)?.into_iter().map(|(number, state)| (number, state.to_owned())).collect())
+    Ok(octets)
 }

@@ -31,7 +31,7 @@ pub struct Inherited {
     pub control: Vec<UnixListener>,
     /// Sockets that only tell the counters.
     pub metrics: Vec<UnixListener>,
-    /// What the process before left in the descriptor store (`session-…`, `sessions`), with its names.
+    /// What the process before left in the descriptor store (`session-…`, `sessions`, `answers`), with its names.
     pub stored: Vec<(String, OwnedFd)>,
     /// What the administrator should know although it stops nothing.
     pub notices: Vec<String>,
@@ -126,7 +126,7 @@ impl Inherited {
                 }
                 what => return Err(wrong(name, what, "ListenStream=/PATH and Accept=no")),
             },
-            "sessions" => self.stored.push((name, descriptor)),
+            "sessions" | "answers" => self.stored.push((name, descriptor)),
             _ if name.starts_with("session-") => self.stored.push((name, descriptor)),
             // Another version may have stored what this one does not know. A socket that waits for somebody
             // would wait for ever.

@@ -3,6 +3,7 @@
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod answers;
 mod ask;
 mod confinement;
 mod control;
@@ -75,17 +76,23 @@ pub enum StartError {
     Thread(String),
 }
 
-/// Gives up root for good in favour of `account`, if there is one, and hardens the process: for one that
-/// stands beside the daemon. To be called before the first thread exists.
+/// Gives up root for good in favour of `account`, if there is one, hardens the process, and takes every file and
+/// every way out of TCP from it: for one that stands beside the daemon. What is open stays open, and the Unix
+/// sockets of the file system can be reached. To be called before the first thread exists.
 ///
 /// # Errors
 /// [`StartError::Privileges`]; the process must not go on then.
 pub fn confine(account: Option<&Account>) -> Result<(), StartError> {
+    let mut confinement = Confinement::default();
     if let Some(account) = account {
         privileges::drop_to(account)?;
     }
     privileges::give_up()?;
+    privileges::read_back(&mut confinement);
+    Bounds::default().enforce(&mut confinement);
     privileges::hide()?;
+    privileges::read_back_hidden(&mut confinement);
+    tracing::info!(event = "confined", steps = %confinement, "what the process does not need is given up");
     Ok(())
 }
 

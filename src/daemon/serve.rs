@@ -53,7 +53,7 @@ impl Daemon {
             })
             .collect();
         let ended = first.block_on(async {
-            handover::take_over(&this.server, stored);
+            handover::take_over(&this.server, &this.dns, stored);
             Arc::clone(&this).live(reload, failures).await
         });
         // Whatever went wrong here, the others must not go on without signals and reload.
@@ -165,7 +165,7 @@ impl Daemon {
                         self.server.stop();
                     } else {
                         self.announce(standing);
-                        handover::leave(&self.server).await;
+                        handover::leave(&self.server, &self.dns).await;
                         self.sockets.iter().for_each(Socket::close);
                     }
                 }

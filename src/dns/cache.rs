@@ -4,6 +4,8 @@
 //! come, or has to be asked for. What an answer means for the mail is not remembered here; neither is
 //! anything an operator said about us instead of the subject.
 
+mod recall;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,6 +19,8 @@ use super::flight::Flight;
 use super::{Answer, Settings, Subject};
 use crate::telemetry::CacheFigures;
 use crate::verdict::{Codes, List, Trouble};
+
+pub use recall::BadAnswers;
 
 /// Locks at most; more than one only where there is room for evicting fairly in each.
 const SHARDS: usize = 16;

@@ -38,6 +38,7 @@ use servers::{Round, Servers};
 use zone::{Zone, count};
 
 pub use answer::{Answer, Answered, classify, read};
+pub use cache::BadAnswers;
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
 pub use probe::test_entries;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::envelope::{BadStates, enclose, open};
 use super::serve::{Phase, Place, Server};
 use super::stream::Stream;
 use crate::milter::{Filter, Session};
@@ -23,10 +24,6 @@ use crate::telemetry::Handover;
 /// The form of the states that is written. Fields may be added to a state without a new number if the
 /// release before can be read without them; anything else needs one, and a reader for the old form.
 const VERSION: u32 = 1;
-/// What packed states begin with.
-const MAGIC: &[u8; 8] = b"gatepost";
-/// Octets before the states: magic, version, length, checksum.
-const HEAD: usize = 28;
 /// How long after the last judgement's time connections may take to come to rest; they need none.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -48,23 +45,6 @@ pub struct Taken {
     pub taken: usize,
     /// Those that were closed: their state could not be read, or the descriptor is no connection.
     pub dropped: usize,
-}
-
-/// Why packed states cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadStates {
-    /// They do not begin as they should.
-    #[error("these are not gatepost's")]
-    Foreign,
-    /// Another release wrote them.
-    #[error("version {0} is not known to this release, which reads version {VERSION}")]
-    Version(u32),
-    /// Something is missing or too much.
-    #[error("they are not complete")]
-    Length,
-    /// They have changed.
-    #[error("the checksum is wrong")]
-    Checksum,
 }
 
 /// Why a connection cannot go on from a state.
@@ -125,19 +105,14 @@ mod octets {
 
 /// Packs the states of connections, each with its number.
 pub fn pack<T: Borrow<[u8]>>(states: impl IntoIterator<Item = (u32, T)>) -> Vec<u8> {
-    let mut packed = vec![0; HEAD];
+    let mut packed = Vec::new();
     for (number, state) in states {
         let state = state.borrow();
         packed.extend_from_slice(&number.to_be_bytes());
         packed.extend_from_slice(&u32::try_from(state.len()).unwrap_or(u32::MAX).to_be_bytes());
         packed.extend_from_slice(state);
     }
-    let (head, body) = packed.split_at_mut(HEAD);
-    head[..8].copy_from_slice(MAGIC);
-    head[8..12].copy_from_slice(&VERSION.to_be_bytes());
-    head[12..20].copy_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_be_bytes());
-    head[20..].copy_from_slice(&checksum(body).to_be_bytes());
-    packed
+    enclose(VERSION, &packed)
 }
 
 /// Octets that a state takes in [`pack`]ed form, beside its own.
@@ -148,23 +123,7 @@ pub const OVERHEAD: usize = 8;
 /// # Errors
 /// [`BadStates`]; nothing of it can be used then.
 pub fn unpack(packed: &[u8]) -> Result<Vec<(u32, &[u8])>, BadStates> {
-    let (magic, rest) = packed.split_first_chunk::<8>().ok_or(BadStates::Foreign)?;
-    if magic != MAGIC {
-        return Err(BadStates::Foreign);
-    }
-    let (version, rest) = rest.split_first_chunk().ok_or(BadStates::Length)?;
-    match u32::from_be_bytes(*version) {
-        VERSION => {}
-        other => return Err(BadStates::Version(other)),
-    }
-    let (length, rest) = rest.split_first_chunk().ok_or(BadStates::Length)?;
-    let (sum, mut body) = rest.split_first_chunk().ok_or(BadStates::Length)?;
-    if u64::try_from(body.len()) != Ok(u64::from_be_bytes(*length)) {
-        return Err(BadStates::Length);
-    }
-    if checksum(body) != u64::from_be_bytes(*sum) {
-        return Err(BadStates::Checksum);
-    }
+    let mut body = open(VERSION, packed)?;
     let mut states = Vec::new();
     while !body.is_empty() {
         let (number, rest) = body.split_first_chunk().ok_or(BadStates::Length)?;
@@ -175,12 +134,6 @@ pub fn unpack(packed: &[u8]) -> Result<Vec<(u32, &[u8])>, BadStates> {
         body = rest;
     }
     Ok(states)
-}
-
-/// FNV-1a: against accidents. Forgery is kept away by who can pass descriptors to the process.
-fn checksum(octets: &[u8]) -> u64 {
-    let step = |sum: u64, octet: &u8| (sum ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
-    octets.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 impl<F: Filter> Server<F> {
@@ -274,6 +227,7 @@ impl<F: Filter> Server<F> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::envelope::{HEAD, checksum};
     use super::*;
 
     #[test]

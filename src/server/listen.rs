@@ -1,19 +1,16 @@
 //! Where to listen: libmilter's notation, and binding to it.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
-use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
-use nix::fcntl::OFlag;
-
+use super::file::{make, pin, pinned};
 use super::stream::Listener;
 
 /// An endpoint in libmilter's notation: `inet:port@host`, `inet6:port@host`, `unix:/path`,
@@ -212,7 +209,7 @@ impl Listen {
     fn bind_unix(&self, path: &Path, mode: u32) -> Result<Socket, BindError> {
         self.clear(path)?;
         let system = |source| BindError::System { listen: self.clone(), source };
-        let listener = UnixListener::bind(path).map_err(|error| self.error(error))?;
+        let listener = make(path, mode).map_err(|error| self.error(error))?;
         let (file, id) = pin(path).map_err(system)?;
         std::fs::set_permissions(pinned(&file), std::fs::Permissions::from_mode(mode)).map_err(system)?;
         let kind = Mutex::new(Some(Kind::Unix(listener)));
@@ -239,24 +236,6 @@ impl Listen {
             BindError::System { listen: self.clone(), source }
         }
     }
-}
-
-/// A hold on a socket file itself, with its device and inode. Root must not change mode or owner of what
-/// somebody who can write to the directory may have put at the path meanwhile.
-fn pin(path: &Path) -> io::Result<(File, (u64, u64))> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
-    let what = file.metadata()?;
-    if what.file_type().is_socket() {
-        Ok((file, (what.dev(), what.ino())))
-    } else {
-        Err(io::Error::other("somebody replaced the socket file"))
-    }
-}
-
-/// A path that leads to a file that is [pinned](pin), and nowhere else.
-fn pinned(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 impl Socket {

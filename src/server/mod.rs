@@ -5,12 +5,15 @@
 mod call;
 mod connection;
 mod crowd;
+mod envelope;
+mod file;
 mod handover;
 mod listen;
 mod serve;
 mod stream;
 
 pub use call::{Call, CallError};
-pub use handover::{BadStates, OVERHEAD, Rested, Taken, pack, unpack};
+pub use envelope::{BadStates, enclose, open};
+pub use handover::{OVERHEAD, Rested, Taken, pack, unpack};
 pub use listen::{BadListen, BindError, Listen, Socket};
 pub use serve::{Server, Tally};

@@ -414,6 +414,9 @@ fn the_exporter_serves_the_metrics_and_nothing_else() {
         reply.starts_with("HTTP/1.1 200 ") && reply.contains("application/openmetrics-text; version=1.0.0"),
         "{reply}"
     );
+    let confined = exporter.with(&["event=confined", "no_new_privs enforced", "dumpable enforced"]);
+    assert_eq!(confined.len(), 1, "{:#?}", exporter.lines());
+    assert!(!confined[0].contains("landlock off"), "the tests need a kernel with Landlock: {confined:?}");
     let told = page(&reply);
     told.expect("gatepost_up", 1.0);
     told.expect("gatepost_sessions_active", 0.0);

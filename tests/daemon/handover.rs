@@ -124,7 +124,8 @@ fn sessions_notice_nothing(restarts: usize, settings: &[&str]) {
     assert!(longest < Duration::from_secs(9), "{longest:?}: Sendmail waits for ten seconds");
     manager.wait_for_stored(0);
     assert_eq!(daemon.stop().0, Some(0));
-    assert!(manager.book().stored.is_empty(), "no session, nothing stored");
+    manager.wait_for_stored(1);
+    assert_eq!(manager.book().stored[0].0, "answers", "no session is stored, what was asked last is");
 }
 
 // case: 65
@@ -214,7 +215,8 @@ fn without_room_in_the_store_sessions_are_drained() {
                 assert!(manager.book().stored.is_empty(), "nothing is left behind");
             } else {
                 assert_eq!(daemon.end().0, Some(0));
-                manager.wait_for_stored(3);
+                // The states of two sessions go with them, and what the lists said.
+                manager.wait_for_stored(4);
                 let daemon = manager.start();
                 assert_eq!(open.exchange(&packet(b'E', b""), 1).await, "c", "who had a message came first");
                 assert_eq!(daemon.with(&["event=handover", "taken=2", "dropped=0"]).len(), 1);
@@ -222,6 +224,38 @@ fn without_room_in_the_store_sessions_are_drained() {
             }
         });
     }
+}
+
+#[test]
+fn answers_are_remembered_over_a_restart_unless_they_are_of_another_release() {
+    let (names, key) = (Names::start(), new_key());
+    names.on("2.0.8.8.zen", Act::records(["127.0.0.4"]));
+    let manager = Keeper::new(&names, &key, &[], 64);
+    let refused = || {
+        run(async {
+            assert!(Phone::dial(manager.port).await.connect("8.8.0.2").await.starts_with("554 "));
+        });
+        names.count("2.0.8.8.zen")
+    };
+    let daemon = manager.start();
+    assert_eq!(refused(), 1);
+    let (daemon, lines) = manager.restart(daemon);
+    assert!(lines.iter().any(|line| line.contains("handed=0 drained=0 answers=1 ")), "{lines:#?}");
+    assert_eq!(daemon.with(&["INFO", "event=answers", "answers=1"]).len(), 1);
+    assert_eq!(refused(), 1, "it is known");
+    manager.wait_for_stored(0);
+    assert_eq!(daemon.stop().0, Some(0));
+    manager.wait_for_stored(1);
+    let mut octets = content(&manager, "answers");
+    assert!(!String::from_utf8_lossy(&octets).contains(&key));
+    octets[11] = 9;
+    replace(&manager, "answers", Some(sealed(&octets)));
+    let daemon = manager.start();
+    let told = daemon.with(&["WARN", "event=answers", "version 9", "all is asked anew"]);
+    assert_eq!(told.len(), 1, "{:#?}", daemon.lines());
+    assert_eq!(refused(), 2, "it is asked anew");
+    manager.wait_for_stored(0);
+    assert_eq!(daemon.stop().0, Some(0));
 }
 
 /// What happens to the store between two processes.
@@ -239,32 +273,25 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
             assert_eq!(wire.exchange(&greeting("8.8.0.2"), 3).await, "Occ");
             let (status, lines) = daemon.stop();
             assert_eq!(status, Some(0), "{lines:#?}");
-            manager.wait_for_stored(2);
+            manager.wait_for_stored(3);
+            manager.book().stored.retain(|(name, _)| name != "answers");
             // The next one talks on a runtime of its own.
             left.borrow_mut().push(wire.stream.into_std().expect("a socket"));
         });
     };
-    let sealed = |change: &dyn Fn(&mut Vec<u8>)| {
-        use nix::sys::memfd::{MFdFlags, memfd_create};
-        use std::io::Write as _;
-        let mut octets = states(&manager);
+    let change = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut octets = content(&manager, "sessions");
         change(&mut octets);
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let mut file = File::from(memfd_create("test", flags).expect("a file"));
-        file.write_all(&octets).expect("a file");
-        let seals = nix::fcntl::SealFlag::all() & !nix::fcntl::SealFlag::F_SEAL_FUTURE_WRITE;
-        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_ADD_SEALS(seals))
-            .expect("a file that can be sealed");
-        replace(&manager, Some(file.into()));
+        replace(&manager, "sessions", Some(sealed(&octets)));
     };
-    for (change, words) in [
-        (&(|| sealed(&|octets| octets.truncate(40))) as Change<'_>, "not complete"),
-        (&|| sealed(&|octets| octets.clear()), "not gatepost's"),
-        (&|| sealed(&|octets| octets[50] ^= 1), "checksum"),
-        (&|| sealed(&|octets| octets[11] = 9), "version 9"),
-        (&|| replace(&manager, Some(tempfile::tempfile().expect("a file").into())), "sealed"),
-        (&|| replace(&manager, Some(File::open("/dev/zero").expect("a file").into())), "sealed"),
-        (&|| replace(&manager, None), "there are none"),
+    for (forge, words) in [
+        (&(|| change(&|octets| octets.truncate(40))) as Change<'_>, "not complete"),
+        (&|| change(&|octets| octets.clear()), "not gatepost's"),
+        (&|| change(&|octets| octets[50] ^= 1), "checksum"),
+        (&|| change(&|octets| octets[11] = 9), "version 9"),
+        (&|| replace(&manager, "sessions", Some(tempfile::tempfile().expect("a file").into())), "sealed"),
+        (&|| replace(&manager, "sessions", Some(File::open("/dev/zero").expect("a file").into())), "sealed"),
+        (&|| replace(&manager, "sessions", None), "there are none"),
         (&|| manager.book().stored.retain(|(name, _)| name == "sessions"), "closed=1"),
         (
             &|| {
@@ -284,7 +311,7 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
         ),
     ] {
         leave();
-        change();
+        forge();
         let daemon = manager.start();
         let lines = daemon.with(&["event=handover"]);
         assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -306,20 +333,33 @@ fn what_is_forged_truncated_or_of_another_release_costs_its_sessions_and_no_more
     }
 }
 
-/// The states in the store.
-fn states(manager: &Keeper) -> Vec<u8> {
+/// What is in a file in the store.
+fn content(manager: &Keeper, name: &str) -> Vec<u8> {
     use std::os::unix::fs::FileExt as _;
     let book = manager.book();
-    let (_, file) = book.stored.iter().find(|(name, _)| name == "sessions").expect("states");
+    let (_, file) = book.stored.iter().find(|(stored, _)| stored == name).expect("a file");
     let file = File::from(file.try_clone().expect("a copy"));
     let mut octets = vec![0; usize::try_from(file.metadata().expect("a file").len()).expect("small")];
     file.read_exact_at(&mut octets, 0).expect("a file");
     octets
 }
 
-/// Puts another file with states into the store, or none.
-fn replace(manager: &Keeper, file: Option<std::os::fd::OwnedFd>) {
+/// Puts another file into the store, or none.
+fn replace(manager: &Keeper, name: &str, file: Option<std::os::fd::OwnedFd>) {
     let mut book = manager.book();
-    book.stored.retain(|(name, _)| name != "sessions");
-    book.stored.extend(file.map(|file| ("sessions".to_owned(), file)));
+    book.stored.retain(|(stored, _)| stored != name);
+    book.stored.extend(file.map(|file| (name.to_owned(), file)));
+}
+
+/// A file that nobody can change any more.
+fn sealed(octets: &[u8]) -> std::os::fd::OwnedFd {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use std::io::Write as _;
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create("test", flags).expect("a file"));
+    file.write_all(octets).expect("a file");
+    let seals = SealFlag::all() & !SealFlag::F_SEAL_FUTURE_WRITE;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).expect("a file that can be sealed");
+    file.into()
 }

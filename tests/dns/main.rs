@@ -7,6 +7,7 @@ mod answers;
 mod breaker;
 mod cache;
 mod names;
+mod recall;
 mod servers;
 
 use std::net::SocketAddr;

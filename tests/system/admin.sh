@@ -96,6 +96,17 @@ check "another account gets a clear no" says 'Permission denied.*run it as root'
     setpriv --reuid=nobody --clear-groups bash -c "echo $new | '$gatepost' key set"
 settings=(SPAMHAUS_DQS_API_KEY_FILE="$place")
 check "key fingerprint names the key and its place" says "^$print  " verb key fingerprint
+# SELinux as far as a program without it can see: the tool gets the path of the file.
+mkdir "$work/bin"
+mount -t tmpfs tmpfs /sys/fs && mkdir /sys/fs/selinux && echo 0 >/sys/fs/selinux/enforce
+printf '#!/bin/sh\necho "$@" >>%s\n' "$work/log/restorecon.txt" >"$work/bin/restorecon"
+chmod 755 "$work/bin/restorecon"
+check "with SELinux, key set" ends_with 0 env PATH="$work/bin:$PATH" bash -c "echo $new | '$gatepost' key set"
+check "gives the file its label" grep -qx -- "$place" "$work/log/restorecon.txt"
+printf '#!/bin/sh\necho no such context >&2\nexit 1\n' >"$work/bin/restorecon"
+check "if that fails, the key is kept all the same, and the remedy told" says "no such context; .*restorecon -v $place" \
+    env PATH="$work/bin:$PATH" bash -c "echo $new | '$gatepost' key set"
+umount /sys/fs
 check "key remove forgets it" says "^removed $place" "$gatepost" key remove
 check "for good" test ! -e "$place"
 check "and says so the next time" says 'there is no key' "$gatepost" key remove

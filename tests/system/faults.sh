@@ -9,7 +9,7 @@ source "$here/dns.sh"
 source "$here/container.sh"
 
 packages=$results/packages/deb
-BOOT_TIMEOUT=400
+BOOT_TIMEOUT=440
 boot "$cache/bookworm-postfix" faults --bind-ro="$packages:/packages"
 boot "$cache/bookworm-postfix" hunt --bind-ro="$packages:/packages"
 # systemd keeps more over there: credentials for all processes of a unit, descriptors over a stop.

@@ -33,6 +33,18 @@ check "local/usr.sbin.gatepost is read" local_lines
 check "the SELinux module compiles against Debian's headers" sh "$root/selinux/build.sh" "$work/module" default
 [ -e "$work/module/gatepost.pp" ] || exit 1
 
+# Fedora's headers are not here: by the names that its policy defines.
+headers=/usr/share/selinux/devel/include
+$python "$here/interfaces.py" check "$suite" "$root/selinux" $headers || [ $? -eq 1 ] ||
+    fail "interfaces.py reads the module to its end"
+invented() {
+    cp -r "$root/selinux" "$work/invented"
+    # One that nobody has, and one that only Debian has, without asking for it.
+    printf '%s\n' 'no_such_interface(gatepost_milter_t)' 'init_unit_file(gatepost_unit_file_t)' >>"$work/invented/gatepost.te"
+    [ "$($python "$here/interfaces.py" check x "$work/invented" $headers | grep -c '^    ')" -eq 4 ]
+}
+check "a call that one of the policies does not know is told" invented
+
 # What semodule would do, without installing a policy on this machine.
 link() {
     local file hll=/usr/libexec/selinux/hll/pp

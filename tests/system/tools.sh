@@ -13,7 +13,7 @@ packages=(
     systemd systemd-container mmdebstrap           # socket activation, booted containers
     dpkg-dev lintian shellcheck                    # the Debian package
     apparmor selinux-policy-dev make selinux-utils policycoreutils semodule-utils secilc python3-setools   # confinement
-    rpm dnf createrepo-c                           # the rpm package
+    rpm rpmlint dnf createrepo-c                   # the rpm package
 )
 
 if [ "$(id -u)" -ne 0 ]; then

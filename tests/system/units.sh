@@ -13,7 +13,7 @@ install -m 755 "$gatepost" "$tree/usr/sbin/gatepost"
 verify() {
     local unit out; mkdir -p "$work/verify"
     for unit in "$units"/*.service "$units"/*.socket; do
-        sed -e "s#^ExecStart=/usr/sbin/gatepost#ExecStart=$tree/usr/sbin/gatepost#" -e '/^Documentation=/d' \
+        sed -e "s#^\(Exec[A-Za-z]*=!\{0,1\}\)/usr/sbin/gatepost#\1$tree/usr/sbin/gatepost#" -e '/^Documentation=/d' \
             "$unit" >"$work/verify/$(basename "$unit")"
     done
     out=$(systemd-analyze verify --man=no "$work"/verify/* 2>&1) && [ -z "$out" ] || { echo "$out"; return 1; }

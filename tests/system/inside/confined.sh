@@ -72,6 +72,7 @@ if [ "$mode" = selinux ]; then
     while read -r type path; do check "$path is $type" typed "$type" "$path"; done <<L
 gatepost_milter_exec_t /usr/sbin/gatepost
 gatepost_etc_t /etc/gatepost/gatepost.toml
+gatepost_secret_t $(echo /etc/credstore*/gatepost.dqs-key*)
 gatepost_milter_data_t /run/gatepost/milter.sock
 gatepost_milter_data_t /var/spool/postfix/gatepost/milter.sock
 gatepost_control_t /run/gatepost/control.sock

@@ -57,6 +57,8 @@ scrape() { python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0
 check "and tells of the daemon" grep -qx 'gatepost_up 1' <(await 5 scrape; scrape)
 check "and of what it did" grep -qE '^gatepost_actions_total.*reject.* 2$' <(scrape)
 check "without the key" none_of -i "$key" <(scrape)
+enclosed() { journalctl --sync; journalctl -u gatepost-metrics-exporter.service -o json | grep -E 'landlock (enforced|partial)' >/dev/null; }
+check "its unit lets it make its sandbox" enclosed
 
 check "Postfix may open the socket, others may not" \
     test "$(stat -c '%U %G %a' /run/gatepost/milter.sock /var/spool/postfix/gatepost/milter.sock | uniq)" = "root postfix 660"
@@ -72,6 +74,8 @@ socket=/var/spool/postfix/gatepost/milter.sock
 before=$(inode $socket) pid=$(main_pid)
 check "restart" systemctl restart gatepost.service
 check "a restart is another process" test "$(main_pid)" != "$pid"
+remembered() { journalctl --sync; journalctl -t gatepost -o cat GATEPOST_EVENT=answers _PID="$(main_pid)" | grep -x 'remembered answers go on here' >/dev/null; }
+check "which knows what the lists have said" await 5 remembered
 check "a restart leaves the socket" test "$(inode $socket)" = "$before"
 check "and mail is filtered as before" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
 reload() {
@@ -79,6 +83,18 @@ reload() {
     await 5 sh -c 'journalctl -t gatepost --since -10s | grep -q "new configuration is in force"'
 }
 check "reload" reload
+# systemctl reload waits for the end of it and has the truth.
+pid=$(main_pid)
+sed -i 's/^stage = .*/stage = "nonsense"/' /etc/gatepost/gatepost.toml
+refuses() { ! systemctl reload gatepost.service 2>$work/reload; }
+check "reload of a broken configuration fails" refuses
+check "systemctl status has the problem with its place" grep -q 'gatepost.toml:.*nonsense' <(systemctl status --no-pager --full gatepost.service)
+check "and says that the reload failed" grep -q 'last reload failed' <(systemctl show -P StatusText gatepost.service)
+check "the service goes on" active gatepost.service
+check "as the same process" test "$(main_pid)" = "$pid"
+sed -i 's/^stage = .*/stage = "mail"/' /etc/gatepost/gatepost.toml
+check "mended, it reloads" systemctl reload gatepost.service
+check "and is active again, not reloading for ever" test "$(systemctl show -P ActiveState gatepost.service)" = active
 
 pid=$(main_pid)
 check "upgrade" apt-get install -y "$new"

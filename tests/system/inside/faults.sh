@@ -26,7 +26,7 @@ now() { date +%s%N; }
 since() { echo $((($(now) - $1) / 1000000)); }
 filters() { says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL" && says 8.8.3.1 u@clean.example 250 ""; }
 runs_as_another_than() { local pid; pid=$(main_pid); active gatepost.service && [ "$pid" != 0 ] && [ "$pid" != "$1" ]; }
-logged() { journalctl --sync; journalctl -t gatepost -o cat --since "@$1" | grep -qE -- "$2"; }
+logged() { journalctl --sync; journalctl -t gatepost -o cat --since "@$1" | grep -E -- "$2" >/dev/null; }
 count() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get(sys.argv[2], 0))' "$1" "$2"; }
 deferred() { grep -cE ': (NOQUEUE|[0-9A-F]+): milter-(reject|.*) 4[0-9][0-9]|reject: .* 4[0-9][0-9] ' /var/log/mail.log; }
 systemd_status() { systemctl show -P StatusText gatepost.service; }
@@ -67,7 +67,7 @@ check "and it filters" filters
 sed -i 's/WatchdogSec=3/WatchdogSec=6/' $units.service.d/60-test.conf
 systemctl daemon-reload; systemctl restart gatepost
 busy() {
-    local pid hogs=() n mails=0 end=$((SECONDS + 25)); pid=$(main_pid)
+    local pid hogs=() n mails=0 end=$((SECONDS + 60)); pid=$(main_pid)
     for n in $(seq $((2 * $(nproc)))); do python3 -c 'while True: pass' & hogs+=($!); done
     while [ $SECONDS -lt $end ]; do filters || { kill "${hogs[@]}"; return 1; }; mails=$((mails + 2)); sleep 0.2; done
     kill "${hogs[@]}"; wait "${hogs[@]}" 2>/dev/null
@@ -75,7 +75,7 @@ busy() {
     [ "$(main_pid)" = "$pid" ]
 }
 start=$(date +%s)
-check "all processors busy for 25 s: it filters, and it is not ended" busy
+check "all processors busy for a minute: it filters, and it is not ended" busy
 echo "measured: $(cat $work/mails) mails meanwhile"
 quiet() { ! logged "$1" "event|did not answer" || ! logged "$1" "did not answer"; }
 check "and nobody was alarmed" quiet "$start"
@@ -197,11 +197,12 @@ start=$(date +%s)
 pid=$(main_pid)
 chmod 000 /etc/gatepost/gatepost.toml
 chown root:root /etc/gatepost/gatepost.toml
-systemctl reload gatepost.service
+refuses() { ! systemctl reload gatepost.service 2>$work/reload; }
+check "unreadable since the start: systemctl reload fails" refuses
 check "unreadable since the start: systemctl status says that the reload failed" \
     await 5 sh -c 'systemctl show -P StatusText gatepost.service | grep -q "last reload failed"'
 check "the log has the file and the remedy" logged "$start" 'the configuration in force stays'
-named() { journalctl -t gatepost -o json --since "@$start" | grep -q 'GATEPOST_PROBLEM.*gatepost.toml.*chmod\|GATEPOST_PROBLEM.*gatepost.toml.*chgrp\|GATEPOST_PROBLEM.*gatepost.toml.*chown'; }
+named() { journalctl -t gatepost -o json --since "@$start" | grep 'GATEPOST_PROBLEM.*gatepost.toml.*chmod\|GATEPOST_PROBLEM.*gatepost.toml.*chgrp\|GATEPOST_PROBLEM.*gatepost.toml.*chown' >/dev/null; }
 check "with its name" named
 check "gatepost status says so" grep -q 'FAILED' <(gatepost status)
 said gatepost reload
