@@ -61,14 +61,23 @@ struct Queue {
     written: usize,
     /// Lines lost that nobody was told of.
     untold: u64,
-    /// There is a thread that writes.
-    detached: bool,
-    /// It waits to be woken.
-    asleep: bool,
+    writer: Writer,
     /// Somebody waits until all is written.
     awaited: bool,
+}
+
+/// The thread that writes.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Writer {
+    /// There is none yet.
+    #[default]
+    None,
+    /// It waits to be woken.
+    Asleep,
+    /// It looks for lines.
+    Awake,
     /// It has lines in hand.
-    writing: bool,
+    Writing,
 }
 
 impl Outlet {
@@ -92,14 +101,14 @@ impl Outlet {
         }
         queue.octets += line.len();
         queue.lines.push_back(line);
-        if queue.detached {
-            let asleep = std::mem::take(&mut queue.asleep);
-            drop(queue);
-            if asleep {
+        match queue.writer {
+            Writer::None => self.write_here(queue),
+            Writer::Asleep => {
+                queue.writer = Writer::Awake;
+                drop(queue);
                 self.changed.notify_all();
             }
-        } else {
-            self.write_here(queue);
+            Writer::Awake | Writer::Writing => {}
         }
     }
 
@@ -109,8 +118,10 @@ impl Outlet {
     /// If there can be no such thread; all stays as it was.
     pub(super) fn detach(self: &Arc<Self>, tell: impl Fn(u64) + Send + 'static) -> io::Result<()> {
         let this = Arc::clone(self);
+        // The thread begins with this lock: it must not sleep before it counts as awake.
+        let mut queue = self.queue();
         thread::Builder::new().name("log".to_owned()).spawn(move || this.work(tell))?;
-        self.queue().detached = true;
+        queue.writer = Writer::Awake;
         Ok(())
     }
 
@@ -118,10 +129,12 @@ impl Outlet {
     pub(super) fn flush(&self) {
         let deadline = Instant::now() + LAST_WORDS;
         let mut queue = self.queue();
-        if !queue.detached {
+        if queue.writer == Writer::None {
             return self.write_here(queue);
         }
-        while (!queue.lines.is_empty() || queue.writing) && !self.fails.load(Ordering::Relaxed) {
+        while (!queue.lines.is_empty() || queue.writer == Writer::Writing)
+            && !self.fails.load(Ordering::Relaxed)
+        {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -171,9 +184,9 @@ impl Outlet {
                     queue = self.queue();
                     continue;
                 }
-                queue.asleep = true;
+                queue.writer = Writer::Asleep;
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.asleep = false;
+                queue.writer = Writer::Awake;
                 if !queue.awaited {
                     drop(queue);
                     thread::sleep(GATHER);
@@ -183,7 +196,7 @@ impl Outlet {
             }
             let written = std::mem::take(&mut queue.written);
             let (lines, count) = self.gather(&mut queue);
-            queue.writing = true;
+            queue.writer = Writer::Writing;
             drop(queue);
             let is_written = self.write(lines.get(written..).unwrap_or_default());
             queue = self.queue();
@@ -192,7 +205,7 @@ impl Outlet {
                 queue.untold += count;
             }
             queue.octets -= lines.len();
-            queue.writing = false;
+            queue.writer = Writer::Awake;
             if queue.awaited {
                 queue.awaited = false;
                 self.changed.notify_all();

@@ -42,7 +42,7 @@ async fn what_one_process_remembers_the_next_one_knows_for_the_time_that_is_left
     server.on("bad.example.dbl", Act::Code(ResponseCode::ServFail));
     let one = dns(&[server.address()]);
     let asked =
-        [(List::Zen, ip("8.8.0.2")), (List::Dbl, domain("ok.example")), (List::Dbl, domain("bad.example"))];
+        [(List::ZEN, ip("8.8.0.2")), (List::DBL, domain("ok.example")), (List::DBL, domain("bad.example"))];
     for (list, subject) in asked {
         clock.run(ask(&one, list, subject)).await;
     }
@@ -52,15 +52,15 @@ async fn what_one_process_remembers_the_next_one_knows_for_the_time_that_is_left
     assert!(!String::from_utf8_lossy(&told).contains(KEY));
     let other = deaf(settings(&[]));
     assert_eq!(other.recall(&told, seconds(1_050)), Ok(2));
-    assert_eq!(known(&other, List::Zen, ip("8.8.0.2")), Some(listed(0, [2, 10])));
-    assert_eq!(known(&other, List::Dbl, domain("ok.example")), Some(Answer::NotListed));
-    assert_eq!(known(&other, List::Dbl, domain("bad.example")), None);
+    assert_eq!(known(&other, List::ZEN, ip("8.8.0.2")), Some(listed(0, [2, 10])));
+    assert_eq!(known(&other, List::DBL, domain("ok.example")), Some(Answer::NotListed));
+    assert_eq!(known(&other, List::DBL, domain("bad.example")), None);
     // 50 s are left of one, 150 of the other.
     clock.jump(seconds(51)).await;
-    assert_eq!(known(&other, List::Dbl, domain("ok.example")), None);
-    assert_eq!(known(&other, List::Zen, ip("8.8.0.2")), Some(listed(0, [2, 10])));
+    assert_eq!(known(&other, List::DBL, domain("ok.example")), None);
+    assert_eq!(known(&other, List::ZEN, ip("8.8.0.2")), Some(listed(0, [2, 10])));
     clock.jump(seconds(100)).await;
-    assert_eq!(known(&other, List::Zen, ip("8.8.0.2")), None);
+    assert_eq!(known(&other, List::ZEN, ip("8.8.0.2")), None);
     assert_eq!(deaf(settings(&[])).recall(&told, seconds(1_200)), Ok(0), "too late");
 }
 
@@ -73,25 +73,25 @@ async fn only_so_many_are_told_and_those_used_last() {
     let one = Dns::new(small, Some(key()), Source::Resolver);
     let subject = |n: usize| domain(&format!("host{n}.example"));
     for n in 0..6 {
-        clock.run(ask(&one, List::Dbl, subject(n))).await;
+        clock.run(ask(&one, List::DBL, subject(n))).await;
     }
-    assert!(known(&one, List::Dbl, subject(0)).is_some());
+    assert!(known(&one, List::DBL, subject(0)).is_some());
     let (count, told) = one.tell(3, Duration::ZERO);
     let other = deaf(settings(&[]));
     assert_eq!((count, other.recall(&told, Duration::ZERO)), (3, Ok(3)));
     for n in 0..6 {
-        assert_eq!(known(&other, List::Dbl, subject(n)).is_some(), [0, 4, 5].contains(&n), "{n}");
+        assert_eq!(known(&other, List::DBL, subject(n)).is_some(), [0, 4, 5].contains(&n), "{n}");
     }
     let none = deaf(Settings { cache_max: 0, ..settings(&[]) });
     assert_eq!((none.recall(&told, Duration::ZERO), none.cached()), (Ok(0), 0));
     let two = deaf(Settings { cache_max: 2, ..settings(&[]) });
     assert_eq!((two.recall(&told, Duration::ZERO), two.cached()), (Ok(3), 2));
-    assert!(known(&two, List::Dbl, subject(0)).is_some(), "used last");
+    assert!(known(&two, List::DBL, subject(0)).is_some(), "used last");
     // Settings that are stricter now hold for what was told, too.
     let strict = deaf(Settings { ttl_unlisted: seconds(10), ..settings(&[]) });
     assert_eq!(strict.recall(&told, Duration::ZERO), Ok(3));
     clock.jump(seconds(11)).await;
-    assert_eq!(known(&strict, List::Dbl, subject(0)), None);
+    assert_eq!(known(&strict, List::DBL, subject(0)), None);
 }
 
 /// If this fails, the form has changed: see `the_form_is_that_of_the_fixture` in `tests/handover`.
@@ -108,10 +108,10 @@ async fn the_form_of_answers_is_that_of_the_fixture() {
     let small = Settings { cache_max: 10, ..settings(&[server.address()]) };
     let one = Dns::new(small, Some(key()), Source::Resolver);
     let entries = [
-        (List::Zen, ip("8.8.0.2"), listed(0, [2, 10])),
-        (List::Zen, ip("2001:db8::1"), Answer::NotListed),
-        (List::Dbl, domain("spam.example"), listed(1, [2])),
-        (List::Zrd, domain("new.example"), listed(2, [3])),
+        (List::ZEN, ip("8.8.0.2"), listed(0, [2, 10])),
+        (List::ZEN, ip("2001:db8::1"), Answer::NotListed),
+        (List::DBL, domain("spam.example"), listed(1, [2])),
+        (List::ZRD, domain("new.example"), listed(2, [3])),
     ];
     for (list, subject, _) in entries.clone() {
         clock.run(ask(&one, list, subject)).await;
@@ -166,7 +166,7 @@ async fn what_no_process_can_have_told_is_not_remembered() {
     ];
     let some = deaf(settings(&[]));
     assert_eq!(some.recall(told(&lines.join(",")).as_bytes(), now), Ok(1));
-    assert_eq!(known(&some, List::Dbl, domain("good.example")), Some(listed(1, [2])));
+    assert_eq!(known(&some, List::DBL, domain("good.example")), Some(listed(1, [2])));
     let moved =
         Settings { zone_base: Domain::from_setting("dq.example.net").expect("a domain"), ..settings(&[]) };
     assert_eq!(deaf(moved).recall(told(lines[8]).as_bytes(), now), Err(BadAnswers::Zones));

@@ -1,6 +1,7 @@
 //! Remembered answers on their way to another process.
 //!
-//! Only what lists have said, and never the key. Trouble is not told: it need not be the next one's.
+//! Only what the lists of DQS have said, since other lists may be others there, and never the key. Trouble is not
+//! told: it need not be the next one's.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use super::{Cache, Entry, Memory, Topic, lock};
 use crate::dns::{Answer, Dns, Subject, classify};
 use crate::smtp::Domain;
-use crate::verdict::List;
+use crate::verdict::{Kind, List};
 
 /// Why nothing is remembered of what was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,9 @@ struct Line(String, String, Vec<Ipv4Addr>, u64);
 
 impl Line {
     fn new(topic: &Topic, entry: &Entry, now: Instant) -> Option<Self> {
+        if !topic.0.is_dqs() {
+            return None;
+        }
         let addresses = match entry.memory {
             Memory::Listed(codes) => {
                 codes.iter().map(|code| Ipv4Addr::new(127, 0, codes.group(), code)).collect()
@@ -58,10 +62,11 @@ impl Line {
     /// As if the list had answered just now.
     fn read(self) -> Option<(Topic, Memory, Duration)> {
         let Self(list, subject, addresses, left) = self;
-        let list = List::ALL.into_iter().find(|known| known.name() == list)?;
-        let subject = match list {
-            List::Zen => Subject::Ip(subject.parse().ok()?),
-            List::Dbl | List::Zrd => Subject::Domain(Domain::from_setting(&subject).ok()?),
+        let list = List::DQS.into_iter().find(|known| known.name() == list)?;
+        let subject = match list.kind() {
+            Kind::Address => Subject::Ip(subject.parse().ok()?),
+            Kind::Domain => Subject::Domain(Domain::from_setting(&subject).ok()?),
+            Kind::Mailbox(_) => return None,
         };
         let memory = match classify(list, &addresses) {
             Answer::Listed(codes) => Memory::Listed(codes),
