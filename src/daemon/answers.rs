@@ -19,7 +19,8 @@ pub(super) const ANSWERS: &str = "answers";
 /// The form in which they are written. There may be more members without a new number; anything else needs one, and what
 /// has another number is not used.
 const VERSION: u32 = 1;
-/// So many at most: as many as are remembered if nobody says otherwise, in some 2 MB.
+/// So many at most: as many as are remembered if nobody says otherwise. They are 1.2 MB, written in 25 ms and read in 65
+/// on a busy machine, while sessions wait.
 const MOST: usize = 20_000;
 
 /// Gives them to the service manager; tells how many there are.
