@@ -98,6 +98,10 @@ pub(super) fn range(text: &[u8]) -> Result<(u32, u32, &[u8]), Wrong> {
     let (first, rest) = prefix(text).ok_or_else(invalid)?;
     let Some(rest) = rest.strip_prefix(b"-") else {
         let (address, bits, rest) = network(text)?;
+        // rbldnsd takes it for a slip of the pen here, unlike in ip4trie.
+        if bits == 0 {
+            return Err(wrong("all addresses there are", "write 0.0.0.0-255.255.255.255 if you mean it"));
+        }
         return Ok((address, address | hosts(bits), rest));
     };
     let (last, rest) = prefix(rest).ok_or_else(invalid)?;

@@ -107,6 +107,7 @@ fn what_is_no_range_is_passed_over_with_a_warning() {
         "10.0.0.1 :2 text",
         // The manual has this as an example, but rbldnsd itself does not take it.
         "127-127.0.0",
+        "0/0",
         "::1",
     ] {
         let (table, warnings) = parse(Format::Ip4Set, &format!("192.0.2.1\n{range}\n"));
@@ -120,12 +121,12 @@ fn defaults_and_values_of_entries_are_those_of_the_manual() {
     let (table, warnings) = parse(
         Format::Ip4Set,
         "127.0.0.1\n\
-         # default A value and TXT template\n\
-         :127.0.0.2:IP address $ is listed\n\
+         # what holds from here on\n\
+         :127.0.0.2:host $ is bad\n\
          127.0.0.4\n\
          127.0.0.5 :5\n\
          127.0.0.6 :6:\n\
-         127.0.0.7 IP address $ running an open relay # no comment\n\
+         127.0.0.7 host $ relays # no comment\n\
          :3:\n\
          127.0.0.8:4: glued\n\
          127.0.0.9;x\n",
@@ -133,44 +134,44 @@ fn defaults_and_values_of_entries_are_those_of_the_manual() {
     assert_eq!(warnings, []);
     for (ip, record) in [
         ("127.0.0.1", "127.0.0.2"),
-        ("127.0.0.4", "127.0.0.2 IP address 127.0.0.4 is listed"),
-        ("127.0.0.5", "127.0.0.5 IP address 127.0.0.5 is listed"),
+        ("127.0.0.4", "127.0.0.2 host 127.0.0.4 is bad"),
+        ("127.0.0.5", "127.0.0.5 host 127.0.0.5 is bad"),
         ("127.0.0.6", "127.0.0.6"),
-        ("127.0.0.7", "127.0.0.2 IP address 127.0.0.7 running an open relay # no comment"),
+        ("127.0.0.7", "127.0.0.2 host 127.0.0.7 relays # no comment"),
         ("127.0.0.8", "127.0.0.4 glued"),
         ("127.0.0.9", "127.0.0.3"),
     ] {
         assert_eq!(says(&table, ip), [record], "{ip}");
     }
     let entry = table.address("127.0.0.4".parse().expect("an address")).expect("an entry");
-    assert_eq!((entry.value, entry.text), (Ipv4Addr::new(127, 0, 0, 2), "IP address $ is listed"));
+    assert_eq!((entry.value, entry.text), (Ipv4Addr::new(127, 0, 0, 2), "host $ is bad"));
 }
 
 #[test]
 fn templates_are_filled_in_as_in_the_manual() {
     let (table, _) = parse(
         Format::Ip4Set,
-        "$1 See http://www.example.com/bl\n$2 for details\n$2 ignored\n\
+        "$1 More at https://list.example\n$2 to read\n$2 ignored\n\
          127.0.0.2  $1/spammer/$ $2\n\
-         127.0.0.4  This spammer wants some $$$$.  $1/$ $3\n\
+         127.0.0.4  It sells for $$$$.  $1/$ $3\n\
          127.0.0.5  ==$=\n",
     );
     for (ip, text) in [
-        ("127.0.0.2", "127.0.0.2 See http://www.example.com/bl/spammer/127.0.0.2 for details"),
-        ("127.0.0.4", "127.0.0.2 This spammer wants some $$.  See http://www.example.com/bl/127.0.0.4 $3"),
+        ("127.0.0.2", "127.0.0.2 More at https://list.example/spammer/127.0.0.2 to read"),
+        ("127.0.0.4", "127.0.0.2 It sells for $$.  More at https://list.example/127.0.0.4 $3"),
         ("127.0.0.5", "127.0.0.2 =="),
     ] {
         assert!(says(&table, ip)[0].starts_with(text), "{:?}", says(&table, ip));
     }
     let (table, _) = parse(
         Format::Ip4Set,
-        "$= See http://www.example.com/bl?$= ($) for details\n\
-         127.0.0.2    r123\n127.0.0.3\n127.0.0.4    =See other blocklists for details about $\n",
+        "$= More at https://list.example/$= on $ now\n\
+         127.0.0.2    r123\n127.0.0.3\n127.0.0.4    =Ask elsewhere about $\n",
     );
     for (ip, text) in [
-        ("127.0.0.2", "127.0.0.2 See http://www.example.com/bl?r123 (127.0.0.2) for details"),
-        ("127.0.0.3", "127.0.0.2 See http://www.example.com/bl?127.0.0.3 (127.0.0.3) for details"),
-        ("127.0.0.4", "127.0.0.2 See other blocklists for details about 127.0.0.4"),
+        ("127.0.0.2", "127.0.0.2 More at https://list.example/r123 on 127.0.0.2 now"),
+        ("127.0.0.3", "127.0.0.2 More at https://list.example/127.0.0.3 on 127.0.0.3 now"),
+        ("127.0.0.4", "127.0.0.2 Ask elsewhere about 127.0.0.4"),
     ] {
         assert_eq!(says(&table, ip), [text]);
     }
@@ -233,20 +234,20 @@ fn in_tries_the_longest_prefix_counts_and_the_first_of_equal_ones() {
 fn ip6trie_takes_the_notations_of_the_manual() {
     let (table, warnings) = parse(
         Format::Ip6Trie,
-        ":127.0.1.2: Listed, see http://example.com/lookup?$\n\
+        ":127.0.1.2: Known, see https://list.example/?$\n\
          2001:21ab:c000/36\n\
-         2001:21ab:def7:4242 :127.0.1.3: This one smells funny\n\
+         2001:21ab:def7:4242 :127.0.1.3: another text\n\
          2605:6001:42::/52\n\
          ::1\t\t# localhost\n\
          !2605:6001:42::bead   # exclusion\n\
          fe80::/10 :10:\n",
     );
     assert_eq!(warnings, []);
-    let listed = |ip: &str| format!("127.0.1.2 Listed, see http://example.com/lookup?{ip}");
+    let listed = |ip: &str| format!("127.0.1.2 Known, see https://list.example/?{ip}");
     for (ip, records) in [
         ("2001:21ab:c000::1", &[listed("2001:21ab:c000::1")][..]),
         ("2001:21ab:d000::", &[]),
-        ("2001:21ab:def7:4242:ffff::", &["127.0.1.3 This one smells funny".into()]),
+        ("2001:21ab:def7:4242:ffff::", &["127.0.1.3 another text".into()]),
         ("2001:21ab:def7:4243::", &[]),
         ("2605:6001:42::bead", &[]),
         ("2605:6001:42::beae", &[listed("2605:6001:42::beae")]),
