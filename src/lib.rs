@@ -61,7 +61,7 @@
 //! For one that asks lists:
 //!
 //! - [`dns`]: one question, one small answer; cache, coalescing, breaker.
-//! - [`list`]: networks and domains in memory.
+//! - [`list`]: networks, domains and whole lists in memory.
 //! - [`check`]: ZEN, DBL and ZRD.
 //! - [`policy`]: from findings to a decision, and its words.
 //!

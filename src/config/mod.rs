@@ -26,7 +26,7 @@ use ipnet::IpNet;
 
 use crate::dns::Key;
 use crate::limits::{Limits, Overload};
-use crate::list::Entry;
+use crate::list::MailboxPattern;
 use crate::policy::{OnTrouble, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -171,7 +171,7 @@ pub struct Config {
     /// Whether DBL and ZRD are asked about the name of the client's address.
     pub rdns_enable: bool,
     /// Recipients that get their mail whatever the lists say, where recipients are judged.
-    pub exempt_recipients: Vec<Entry>,
+    pub exempt_recipients: Vec<MailboxPattern>,
     /// Domains that are ours, with everything below them: not asked about.
     pub local_domains: Vec<Domain>,
     /// Whether allow lists may hold what nearly everybody is in.
@@ -284,7 +284,10 @@ impl Default for Config {
             authbl_enable: false,
             authbl_action: Act::Log,
             rdns_enable: false,
-            exempt_recipients: ["postmaster@", "abuse@"].into_iter().filter_map(Entry::parse).collect(),
+            exempt_recipients: ["postmaster@", "abuse@"]
+                .into_iter()
+                .filter_map(MailboxPattern::parse)
+                .collect(),
             local_domains: Vec::new(),
             allow_force: false,
             additions: Additions::default(),

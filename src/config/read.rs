@@ -11,7 +11,7 @@ use super::choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::value::{Fault, Reading, Value, shown};
 use crate::dns::Key;
 use crate::limits::Overload;
-use crate::list::Entry;
+use crate::list::MailboxPattern;
 use crate::policy::{OnTrouble, ReplyStyle, Template, Variable};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -372,13 +372,13 @@ pub(super) fn code_acts(value: &Value, of: List) -> Reading<CodeActs> {
 }
 
 /// Mailboxes, single ones and whole domains.
-pub(super) fn mailboxes(value: &Value) -> Reading<Vec<Entry>> {
+pub(super) fn mailboxes(value: &Value) -> Reading<Vec<MailboxPattern>> {
     each(value, |text| {
         let wrong = || {
             let remedy = "write user@mail.example, mail.example, .mail.example or user@";
             Fault::new(format!("{} is no mailbox", shown(text)), remedy)
         };
-        Entry::parse(text).map(|entry| (entry, None)).ok_or_else(wrong)
+        MailboxPattern::parse(text).map(|entry| (entry, None)).ok_or_else(wrong)
     })
 }
 

@@ -10,7 +10,7 @@ use super::choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 use super::read::DOMAIN;
 use crate::dns::Key;
 use crate::limits::Overload;
-use crate::list::Entry;
+use crate::list::MailboxPattern;
 use crate::policy::{ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
@@ -61,7 +61,7 @@ show! {
         });
         shown.collect::<Vec<_>>().join(",")
     };
-    Entry => |entry| entry.to_string();
+    MailboxPattern => |entry| entry.to_string();
     Option<Duration> => |time| time.unwrap_or_default().show();
     Option<Key> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
     Option<String> => |text| text.clone().unwrap_or_default();

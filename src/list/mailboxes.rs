@@ -18,7 +18,7 @@ pub struct Mailboxes {
 
 /// One entry of a set of mailboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum MailboxPattern {
     /// `user@spam.example`: one mailbox.
     Address(Mailbox),
     /// `user@`: this local part at any domain, and alone as in `<postmaster>`.
@@ -31,7 +31,7 @@ pub enum Entry {
     Null,
 }
 
-impl Entry {
+impl MailboxPattern {
     /// Reads an entry as an administrator writes it; nothing if it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -57,7 +57,7 @@ impl Entry {
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for MailboxPattern {
     /// As it could be written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,20 +89,20 @@ impl Mailboxes {
     }
 }
 
-impl FromIterator<Entry> for Mailboxes {
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+impl FromIterator<MailboxPattern> for Mailboxes {
+    fn from_iter<I: IntoIterator<Item = MailboxPattern>>(entries: I) -> Self {
         let (mut set, mut domains, mut suffixes) = (Self::default(), Vec::new(), Vec::new());
         for entry in entries {
             match entry {
-                Entry::Address(mailbox) => {
+                MailboxPattern::Address(mailbox) => {
                     set.addresses.insert(mailbox.address().into());
                 }
-                Entry::Local(local) => {
+                MailboxPattern::Local(local) => {
                     set.locals.insert(local);
                 }
-                Entry::Domain(domain) => domains.push(domain),
-                Entry::Suffix(domain) => suffixes.push(domain),
-                Entry::Null => set.null = true,
+                MailboxPattern::Domain(domain) => domains.push(domain),
+                MailboxPattern::Suffix(domain) => suffixes.push(domain),
+                MailboxPattern::Null => set.null = true,
             }
         }
         Self { domains: domains.into_iter().collect(), suffixes: suffixes.into_iter().collect(), ..set }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn set(entries: &[&str]) -> Mailboxes {
-        entries.iter().map(|text| Entry::parse(text).expect(text)).collect()
+        entries.iter().map(|text| MailboxPattern::parse(text).expect(text)).collect()
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_no_mailbox_is_no_entry() {
         for text in ["", "@", "a b@c.example", "*@spam.example", "x@y,z@w", "u@sp am", ".", "<>x"] {
-            assert_eq!(Entry::parse(text), None, "{text}");
+            assert_eq!(MailboxPattern::parse(text), None, "{text}");
         }
     }
 }

@@ -229,11 +229,11 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::Entry;
+    use crate::list::MailboxPattern;
 
     fn senders(entry: &str) -> Condition {
         Condition {
-            sender: [Entry::parse(entry).expect("an entry")].into_iter().collect(),
+            sender: [MailboxPattern::parse(entry).expect("an entry")].into_iter().collect(),
             ..Condition::default()
         }
     }
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(rule.ripe(), Stage::Connect);
         rule.when = vec![senders("spam.example")];
         assert_eq!(rule.ripe(), Stage::Mail);
-        let recipient = [Entry::parse("abuse@").expect("an entry")].into_iter().collect();
+        let recipient = [MailboxPattern::parse("abuse@").expect("an entry")].into_iter().collect();
         rule.unless = vec![Condition { recipient, ..Condition::default() }];
         assert_eq!(rule.ripe(), Stage::Rcpt);
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::list::Entry;
+use crate::list::MailboxPattern;
 use crate::smtp::{Client, Mailbox};
 use crate::verdict::{Home, Identities, Identity, Kind, List, Origin, Sketch, Trouble};
 use std::time::Duration;
@@ -265,7 +265,7 @@ fn shadows_and_observers_tell_what_they_would_do_and_do_nothing() {
 
 #[test]
 fn a_rule_of_conditions_alone_needs_no_finding() {
-    let recipient = [Entry::parse("trap@spam.example").expect("an entry")].into_iter().collect();
+    let recipient = [MailboxPattern::parse("trap@spam.example").expect("an entry")].into_iter().collect();
     let effect = Effect {
         act: Some(Act::Refuse),
         reply: Some(Template::parse("550 5.1.1 no such user ({rule})").expect("a reply")),

@@ -6,7 +6,7 @@ use super::node::{Fields, Node, Tree};
 use crate::config::Place;
 use crate::config::read::one_network;
 use crate::config::report::Report;
-use crate::list::Entry;
+use crate::list::MailboxPattern;
 use crate::policy::Condition;
 use crate::smtp::Domain;
 use crate::verdict::Class;
@@ -46,8 +46,8 @@ fn one(mut fields: Fields<'_>) -> (Condition, Vec<Wide>, bool) {
     let name = |text: &str| Domain::from_setting(text.strip_prefix('.').unwrap_or(text)).ok();
     let client_name = fields.each("client_name", names, name).unwrap_or_default();
     let helo = fields.each("helo", names, name).unwrap_or_default();
-    let sender = fields.each("sender", mailboxes, Entry::parse).unwrap_or_default();
-    let recipient = fields.each("recipient", mailboxes, Entry::parse).unwrap_or_default();
+    let sender = fields.each("sender", mailboxes, MailboxPattern::parse).unwrap_or_default();
+    let recipient = fields.each("recipient", mailboxes, MailboxPattern::parse).unwrap_or_default();
     let class = |text: &str| Class::ALL.into_iter().find(|class| class.name() == text);
     let session = fields.each("session", "choose from inbound, submission, login", class).unwrap_or_default();
     let mut wide: Vec<Wide> = Vec::new();
@@ -64,13 +64,14 @@ fn one(mut fields: Fields<'_>) -> (Condition, Vec<Wide>, bool) {
         }
     }
     for (entry, place) in sender.iter().chain(&recipient) {
-        if let Entry::Suffix(domain) | Entry::Domain(domain) = entry
+        if let MailboxPattern::Suffix(domain) | MailboxPattern::Domain(domain) = entry
             && domain.labels() < 2
         {
             note(domain.to_string(), place);
         }
     }
-    let values = |entries: Vec<(Entry, Place)>| entries.into_iter().map(|(entry, _)| entry).collect();
+    let values =
+        |entries: Vec<(MailboxPattern, Place)>| entries.into_iter().map(|(entry, _)| entry).collect();
     let domains = |entries: Vec<(Domain, Place)>| entries.into_iter().map(|(domain, _)| domain).collect();
     let condition = Condition {
         client: client.into_iter().map(|(network, _)| network).collect(),

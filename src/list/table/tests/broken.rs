@@ -1,0 +1,126 @@
+//! Files that are not what they should be, and those that somebody made to hurt.
+
+use super::*;
+
+#[test]
+fn line_ends_of_all_kinds_and_blanks_do_not_matter() {
+    for text in [
+        "192.0.2.1\r\n198.51.100.0/24\r\n",
+        "192.0.2.1\n198.51.100.0/24",
+        "\t192.0.2.1 \n\n\n  198.51.100.0/24  ",
+    ] {
+        let list = plain_list(Kind::Address, text);
+        assert!(lists(&list, "192.0.2.1") && lists(&list, "198.51.100.9") && list.entries() == 2, "{text:?}");
+    }
+    let (list, warnings) =
+        Table::parse(Format::Plain, Kind::Domain, b"\xef\xbb\xbfspam.example\n").expect("a list");
+    assert!(lists(&list, "spam.example") && warnings[0].cause.contains("byte order mark"), "{warnings:?}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused() {
+    for (text, word) in [
+        (&b"\x1f\x8b\x08\x00"[..], "compressed"),
+        (b"\xff\xfe1\x000\x00", "UTF-16"),
+        (b"10.0.0.1\n10.0.0.\0\0\0\0\n", "line 2 holds NUL"),
+        (b"10.0.0.1 \x1b[2J\n", "control"),
+        (b"10.0.0.1\r10.0.0.2\r", "control"),
+        (b"10.0.0.1\x7f\n", "control"),
+    ] {
+        for format in [Format::Ip4Set, Format::Plain] {
+            let faults = errors(format, Kind::Address, text);
+            assert!(faults[0].cause.contains(word), "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn a_last_line_without_its_end_must_not_list_more_than_was_meant() {
+    for (format, kind, last) in [
+        (Format::Ip4Set, Kind::Address, "10.0"),
+        (Format::Ip4Set, Kind::Address, "10.0.0."),
+        (Format::Ip4Set, Kind::Address, "10.0.0.1-"),
+        (Format::Ip4Set, Kind::Address, "10.0.0.1 :12"),
+        (Format::Ip4Set, Kind::Address, "128.0.0.0/2"),
+        (Format::Ip6Trie, Kind::Address, "2001:db8"),
+        (Format::Ip6Trie, Kind::Address, "2001:db8:"),
+        (Format::Dnset, Kind::Domain, ".com"),
+        (Format::Dnset, Kind::Domain, "*."),
+        (Format::Generic, Kind::Domain, "x.example A 127."),
+        (Format::Plain, Kind::Address, "10.0.0.0/1"),
+        (Format::Plain, Kind::Domain, "*.co"),
+        (Format::Plain, Kind::Mailbox, "user"),
+        (Format::Plain, Kind::Mailbox, "@.co"),
+    ] {
+        let first = match (format, kind) {
+            (Format::Generic, _) => "a.example A 127.0.0.2",
+            (Format::Ip6Trie, _) => "2001:db8::1",
+            (_, Kind::Address) => "192.0.2.1",
+            (_, Kind::Domain) => "spam.example",
+            (_, Kind::Mailbox) => "user@spam.example",
+        };
+        let text = format!("{first}\n{last}");
+        let result = Table::parse(format, kind, text.as_bytes());
+        if last == "10.0.0.1 :12" {
+            // Nothing shows that another digit belongs to it, and no more addresses are listed.
+            assert!(result.is_ok());
+            continue;
+        }
+        let faults = result.expect_err(last);
+        assert!(faults[0].line == 2 && faults[0].cause.contains("the last line has no end"), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_cut_in_one_format_and_refused_in_the_other() {
+    let long = [&b"10.0.0.1 "[..], &vec![b'x'; 10 << 20], b"\n192.0.2.1\n"].concat();
+    let (table, warnings) = Table::parse(Format::Ip4Set, Kind::Address, &long).expect("a list");
+    assert!(lists(&table, "10.0.0.1") && lists(&table, "192.0.2.1"));
+    assert_eq!(says(&table, "10.0.0.1")[0].len(), "127.0.0.2 ".len() + 254);
+    assert_eq!(warnings.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 1]);
+    assert!(warnings.iter().all(|fault| fault.to_string().len() < 200), "{warnings:?}");
+    let faults = errors(Format::Plain, Kind::Address, &long);
+    assert_eq!((faults.len(), faults[0].line), (1, 1));
+}
+
+#[test]
+fn of_many_faults_some_are_kept_and_the_rest_is_counted() {
+    let faults = errors(Format::Plain, Kind::Address, "no\n".repeat(100_000).as_bytes());
+    assert_eq!(faults.len(), 21);
+    assert_eq!(faults[20].cause, "and 99980 more");
+    assert_eq!(
+        faults[19].to_string(),
+        "20: \"no\": neither address nor network; write 192.0.2.1, 192.0.2.0/24, 192.0.2.0-192.0.2.9 or 2001:db8::/32"
+    );
+    let faults = errors(Format::Plain, Kind::Domain, b"a\"b\\\n");
+    assert!(faults[0].cause.starts_with("\"a\\\"b\\\\\": "), "{faults:?}");
+}
+
+#[test]
+fn a_file_of_another_format_is_refused_and_an_empty_one_is_warned_of() {
+    let faults = errors(Format::Ip4Set, Kind::Address, b"spam.example\n.bulk.example\n10.0.0.1\n");
+    assert!(faults[0].cause.contains("2 lines are no entries of the format ip4set, 1 are"), "{faults:?}");
+    for text in ["", "\n\n", "# nothing\n", ":2:\n"] {
+        let (table, warnings) = parse(Format::Ip4Set, text);
+        assert_eq!((table.entries(), warnings.len()), (0, 1), "{text:?}");
+        assert!(!lists(&table, "127.0.0.2"));
+    }
+}
+
+#[test]
+fn a_subject_with_thousands_of_values_costs_no_more_than_it_should() {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for n in 0..20_000 {
+        writeln!(text, "10.0.0.0/24 :2:{n}\n10.0.0.{} :3:{n}", n % 256).expect("a line");
+    }
+    let (table, warnings) = parse(Format::Ip4Set, &text);
+    assert_eq!(says(&table, "10.0.0.1").len(), 16);
+    assert!(warnings[0].cause.contains("more than 16"), "{warnings:?}");
+}
+#[test]
+fn a_hostile_template_does_not_grow_without_bound() {
+    let text = format!("$1 {}\n10.0.0.1 {}\n", "x".repeat(250), "$1".repeat(120));
+    let (table, _) = parse(Format::Ip4Set, &text);
+    assert_eq!(says(&table, "10.0.0.1")[0].len(), "127.0.0.2 ".len() + 254);
+}
