@@ -7,6 +7,26 @@ use crate::verdict::{Class, Classes, Identity, Trust};
 /// The ports of message submission (RFC 6409 and RFC 8314).
 const SUBMISSION: [&[u8]; 2] = [b"587", b"465"];
 
+/// Whether the client has logged in, and whether it uses a submission service: asked once for each judgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    login: bool,
+    submission: bool,
+}
+
+impl Standing {
+    /// The class of the session, as far as it is known.
+    pub fn class(self) -> Class {
+        if self.login {
+            Class::Login
+        } else if self.submission {
+            Class::Submission
+        } else {
+            Class::Inbound
+        }
+    }
+}
+
 /// The rules that spare a session, an identity or a domain.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each one is a switch of the administrator")]
@@ -52,24 +72,29 @@ impl Exempt {
     /// Address and names of a submission session are the user's own: the lists of dynamic addresses
     /// hold exactly those (PBL), so they are never asked. A list may say for itself in which `sessions` it is
     /// worth asking, such as one about stolen passwords.
-    pub fn identity(&self, sessions: Option<Classes>, identity: Identity, dialog: &Dialog) -> Option<Trust> {
-        let class = || self.class(dialog);
+    pub fn identity(
+        &self,
+        sessions: Option<Classes>,
+        identity: Identity,
+        dialog: &Dialog,
+        standing: Standing,
+    ) -> Option<Trust> {
         let spared = match (sessions, identity) {
-            (Some(sessions), _) => match class() {
+            (Some(sessions), _) => match standing.class() {
                 class if sessions.contains(class) => None,
                 Class::Inbound => Some(Trust::Inbound),
                 Class::Submission => Some(Trust::Submission),
                 Class::Login => Some(Trust::Login),
             },
             (None, Identity::Sender | Identity::Recipient) => {
-                let login = self.login && !self.check_login_sender && dialog.is_authenticated();
+                let login = self.login && !self.check_login_sender && standing.login;
                 login.then_some(Trust::Login)
             }
             (None, Identity::Client | Identity::ClientName | Identity::Helo) => {
-                if self.login && dialog.is_authenticated() {
+                if self.login && standing.login {
                     Some(Trust::Login)
                 } else {
-                    self.is_submission(dialog).then_some(Trust::Submission)
+                    standing.submission.then_some(Trust::Submission)
                 }
             }
         };
@@ -79,15 +104,9 @@ impl Exempt {
         })
     }
 
-    /// The class of a session, as far as it is known.
-    pub fn class(&self, dialog: &Dialog) -> Class {
-        if dialog.is_authenticated() {
-            Class::Login
-        } else if self.is_submission(dialog) {
-            Class::Submission
-        } else {
-            Class::Inbound
-        }
+    /// What is known of the client's standing.
+    pub fn standing(&self, dialog: &Dialog) -> Standing {
+        Standing { login: dialog.is_authenticated(), submission: self.is_submission(dialog) }
     }
 
     /// The rule that spares a domain, if there is one. It never spares an address.

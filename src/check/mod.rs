@@ -8,7 +8,7 @@ mod inquiry;
 mod listed;
 mod target;
 
-pub use exempt::Exempt;
+pub use exempt::{Exempt, Standing};
 pub use inquiry::Inquiry;
 pub use listed::Listed;
 pub use target::Target;

@@ -90,7 +90,7 @@ fn told(loaded: Result<Config, Problems>) -> Option<Config> {
 /// What a finding leads to, as the log names it.
 fn action(rules: &Rules, finding: &Finding) -> &'static str {
     let alone = [finding];
-    let judgement = rules.policy.decide(alone, Stage::Mail, &Facts::default(), &Dialog::default());
+    let judgement = rules.policy.decide(alone, Stage::Mail, Facts::default, &Dialog::default());
     match (judgement.cause, finding.outcome) {
         (Some(cause), _) => cause.act.name(),
         (None, Outcome::Hit(_)) => Act::Log.name(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::check::{Exempt, Listed, Target};
+use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
 use crate::policy::{Facts, Judgement, Policy};
@@ -105,7 +105,7 @@ impl Gate {
     }
 
     /// Asks about everything that is known and not asked about yet.
-    fn ask(&self, dialog: &Dialog, memory: &mut Memory) {
+    fn ask(&self, dialog: &Dialog, standing: Standing, memory: &mut Memory) {
         for identity in Identity::ALL {
             let checks = self.rules.checks.iter().filter(|check| check.identities.contains(identity));
             let count = checks.clone().count();
@@ -116,7 +116,7 @@ impl Gate {
             let Some(target) = Target::of(identity, dialog, exempt, self.mailboxes) else { continue };
             let mut begun = Vec::with_capacity(count);
             begun.extend(checks.map(|check| {
-                let trust = exempt.identity(check.sessions, identity, dialog);
+                let trust = exempt.identity(check.sessions, identity, dialog, standing);
                 check.begin(identity, &target, trust, &self.dns)
             }));
             memory.keep(identity, begun);
@@ -125,14 +125,15 @@ impl Gate {
 
     /// Waits for all answers that matter now, within both budgets. After a login those about the
     /// client's machine do not.
-    async fn settle(&self, dialog: &Dialog, memory: &mut Memory) {
+    async fn settle(&self, dialog: &Dialog, standing: Standing, memory: &mut Memory) {
         let start = Instant::now();
         let left = self.rules.session_budget.saturating_sub(memory.spent);
         let deadline = start + self.rules.stage_budget.min(left);
         let (mut in_vain, mut answered) = (Duration::ZERO, false);
         for identity in Identity::ALL {
             for inquiry in memory.of_mut(identity) {
-                let spared = self.rules.exempt.identity(inquiry.sessions(), identity, dialog);
+                let exempt = &self.rules.exempt;
+                let spared = exempt.identity(inquiry.sessions(), identity, dialog, standing);
                 inquiry.spare(spared);
                 if spared.is_some() {
                     continue;
@@ -161,8 +162,7 @@ impl Gate {
         if self.rules.exempt.session(dialog).is_some() {
             return Judgement::default();
         }
-        let facts = if self.rules.policy.has_conditions() { self.facts(dialog) } else { Facts::default() };
-        self.rules.policy.decide(memory.findings(), stage, &facts, dialog)
+        self.rules.policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
     }
 
     fn facts(&self, dialog: &Dialog) -> Facts {
@@ -175,7 +175,7 @@ impl Gate {
             helo: dialog.helo.as_deref().and_then(name),
             sender: message.map(|message| Mailbox::parse(&message.sender)),
             recipient: recipient.and_then(|recipient| Mailbox::parse(&recipient.address)),
-            session: Some(self.rules.exempt.class(dialog)),
+            session: Some(self.rules.exempt.standing(dialog).class()),
         }
     }
 
@@ -322,12 +322,13 @@ impl Filter for Gate {
             Stage::Message => return self.end(memory),
             Stage::Rcpt | Stage::Data => return Decision::default(),
         }
-        self.ask(dialog, memory);
+        let standing = self.rules.exempt.standing(dialog);
+        self.ask(dialog, standing, memory);
         if stage < self.rules.enforce {
             return Decision::default();
         }
         let start = Instant::now();
-        self.settle(dialog, memory).await;
+        self.settle(dialog, standing, memory).await;
         self.decide(stage, dialog, memory, start.elapsed())
     }
 

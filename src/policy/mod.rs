@@ -7,6 +7,7 @@ mod rule;
 mod tag;
 mod template;
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use crate::smtp::{Dialog, Reply, Stage};
@@ -27,6 +28,8 @@ pub struct Policy {
     replies: Replies,
     observe: bool,
     has_conditions: bool,
+    /// Some rule does something although no list has anything.
+    acts_unasked: bool,
 }
 
 /// What the sum of all rules that count leads to.
@@ -104,7 +107,9 @@ impl Policy {
     pub fn new(rules: Vec<Rule>, score: Score, replies: Replies) -> Self {
         let ripe = rules.iter().map(Rule::ripe).collect();
         let has_conditions = rules.iter().any(|rule| !rule.when.is_empty() || !rule.unless.is_empty());
-        Self { rules, ripe, score, replies, observe: false, has_conditions }
+        let acts = |rule: &Rule| rule.effect.act.is_some() || rule.effect.weight != 0;
+        let acts_unasked = rules.iter().any(|rule| rule.trigger == Trigger::Met && acts(rule));
+        Self { rules, ripe, score, replies, observe: false, has_conditions, acts_unasked }
     }
 
     /// The same policy, which only looks on if `observe` is set: nothing is refused, changed or held.
@@ -153,7 +158,7 @@ impl Policy {
         &self,
         findings: impl IntoIterator<Item = &'f Finding>,
         stage: Stage,
-        facts: &Facts,
+        facts: impl FnOnce() -> Facts,
         dialog: &Dialog,
     ) -> Judgement {
         let telling: Vec<(usize, &Finding)> = findings
@@ -161,10 +166,14 @@ impl Policy {
             .enumerate()
             .filter(|(_, finding)| matches!(finding.outcome, Outcome::Hit(_) | Outcome::Unknown(_)))
             .collect();
+        if telling.is_empty() && !self.acts_unasked {
+            return Judgement::default();
+        }
+        let facts = LazyCell::new(facts);
         let mut look = Look { findings: &telling, fired: Vec::new(), missed: Vec::new(), stage, dialog };
         for (number, rule) in self.rules.iter().enumerate() {
             let met = rule.trigger == Trigger::Met;
-            if self.ripe[number] > stage || (!met && telling.is_empty()) || !rule.concerns(facts) {
+            if self.ripe[number] > stage || (!met && telling.is_empty()) || !rule.concerns(&facts) {
                 continue;
             }
             if met {

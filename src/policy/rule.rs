@@ -1,6 +1,7 @@
 //! One rule of the policy: when it fires, for whom, and what it does.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Tag, Template};
@@ -171,7 +172,7 @@ impl Rule {
     }
 
     /// Whether it is for this session.
-    pub(super) fn concerns(&self, facts: &Facts) -> bool {
+    pub(super) fn concerns(&self, facts: &impl Deref<Target = Facts>) -> bool {
         (self.when.is_empty() || self.when.iter().any(|condition| condition.is_met(facts)))
             && !self.unless.iter().any(|condition| condition.is_met(facts))
     }
@@ -250,20 +251,20 @@ mod tests {
             ..senders("spam.example")
         };
         let mut rule = Rule::new("r", Trigger::Met, Effect::default());
-        assert!(rule.concerns(&Facts::default()), "no condition, everybody");
+        assert!(rule.concerns(&&Facts::default()), "no condition, everybody");
         rule.when = vec![both, senders("<>")];
         let complete = Facts {
             client: Some([192, 0, 2, 1].into()),
             session: Some(Class::Inbound),
             ..facts("<x@spam.example>")
         };
-        assert!(rule.concerns(&complete));
-        assert!(!rule.concerns(&Facts { session: Some(Class::Login), ..complete }));
-        assert!(!rule.concerns(&facts("<x@spam.example>")));
-        assert!(rule.concerns(&facts("<>")));
-        assert!(!rule.concerns(&Facts::default()), "before MAIL there is no null sender either");
+        assert!(rule.concerns(&&complete));
+        assert!(!rule.concerns(&&Facts { session: Some(Class::Login), ..complete }));
+        assert!(!rule.concerns(&&facts("<x@spam.example>")));
+        assert!(rule.concerns(&&facts("<>")));
+        assert!(!rule.concerns(&&Facts::default()), "before MAIL there is no null sender either");
         rule.unless = vec![senders("<>")];
-        assert!(!rule.concerns(&facts("<>")));
+        assert!(!rule.concerns(&&facts("<>")));
     }
 
     #[test]

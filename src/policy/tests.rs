@@ -52,7 +52,7 @@ fn hit(list: List, identity: Identity, codes: &[u8]) -> Finding {
 
 fn said(policy: &Policy, findings: &[Finding]) -> Option<String> {
     let dialog = Dialog { client: Client::Ip([192, 0, 2, 7].into()), ..Dialog::default() };
-    let cause = policy.decide(findings, Stage::Mail, &Facts::default(), &dialog).cause?;
+    let cause = policy.decide(findings, Stage::Mail, Facts::default, &dialog).cause?;
     assert!(cause.act >= Act::Defer, "{cause:?}");
     cause.reply.map(|reply| reply.to_string())
 }
@@ -155,7 +155,7 @@ fn letting_in(trigger: Trigger, spares: Spares) -> Rule {
 }
 
 fn judged(policy: &Policy, findings: &[Finding]) -> Judgement {
-    policy.decide(findings, Stage::Rcpt, &Facts::default(), &Dialog::default())
+    policy.decide(findings, Stage::Rcpt, Facts::default, &Dialog::default())
 }
 
 fn act(judgement: &Judgement) -> Option<Act> {
@@ -277,7 +277,7 @@ fn a_rule_of_conditions_alone_needs_no_finding() {
     assert!(policy.looks_at_recipients() && policy.has_conditions());
     let decide = |stage, recipient: Option<&[u8]>| {
         let facts = Facts { recipient: recipient.and_then(Mailbox::parse), ..Facts::default() };
-        let judgement = policy.decide(&[], stage, &facts, &Dialog::default());
+        let judgement = policy.decide(&[], stage, || facts, &Dialog::default());
         judgement.cause.and_then(|cause| cause.reply).map(|reply| reply.to_string())
     };
     let said = Some("550 5.1.1 no such user (trap)".to_owned());
