@@ -88,7 +88,8 @@ pub fn confine(account: Option<&Account>) -> Result<(), StartError> {
         privileges::drop_to(account)?;
     }
     privileges::give_up()?;
-    privileges::read_back(&mut confinement);
+    // The name is not looked up: this process is to need no file.
+    privileges::read_back(&mut confinement, account.map(|account| account.name().to_owned()));
     Bounds::default().enforce(&mut confinement);
     privileges::hide()?;
     privileges::read_back_hidden(&mut confinement);
@@ -201,7 +202,7 @@ impl Daemon {
         }
         self.notes.runs_as_it_is();
         privileges::give_up()?;
-        privileges::read_back(&mut confinement);
+        privileges::read_back(&mut confinement, privileges::own_name());
         if self.config.sandbox == Sandbox::Off {
             confinement.note("landlock", Extent::Off, "switched off by the settings");
         } else {

@@ -159,13 +159,17 @@ pub(super) fn hide() -> Result<(), PrivilegeError> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|cause| step("forbid core dumps", cause))
 }
 
-/// Reads back who the process is and what it may do.
-pub(super) fn read_back(confinement: &mut Confinement) {
+/// The name of the account that the process runs as, if that can be looked up.
+pub(super) fn own_name() -> Option<String> {
+    User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name)
+}
+
+/// Reads back who the process is and what it may do. The account's name is only told; without one its number is.
+pub(super) fn read_back(confinement: &mut Confinement, name: Option<String>) {
     let user = unistd::getresuid();
     let ids = user.map(|ids| [ids.real, ids.effective, ids.saved]);
     let (extent, reason) = match ids {
         Ok(ids) if ids.iter().all(|id| *id == ids[0] && !id.is_root()) => {
-            let name = User::from_uid(ids[0]).ok().flatten().map(|user| user.name);
             (Extent::Enforced, name.unwrap_or_else(|| ids[0].to_string()))
         }
         Ok(_) => (Extent::Off, "a part of it is root".to_owned()),
