@@ -14,6 +14,8 @@ use crate::side::{EVENTS, PERMITS, Question, Said, Side, everything};
 pub mod answer;
 #[path = "bodies/config.rs"]
 pub mod config;
+#[path = "bodies/table.rs"]
+pub mod table;
 
 /// Packets: whatever comes is taken within the limits, and commands are written as they were read.
 pub fn frame(data: &[u8]) {

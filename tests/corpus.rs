@@ -46,3 +46,8 @@ fn the_corpus_of_configurations_holds() {
 fn the_corpus_of_answers_holds() {
     run("answer", bodies::answer::answer);
 }
+
+#[test]
+fn the_corpus_of_lists_holds() {
+    run("table", bodies::table::table);
+}
