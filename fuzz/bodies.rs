@@ -16,6 +16,8 @@ pub mod answer;
 pub mod config;
 #[path = "bodies/handover.rs"]
 pub mod handover;
+#[path = "bodies/table.rs"]
+pub mod table;
 
 /// Packets: whatever comes is taken within the limits, and commands are written as they were read.
 pub fn frame(data: &[u8]) {

@@ -62,6 +62,7 @@
 //!
 //! - [`dns`]: one question, one small answer; cache, coalescing, breaker.
 //! - [`list`]: networks, domains and whole lists in memory.
+//! - [`source`]: files that are watched, and read again when they change.
 //! - [`check`]: ZEN, DBL and ZRD.
 //! - [`policy`]: from findings to a decision, and its words.
 //!
@@ -87,5 +88,6 @@ pub mod milter;
 pub mod policy;
 pub mod server;
 pub mod smtp;
+pub mod source;
 pub mod telemetry;
 pub mod verdict;

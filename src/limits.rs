@@ -56,6 +56,9 @@ pub struct Limits {
     /// DNS questions that may wait for one of those places; beyond it a question fails at once. The daemon
     /// takes as many as its connections can ask.
     pub waiting_queries: usize,
+    /// Largest list file, in octets. The largest public lists have some 300 MB; a file that grows without end must not
+    /// take the memory of the host.
+    pub list_file: usize,
 }
 
 /// What a session is told for which there is no room.
@@ -95,6 +98,7 @@ impl Default for Limits {
             drain: Duration::from_secs(5),
             queries: 512,
             waiting_queries: 10_240,
+            list_file: 1 << 30,
         }
     }
 }

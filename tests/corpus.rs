@@ -51,3 +51,8 @@ fn the_corpus_of_handovers_holds() {
 fn the_corpus_of_answers_holds() {
     run("answer", bodies::answer::answer);
 }
+
+#[test]
+fn the_corpus_of_lists_holds() {
+    run("table", bodies::table::table);
+}

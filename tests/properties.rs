@@ -3,6 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use gatepost::list::{Format, Kind, Table};
 use gatepost::milter::mta::Mta;
 use gatepost::milter::{Command, Frame, Strings};
 use gatepost::smtp::{Macros, ReversePath};
@@ -54,6 +57,73 @@ fn mailboxes() -> impl Strategy<Value = Vec<u8>> {
         "\\PC{1,8}",
     ];
     vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+/// Entries of one sort: IPv4, IPv6, domains, mailboxes, records.
+fn entries(sort: usize) -> BoxedStrategy<String> {
+    let ip4 = "(10|255|0)[.](0|1|255)[.](0|1|2|255)[.](0|9|255)";
+    let octets = "(10|255|0)([.](0|1|255)){0,2}";
+    match sort {
+        0 => prop_oneof![
+            ip4,
+            ip4,
+            (ip4, 0..33_u8).prop_map(|(ip, bits)| format!("{ip}/{bits}")),
+            (octets, 0..3_u8).prop_map(|(ip, bytes)| format!("{ip}/{}", 8 * bytes)),
+            (ip4, ip4).prop_map(|(first, last)| format!("{first}-{last}")),
+            (octets, "[0-9]{1,3}").prop_map(|(first, last)| format!("{first}-{last}")),
+            octets,
+        ]
+        .boxed(),
+        1 => "(2001:db8|fe80|::ffff)(:[0-2]){0,3}(::[0-2]?)?(/(128|112|96|64|32|16))?".boxed(),
+        2 => "([*.]?[.])?([ab]{1,2}[.]){0,3}example[.]?".boxed(),
+        3 => "([ab]|\"a b\")?@([.]?[ab][.]example)?|<>|<a@b[.]example>".boxed(),
+        _ => "[ab]([.][ab])? (IN |5m )?(A 127[.]0[.]0[.][0-9]|TXT \"?[a$]{0,4}\"?|MX 1 x)".boxed(),
+    }
+}
+
+/// Lines of lists, most of which are entries of one sort.
+fn lists() -> impl Strategy<Value = Vec<u8>> {
+    let value = || {
+        prop_oneof![
+            6 => Just(String::new()),
+            2 => "[ \t]?:[0-9]{1,3}(:[ a$1=]{0,6})?",
+            1 => "[ #;][a$ ]{0,8}",
+        ]
+    };
+    let entry = move |sort| {
+        ("[ !]{0,2}", entries(sort), value()).prop_map(|(before, entry, value)| before + &entry + &value)
+    };
+    let line = move |sort| {
+        prop_oneof![
+            30 => entry(sort),
+            1 => "[$#;:]?[$][1=] ?[a$]{0,4}",
+            1 => ":[0-9]{1,3}:?[a$]{0,4}",
+            1 => "\\PC{0,12}",
+        ]
+    };
+    let lines = (0..5_usize).prop_flat_map(move |sort| vec(line(sort), 0..14));
+    let end = prop::sample::select(&["\n", "\n", "\r\n", "\n\n"][..]);
+    (lines, end).prop_map(|(lines, end)| lines.join(end).into_bytes())
+}
+
+/// Networks that lie in each other: address, prefix length, value; 0 excludes.
+fn networks() -> impl Strategy<Value = Vec<(u32, u32, u8)>> {
+    let address = prop::sample::select(vec![0, u32::MAX, 0x0a00_0000, 0x0a00_00ff, 0x0a01_0203, 0x8000_0000]);
+    vec((address, 0..=32_u32, 0..5_u8), 1..30)
+}
+
+/// What a list of such networks means, by looking at each of them.
+fn longest(networks: &[(u32, u32, u8)], ip: u32) -> Option<u8> {
+    let mask = |bits| u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+    let holds = |&&(address, bits, _): &&(u32, u32, u8)| ip & mask(bits) == address & mask(bits);
+    // Of equal ones `max_by_key` takes the last.
+    networks
+        .iter()
+        .rev()
+        .filter(holds)
+        .max_by_key(|(_, bits, _)| *bits)
+        .map(|(.., value)| *value)
+        .filter(|value| *value > 0)
 }
 
 fn round_trip(command: &Command<'_>) -> Result<(), TestCaseError> {
@@ -126,6 +196,49 @@ proptest! {
     }
 
     #[test]
+    fn any_list_is_refused_or_says_the_same_however_it_is_written(
+        data in lists(), format in prop::sample::select(&Format::ALL[..]), kind in prop::sample::select(&Kind::ALL[..]),
+    ) {
+        bodies::table::parse(format, kind, &data);
+    }
+
+    #[test]
+    fn any_octets_are_safe_as_a_list(data in vec(any::<u8>(), 0..300)) {
+        bodies::table::table(&data);
+    }
+
+    #[test]
+    fn the_longest_prefix_of_a_list_counts_in_both_families(networks in networks(), probe in any::<u32>()) {
+        use std::fmt::Write as _;
+        let (mut ip4, mut ip6) = (String::new(), String::new());
+        for (address, bits, value) in &networks {
+            let address = address & u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            let (sign, value) = if *value == 0 { ("!", String::new()) } else { ("", format!(" :{value}:")) };
+            writeln!(ip4, "{sign}{}/{bits}{value}", Ipv4Addr::from_bits(address)).expect("a line");
+            let address = Ipv6Addr::from_bits(u128::from(address) << 96);
+            writeln!(ip6, "{sign}{address}/{bits}{value}").expect("a line");
+        }
+        let table = |format, text: &str| Table::parse(format, Kind::Address, text.as_bytes()).expect("a list").0;
+        let tables = [
+            (table(Format::Ip4Trie, &ip4), table(Format::Ip6Trie, &ip6)),
+            (table(Format::Plain, &ip4), table(Format::Plain, &ip6)),
+        ];
+        let edges = networks.iter().flat_map(|(address, bits, _)| {
+            let hosts = u32::MAX.checked_shr(*bits).unwrap_or(0);
+            [address & !hosts, address | hosts, (address | hosts).wrapping_add(1), (address & !hosts).wrapping_sub(1)]
+        });
+        for ip in edges.chain([probe]) {
+            let value = longest(&networks, ip);
+            for (ip4, ip6) in &tables {
+                let found = ip4.address(Ipv4Addr::from_bits(ip).into()).map(|entry| entry.value.octets()[3]);
+                prop_assert_eq!(found, value, "{}", Ipv4Addr::from_bits(ip));
+                let below = Ipv6Addr::from_bits(u128::from(ip) << 96 | u128::from(probe));
+                prop_assert_eq!(ip6.address(below.into()).map(|entry| entry.value.octets()[3]), value, "{}", below);
+            }
+        }
+    }
+
+    #[test]
     fn macros_are_found_with_the_value_they_were_stored_with(
         pairs in vec(("[a-z]{2,6}", text()), 1..8), noise in vec(any::<u8>(), 0..80), limit in 0..200_usize,
     ) {
@@ -165,4 +278,48 @@ fn hostile_addresses_cost_linear_time() {
         }
     }
     assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}
+
+/// Neither time nor memory grows with the square of a list, whatever is in it.
+#[test]
+fn hostile_lists_cost_linear_time() {
+    let start = std::time::Instant::now();
+    for piece in [
+        "10/8 :2:\n",
+        "!10.0.0.0-10.255.255.254\n",
+        "0.0.0.1-255.255.255.254\n",
+        "10.0.0.1-254 :3\n",
+        "$",
+        "$1",
+        ":",
+        ".",
+        "a.",
+        "@",
+        "\"",
+        "\\",
+        "<",
+        "!",
+        "-",
+        "/",
+        " ",
+        "\t",
+        "1",
+        "f:",
+        "::",
+        "\u{fc}",
+        ".a\n",
+        "a@a.example\n",
+        "1.1.1.1 $1$=\n",
+        "#",
+        "x A 127.0.0.2\n",
+        "x TXT y\n",
+    ] {
+        for format in Format::ALL {
+            for kind in Kind::ALL.into_iter().filter(|kind| format.kind().is_none_or(|own| own == *kind)) {
+                let text = format!("$= $=\n{}\n", piece.repeat(200_000 / piece.len()));
+                let _ = Table::parse(format, kind, text.as_bytes());
+            }
+        }
+    }
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }

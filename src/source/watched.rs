@@ -1,0 +1,309 @@
+//! One watched file, and what was made of it.
+
+use std::any::Any;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::file::{self, Identity};
+use super::{Failure, Parse, Parsed, shown};
+use crate::list::Fault;
+
+/// How many looks a file is left alone that somebody writes into. Then it is read as it is: some programs never rest.
+const PATIENCE: u32 = 5;
+
+/// A file, and what its parse function made of it the last time that the file was good.
+pub struct Watched<T> {
+    path: PathBuf,
+    form: String,
+    limit: usize,
+    parse: Parse<T>,
+    current: ArcSwap<T>,
+    state: Mutex<State>,
+    /// Held as long as somebody looks: there is no second one meanwhile.
+    notes: Mutex<Notes<T>>,
+}
+
+/// How a watched file does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The file.
+    pub path: PathBuf,
+    /// How many entries what is in use has.
+    pub entries: usize,
+    /// Since when it is in use.
+    pub loaded: SystemTime,
+    /// What is strange about it.
+    pub warnings: Vec<Fault>,
+    /// Why the file as it is now is not in use, if so.
+    pub failed: Option<Failed>,
+}
+
+impl State {
+    fn is_failed_by(&self, fault: &Fault) -> bool {
+        self.failed.as_ref().is_some_and(|failed| failed.faults.first() == Some(fault))
+    }
+}
+
+/// Why a file is not in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Since when.
+    pub since: SystemTime,
+    /// What is wrong with it; never empty.
+    pub faults: Vec<Fault>,
+}
+
+/// A snapshot: what the file said when it was taken, however long it is kept.
+pub struct Current<T>(Guard<Arc<T>>);
+
+impl<T> Deref for Current<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What the last look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    File(Identity),
+    Nothing(io::ErrorKind),
+}
+
+impl Seen {
+    fn at(path: &Path) -> Self {
+        match Identity::at(path) {
+            Ok(identity) => Self::File(identity),
+            Err(error) => Self::Nothing(error.kind()),
+        }
+    }
+
+    /// Whether somebody may be writing into the file that was there.
+    fn is_rewrite_of(&self, before: &Self) -> bool {
+        matches!((self, before), (Self::File(now), Self::File(before)) if now != before && !now.replaces(before))
+    }
+}
+
+struct Notes<T> {
+    seen: Seen,
+    /// What was seen does not show whether the file is still the same.
+    again: bool,
+    /// A file that was being written into, and how often that was seen.
+    writing: Option<(Seen, u32)>,
+    /// Of the content in use, and of the last one that was not good.
+    good: u64,
+    bad: Option<u64>,
+    seed: RandomState,
+    /// What was in use before. Whoever still reads it must not be the one to free it.
+    retired: Vec<Arc<T>>,
+}
+
+/// Why somebody looks at a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It is time.
+    Due,
+    /// Somebody asked for it: what was written was meant to be read.
+    Ordered,
+}
+
+impl<T: Send + Sync + 'static> Watched<T> {
+    /// Reads a file of at most `limit` octets for the first time. `form` says what `parse` makes of it.
+    ///
+    /// Takes its time in the calling thread, which should not be one of a runtime.
+    ///
+    /// # Errors
+    /// [`Failure`] if the file cannot be read or is not good.
+    pub(super) fn open(path: &Path, form: &str, limit: usize, parse: Parse<T>) -> Result<Self, Failure> {
+        let failure = |faults| Failure { path: path.to_owned(), faults };
+        let content = file::content(path, limit).map_err(|fault| failure(vec![fault]))?;
+        let Parsed { value, entries, warnings } = parsed(&parse, &content.octets).map_err(failure)?;
+        let seed = RandomState::new();
+        let notes = Notes {
+            seen: Seen::File(content.identity),
+            again: content.fresh,
+            writing: None,
+            good: seed.hash_one(&content.octets),
+            bad: None,
+            seed,
+            retired: Vec::new(),
+        };
+        tell_warnings(path, &warnings);
+        let state =
+            State { path: path.to_owned(), entries, loaded: SystemTime::now(), warnings, failed: None };
+        Ok(Self {
+            path: path.to_owned(),
+            form: form.to_owned(),
+            limit,
+            parse,
+            current: ArcSwap::from_pointee(value),
+            state: Mutex::new(state),
+            notes: Mutex::new(notes),
+        })
+    }
+
+    /// What is in use. Never waits.
+    pub fn current(&self) -> Current<T> {
+        Current(self.current.load())
+    }
+
+    /// How the file does, for people.
+    pub fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn reload(&self, notes: &mut Notes<T>, seen: Seen) {
+        let content = match file::content(&self.path, self.limit) {
+            Ok(content) => content,
+            Err(fault) => {
+                let is_known = notes.seen == seen && lock(&self.state).is_failed_by(&fault);
+                notes.seen = seen;
+                // Whatever is short now (descriptors, memory) may not be later.
+                notes.again = true;
+                if !is_known {
+                    self.fail(vec![fault]);
+                }
+                return;
+            }
+        };
+        notes.seen = Seen::File(content.identity);
+        notes.again = content.fresh;
+        let digest = notes.seed.hash_one(&content.octets);
+        if digest == notes.good {
+            notes.bad = None;
+            let mut state = lock(&self.state);
+            if state.failed.take().is_some() {
+                tracing::info!(
+                    event = "source",
+                    path = shown(&self.path),
+                    entries = state.entries,
+                    "as it was before"
+                );
+            }
+            return;
+        }
+        if notes.bad == Some(digest) {
+            return;
+        }
+        match parsed(&self.parse, &content.octets) {
+            Ok(Parsed { value, entries, warnings }) => {
+                (notes.good, notes.bad) = (digest, None);
+                notes.retired.push(self.current.swap(Arc::new(value)));
+                tracing::info!(event = "source", path = shown(&self.path), entries, "read anew");
+                tell_warnings(&self.path, &warnings);
+                let loaded = SystemTime::now();
+                *lock(&self.state) =
+                    State { path: self.path.clone(), entries, loaded, warnings, failed: None };
+            }
+            Err(faults) => {
+                notes.bad = Some(digest);
+                self.fail(faults);
+            }
+        }
+    }
+
+    /// Notes and tells that the file is not in use.
+    fn fail(&self, faults: Vec<Fault>) {
+        tell(&self.path, &faults, "cannot be used; what was read before stays");
+        lock(&self.state).failed = Some(Failed { since: SystemTime::now(), faults });
+    }
+}
+
+/// A watched file, whatever is made of it.
+pub(super) trait Source: Send + Sync {
+    /// Looks whether the file has changed, and reads it if so. Frees what nobody reads any more.
+    fn look(&self, look: Look);
+
+    fn state(&self) -> State;
+
+    /// Whether this is that file, read in that way.
+    fn is(&self, path: &Path, form: &str) -> bool;
+
+    fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<T: Send + Sync + 'static> Source for Watched<T> {
+    fn look(&self, look: Look) {
+        let mut notes = lock(&self.notes);
+        // One of them is ours. Nobody can take it any more.
+        notes.retired.retain(|old| Arc::strong_count(old) > 1);
+        let seen = Seen::at(&self.path);
+        if look == Look::Due {
+            if seen == notes.seen && !notes.again {
+                notes.writing = None;
+                return;
+            }
+            if seen.is_rewrite_of(&notes.seen) {
+                let times = match notes.writing {
+                    Some((before, _)) if before == seen => PATIENCE,
+                    Some((_, times)) => times + 1,
+                    None => 0,
+                };
+                if times < PATIENCE {
+                    notes.writing = Some((seen, times));
+                    return;
+                }
+            }
+        }
+        notes.writing = None;
+        self.reload(&mut notes, seen);
+    }
+
+    fn state(&self) -> State {
+        Self::state(self)
+    }
+
+    fn is(&self, path: &Path, form: &str) -> bool {
+        self.path == path && self.form == form
+    }
+
+    fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// Parses; a parser that panics is as good as a file that is wrong.
+fn parsed<T>(parse: &Parse<T>, octets: &[u8]) -> Result<Parsed<T>, Vec<Fault>> {
+    catch_unwind(AssertUnwindSafe(|| parse(octets)))
+        .unwrap_or_else(|_| Err(vec![Fault::whole("a programming error", "please report it")]))
+}
+
+fn tell_warnings(path: &Path, warnings: &[Fault]) {
+    if !warnings.is_empty() {
+        tell(path, warnings, "is in use, but look at it");
+    }
+}
+
+/// One line in the log, with the first of the faults.
+fn tell(path: &Path, faults: &[Fault], what: &str) {
+    let Some((first, more)) = faults.split_first() else { return };
+    let line = (first.line > 0).then_some(first.line);
+    let more = (!more.is_empty()).then_some(more.len());
+    tracing::warn!(
+        event = "source",
+        path = shown(path),
+        line,
+        cause = first.cause,
+        remedy = first.remedy,
+        more,
+        "{what}"
+    );
+}
+
+/// What is behind these locks is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
