@@ -64,8 +64,9 @@ fn variants(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         line.starts_with(b":") && !line.starts_with(b"::")
             || matches!(line, [b'$', ..] | [b'#' | b';' | b':', b'$', ..])
     };
-    // A line that is cut is longer in one of them, and a carriage return is not everywhere a blank.
-    if text.starts_with(b"\xef\xbb\xbf")
+    // A line that is cut is longer in one of them, a carriage return is not everywhere a blank, and a byte order mark
+    // means something at the beginning only.
+    if text.windows(3).any(|octets| octets == b"\xef\xbb\xbf")
         || text.contains(&b'\r')
         || text.len() > 4_000
         || lines.iter().any(is_setting)

@@ -82,18 +82,24 @@ fn canonical(name: &[u8]) -> Result<Cow<'_, str>, Wrong> {
     let name =
         std::str::from_utf8(name).map_err(|_| wrong("not UTF-8", "write the domain as A-labels (xn--…)"))?;
     // Nearly all names stand in the file as they are looked up.
-    if let Some(name) = ascii(name.as_bytes()) {
-        let last = name.rsplit('.').next().unwrap_or_default();
-        if last.bytes().all(|octet| octet.is_ascii_digit()) {
-            return Err(wrong("an address, or no domain", "put addresses into a list of addresses"));
-        }
-        return Ok(name);
+    let name = match ascii(name.as_bytes()) {
+        Some(name) => name,
+        None => match Domain::from_setting(name) {
+            Ok(domain) => domain.as_str().to_owned().into(),
+            Err(NoDomain::Empty) => {
+                return Err(wrong("there is no domain", "write spam.example or .spam.example"));
+            }
+            Err(_) => {
+                return Err(wrong("not a domain", "write spam.example, *.spam.example or .spam.example"));
+            }
+        },
+    };
+    // In whatever notation: UTS 46 knows other digits, and characters that are left out.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(wrong("an address, or no domain", "put addresses into a list of addresses"));
     }
-    match Domain::from_setting(name) {
-        Ok(domain) => Ok(domain.as_str().to_owned().into()),
-        Err(NoDomain::Empty) => Err(wrong("there is no domain", "write spam.example or .spam.example")),
-        Err(_) => Err(wrong("not a domain", "write spam.example, *.spam.example or .spam.example")),
-    }
+    Ok(name)
 }
 
 /// A name of legal labels in lower case, without empty labels as in `a..example` and `example.`; `None` if no domain

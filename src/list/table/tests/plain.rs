@@ -107,7 +107,18 @@ fn every_wrong_line_of_a_plain_list_is_an_error_with_its_number() {
         ),
         (
             Kind::Domain,
-            &["192.0.2.1", "a b", "a@b.example", "*", "*.", "x*.example", "[192.0.2.1]", ".", "a..b c"],
+            &[
+                "192.0.2.1",
+                "192.0.2.\u{ff11}",
+                "a b",
+                "a@b.example",
+                "*",
+                "*.",
+                "x*.example",
+                "[192.0.2.1]",
+                ".",
+                "a..b c",
+            ],
         ),
         (
             Kind::Mailbox,
