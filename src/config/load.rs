@@ -368,7 +368,7 @@ impl Draft {
     /// Says so if there is no key, unless it is told already why the one that was given is none.
     fn miss_key(&mut self) {
         let config = &self.config;
-        let needed = config.zen_enable || config.dbl_enable || config.zrd_enable;
+        let needed = config.asks_dqs();
         if config.key.is_some() || !needed || self.report.blames_key() {
             return;
         }

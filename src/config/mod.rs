@@ -207,6 +207,11 @@ impl Config {
 }
 
 impl Config {
+    /// Whether any list of DQS is asked.
+    pub fn asks_dqs(&self) -> bool {
+        self.zen_enable || self.dbl_enable || self.zrd_enable || self.authbl_enable
+    }
+
     /// Where a setting has its value from, by its name in TOML.
     pub fn place_of(&self, toml: &str) -> Place {
         let origin = self.origins.iter().find(|origin| origin.toml == toml);

@@ -267,7 +267,7 @@ struct Standing {
 }
 
 fn is_keyless(config: &Config) -> bool {
-    config.key.is_none() && (config.zen_enable || config.dbl_enable || config.zrd_enable)
+    config.key.is_none() && config.asks_dqs()
 }
 
 /// The settings that changed although they are fixed for the life of the process.

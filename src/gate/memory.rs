@@ -1,11 +1,13 @@
 //! What the gate remembers of one session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::telemetry::Action;
 use crate::verdict::{Finding, Identity};
 
 /// What was asked in one session and what came of it.
@@ -25,9 +27,9 @@ pub struct Memory {
     /// Header fields of the open message that look like ours.
     #[serde(default, skip_serializing_if = "Forged::is_none")]
     pub(super) forged: Forged,
-    /// Rules of which the log has told for the open message, by place.
+    /// What the log has told of the open message: rules, and what they did.
     #[serde(skip)]
-    pub(super) told: Vec<usize>,
+    pub(super) told: Vec<(Arc<str>, Action)>,
 }
 
 impl Memory {

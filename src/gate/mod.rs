@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Facts, Judgement, Policy};
+use crate::policy::{Cause, Facts, Judgement, Policy};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
@@ -212,12 +212,15 @@ impl Gate {
     ) {
         let Judgement { cause, shadow, fired, .. } = judgement;
         let policy = &self.rules.policy;
+        let done = cause.iter().map(|cause| (cause, Action::Done(cause.act)));
+        let would = shadow.iter().map(|cause| (cause, Action::Would(cause.act)));
+        let causes: Vec<(&Cause, Action)> = done.chain(would).collect();
         let mut told = std::mem::take(&mut memory.told);
         // A tag or a quarantine is the message's: it is told once, not for each recipient.
-        let mut is_new = |rule: usize| {
-            let is_new = !told.contains(&rule);
+        let mut is_new = |rule: &Arc<str>, action: Action| {
+            let is_new = !told.iter().any(|(known, done)| known == rule && *done == action);
             if is_new {
-                told.push(rule);
+                told.push((Arc::clone(rule), action));
             }
             is_new
         };
@@ -234,8 +237,6 @@ impl Gate {
             waited,
         };
         for (place, inquiry) in memory.all_mut().enumerate() {
-            let of_cause = cause.as_ref().filter(|cause| cause.finding == Some(place));
-            let of_shadow = shadow.as_ref().filter(|cause| cause.finding == Some(place));
             let is_news = !std::mem::replace(&mut inquiry.logged, true);
             let finding = inquiry.finding();
             if is_news {
@@ -243,16 +244,15 @@ impl Gate {
             }
             let rule = of(Some(place));
             let spared = rule.is_some_and(|rule| rule.spared_by.is_some());
-            if let Some(cause) = of_cause {
-                if cause.act >= Act::Defer || is_new(rule.map_or(usize::MAX, |fired| fired.rule)) {
-                    report(Some(finding), Action::Done(cause.act), &cause.rule, cause.reply.as_ref()).log();
+            let mut is_reason = false;
+            // One finding can be the reason for what is done, and for what would be.
+            for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding == Some(place)) {
+                is_reason = true;
+                if cause.act >= Act::Defer || is_new(&cause.rule, *action) {
+                    report(Some(finding), *action, &cause.rule, cause.reply.as_ref()).log();
                 }
-                continue;
             }
-            if let Some(cause) = of_shadow {
-                if cause.act >= Act::Defer || is_new(rule.map_or(usize::MAX, |fired| fired.rule)) {
-                    report(Some(finding), Action::Would(cause.act), &cause.rule, cause.reply.as_ref()).log();
-                }
+            if is_reason {
                 continue;
             }
             // What is listed without consequence is worth a line once; a refusal each time.
@@ -269,17 +269,15 @@ impl Gate {
             };
             report(Some(finding), action, name, None).log();
         }
-        for (cause, would) in [(cause, false), (shadow, true)] {
-            let Some(cause) = cause.as_ref().filter(|cause| cause.finding.is_none()) else { continue };
-            let number = of(None).map_or(usize::MAX, |fired| fired.rule);
-            if cause.act >= Act::Defer || is_new(number) {
-                let action = if would { Action::Would(cause.act) } else { Action::Done(cause.act) };
-                report(None, action, &cause.rule, cause.reply.as_ref()).log();
+        for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding.is_none()) {
+            if cause.act >= Act::Defer || is_new(&cause.rule, *action) {
+                report(None, *action, &cause.rule, cause.reply.as_ref()).log();
             }
         }
-        for rule in fired.iter().filter(|fired| policy.rules()[fired.rule].effect.spares.is_some()) {
-            if is_new(rule.rule) {
-                report(None, Action::Spared, &policy.rules()[rule.rule].name, None).log();
+        for fired in fired {
+            let rule = &policy.rules()[fired.rule];
+            if rule.effect.spares.is_some() && is_new(&rule.name, Action::Spared) {
+                report(None, Action::Spared, &rule.name, None).log();
             }
         }
         memory.told = told;

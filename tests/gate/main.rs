@@ -11,6 +11,7 @@ mod cache;
 mod coverage;
 mod helo;
 mod names;
+mod policy;
 mod replies;
 mod resume;
 mod sender;

@@ -100,7 +100,7 @@ impl Draft {
 
     pub(super) fn check_lists(&mut self) {
         let config = &self.config;
-        if !(config.zen_enable || config.dbl_enable || config.zrd_enable) {
+        if !config.asks_dqs() && config.additions.lists.is_empty() {
             let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
             self.report.notice(Place::Nowhere, "", fault);
         }
@@ -188,6 +188,7 @@ impl Draft {
         let Some(key) = &config.key else { return };
         let lists =
             [(config.zen_enable, List::ZEN), (config.dbl_enable, List::DBL), (config.zrd_enable, List::ZRD)];
+        let lists = lists.into_iter().chain([(config.authbl_enable, List::AUTHBL)]);
         let enabled = lists.into_iter().filter_map(|(enabled, list)| enabled.then_some(list));
         let Some(most) = enabled.map(|list| longest_base(key, list)).min() else { return };
         let length = config.zone_base.as_str().len();

@@ -1,0 +1,80 @@
+//! What the log tells of rules.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use gatepost::config::Config;
+use gatepost::dns::{Answers, Dns, Source};
+use gatepost::gate::{Gate, Memory};
+use gatepost::milter::Filter as _;
+use gatepost::smtp::{Client, Dialog, Recipient, Stage, Transaction};
+
+use super::*;
+
+/// Lists that hold everything with one code each.
+struct All;
+
+impl Answers for All {
+    fn answer(&self, name: &str) -> Vec<Ipv4Addr> {
+        match name.rsplit_once('.') {
+            Some((_, "dbl")) => vec![Ipv4Addr::new(127, 0, 1, 102)],
+            _ => vec![Ipv4Addr::new(127, 0, 0, 4)],
+        }
+    }
+}
+
+/// Plays MAIL and recipients to a gate, with the verdict at RCPT.
+async fn mail(rules: &str, recipients: &[&str]) {
+    let toml = format!("[enforce]\nstage = \"rcpt\"\n[zen]\nenable = false\n[zrd]\nenable = false\n{rules}");
+    let config = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}"));
+    let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(All)));
+    let gate = Gate::compile(&config, dns);
+    let mut memory = Memory::default();
+    let mut dialog = Dialog { client: Client::Ip([8, 8, 0, 2].into()), ..Dialog::default() };
+    gate.judge(Stage::Connect, &dialog, &mut memory).await;
+    dialog.transaction =
+        Some(Transaction { sender: b"<u@abused.example>".to_vec(), ..Transaction::default() });
+    gate.judge(Stage::Mail, &dialog, &mut memory).await;
+    for recipient in recipients {
+        let recipient = Recipient { address: recipient.as_bytes().to_vec(), parameters: Vec::new() };
+        dialog.transaction.as_mut().expect("open").recipients.push(recipient);
+        gate.judge(Stage::Rcpt, &dialog, &mut memory).await;
+    }
+    gate.judge(Stage::Message, &dialog, &mut memory).await;
+}
+
+#[tokio::test]
+async fn a_shadow_on_the_same_finding_as_a_tag_is_told() {
+    let (log, _guard) = Log::listen();
+    let rules = "[[rule]]\nname = \"mark\"\nlist = \"dbl\"\naction = \"tag\"\n\
+                 [[rule]]\nname = \"new\"\nlist = \"dbl\"\naction = \"reject\"\nmode = \"shadow\"\n";
+    mail(rules, &["<one@mail.example>", "<two@mail.example>"]).await;
+    assert_eq!(log.with(&["action=tag", "rule=mark"]).len(), 1, "{:#?}", log.lines());
+    assert_eq!(log.with(&["action=would-reject", "rule=new"]).len(), 2, "for each recipient");
+}
+
+#[tokio::test]
+async fn each_rule_that_marks_a_message_is_told_once() {
+    let (log, _guard) = Log::listen();
+    let rule = |name: &str, action: &str, recipient: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\nlist = \"dbl\"\naction = \"{action}\"\n\
+             when = {{ recipient = \"{recipient}@\" }}\n"
+        )
+    };
+    let rules = rule("mark", "tag", "one") + &rule("hold", "quarantine", "two");
+    mail(&rules, &["<one@mail.example>", "<two@mail.example>", "<one@mail.example>", "<two@x.example>"])
+        .await;
+    assert_eq!(log.with(&["action=tag", "rule=mark"]).len(), 1, "{:#?}", log.lines());
+    assert_eq!(log.with(&["action=quarantine", "rule=hold"]).len(), 1, "{:#?}", log.lines());
+}
+
+#[tokio::test]
+async fn a_score_does_not_hide_who_was_spared() {
+    let (log, _guard) = Log::listen();
+    let rules = "[[rule]]\nname = \"friends\"\nwhen = { recipient = \"one@\" }\naction = \"allow\"\n\
+                 [[rule]]\nname = \"count\"\nlist = \"dbl\"\nscore = 3\n[score]\ntag = 3\n";
+    mail(rules, &["<two@mail.example>", "<one@mail.example>"]).await;
+    assert_eq!(log.with(&["action=tag", "rule=score"]).len(), 1, "{:#?}", log.lines());
+    assert_eq!(log.with(&["action=spared", "rule=friends"]).len(), 1, "{:#?}", log.lines());
+}
