@@ -330,8 +330,11 @@ impl Filter for Gate {
         self.decide(stage, dialog, memory, start.elapsed())
     }
 
-    fn header(&self, _: &Dialog, memory: &mut Memory, name: &[u8], _: &[u8]) -> Verdict {
-        memory.forged.count(&self.fields, name);
+    fn header(&self, dialog: &Dialog, memory: &mut Memory, name: &[u8], _: &[u8]) -> Verdict {
+        // What a trusted network brings, our own fields on it included, is left as it is.
+        if self.rules.exempt.session(dialog).is_none() {
+            memory.forged.count(&self.fields, name);
+        }
         Verdict::Continue
     }
 }

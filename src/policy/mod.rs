@@ -8,6 +8,7 @@ mod tag;
 mod template;
 
 use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::smtp::{Dialog, Reply, Stage};
@@ -89,15 +90,15 @@ pub struct Fired {
 struct Look<'a> {
     findings: &'a [(usize, &'a Finding)],
     fired: Vec<Fired>,
-    /// Rules that might have let the mail in, had their list been reached.
-    missed: Vec<usize>,
+    /// Rules that might have let the mail in, had their list been reached, and what it could not be asked about.
+    missed: Vec<(usize, usize)>,
     stage: Stage,
     dialog: &'a Dialog,
 }
 
 /// What comes out of a look, with or without the rules that are not in force.
 #[derive(Default)]
-struct Result {
+struct Weighed {
     cause: Option<Cause>,
     score: i32,
 }
@@ -173,7 +174,10 @@ impl Policy {
         let mut look = Look { findings: &telling, fired: Vec::new(), missed: Vec::new(), stage, dialog };
         for (number, rule) in self.rules.iter().enumerate() {
             let met = rule.trigger == Trigger::Met;
-            if self.ripe[number] > stage || (!met && telling.is_empty()) || !rule.concerns(&facts) {
+            if self.ripe[number] > stage
+                || (!met && telling.is_empty())
+                || !(rule.is_for_all() || rule.concerns(&facts))
+            {
                 continue;
             }
             if met {
@@ -188,11 +192,9 @@ impl Policy {
                 spared_by: None,
             }));
             let lets_in = rule.effect.spares.is_some() || rule.effect.weight < 0;
-            if look.fired.len() == before
-                && lets_in
-                && telling.iter().any(|(_, finding)| rule.is_missed_by(finding))
-            {
-                look.missed.push(number);
+            if look.fired.len() == before && lets_in {
+                let by = telling.iter().filter(|(_, finding)| rule.is_missed_by(finding));
+                look.missed.extend(by.map(|(place, _)| (number, *place)));
             }
         }
         if look.fired.is_empty() {
@@ -211,8 +213,8 @@ impl Policy {
             .iter()
             .map(|fired| Fired { spared_by: self.spared_by(&look, *fired, is_shadowed), ..*fired })
             .collect();
-        let act = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.act);
-        let shadow = if act(&shadow) == act(&in_force.cause) { None } else { shadow };
+        let reason = |cause: &Cause| (cause.act, Arc::clone(&cause.rule), cause.finding);
+        let shadow = shadow.filter(|shadow| in_force.cause.as_ref().map(reason) != Some(reason(shadow)));
         Judgement { cause: in_force.cause, shadow, fired, tags, score: in_force.score }
     }
 
@@ -250,12 +252,15 @@ impl Policy {
         let finding = look.finding(fired.finding);
         let mut others = look.fired.iter().filter(|other| self.is_in_force(other.rule, all));
         others
-            .find(|other| self.rules[other.rule].spares(&self.rules[fired.rule], finding))
+            .find(|other| {
+                let by = look.finding(other.finding);
+                self.rules[other.rule].spares(by, &self.rules[fired.rule], finding)
+            })
             .map(|other| other.rule)
     }
 
-    fn weigh(&self, look: &Look<'_>, all: bool) -> Result {
-        let mut best: Option<(Act, Fired)> = None;
+    fn weigh(&self, look: &Look<'_>, all: bool) -> Weighed {
+        let mut best: Option<(Act, bool, Fired)> = None;
         let mut score = 0_i32;
         let mut counted = None;
         for fired in look.fired.iter().filter(|fired| self.is_in_force(fired.rule, all)) {
@@ -268,35 +273,38 @@ impl Policy {
                 score = score.saturating_add(effect.weight);
             }
             let Some(act) = effect.act else { continue };
+            let doubtful = act == Act::Refuse && self.may_be_spared(look, *fired, all);
+            let act = if doubtful { Act::Defer } else { act };
             let place = |fired: &Fired| (fired.finding, fired.rule);
-            if best
-                .is_none_or(|(other, holder)| act > other || (act == other && place(fired) < place(&holder)))
-            {
-                best = Some((act, *fired));
+            if best.is_none_or(|(other, _, holder)| {
+                act > other || (act == other && place(fired) < place(&holder))
+            }) {
+                best = Some((act, doubtful, *fired));
             }
         }
         let by_score = if self.observe && !all { None } else { self.at(score) };
-        if let Some(act) = by_score
-            && best.is_none_or(|(other, _)| act > other)
-        {
-            let at_best = look
-                .missed
-                .iter()
-                .filter(|number| self.is_in_force(**number, all))
-                .fold(score, |sum, number| sum.saturating_add(self.rules[*number].effect.weight.min(0)));
+        if let Some(act) = by_score {
+            let friends = look.missed.iter().map(|(rule, _)| *rule).collect::<BTreeSet<_>>().into_iter();
+            let at_best = friends
+                .filter(|number| self.is_in_force(*number, all))
+                .fold(score, |sum, number| sum.saturating_add(self.rules[number].effect.weight.min(0)));
             let doubtful = act == Act::Refuse && self.at(at_best) != by_score;
-            return Result { cause: Some(self.by_score(look, act, score, doubtful)), score };
+            let act = if doubtful { Act::Defer } else { act };
+            if best.is_none_or(|(other, ..)| act > other) {
+                return Weighed { cause: Some(self.by_score(look, act, score, doubtful)), score };
+            }
         }
-        let cause = best.map(|(act, fired)| {
-            let finding = look.finding(fired.finding);
-            let doubtful = act == Act::Refuse
-                && look.missed.iter().any(|number| {
-                    self.is_in_force(*number, all)
-                        && self.rules[*number].spares(&self.rules[fired.rule], finding)
-                });
-            self.by_rule(look, act, fired, score, doubtful)
-        });
-        Result { cause, score }
+        let cause = best.map(|(act, doubtful, fired)| self.by_rule(look, act, fired, score, doubtful));
+        Weighed { cause, score }
+    }
+
+    /// Whether a rule that lets mail in might keep this one from doing anything, had its list been reached.
+    fn may_be_spared(&self, look: &Look<'_>, fired: Fired, all: bool) -> bool {
+        let finding = look.finding(fired.finding);
+        look.missed.iter().any(|(number, place)| {
+            let by = look.finding(Some(*place));
+            self.is_in_force(*number, all) && self.rules[*number].spares(by, &self.rules[fired.rule], finding)
+        })
     }
 
     /// What a sum leads to.
@@ -308,7 +316,6 @@ impl Policy {
     fn by_rule(&self, look: &Look<'_>, act: Act, fired: Fired, score: i32, doubtful: bool) -> Cause {
         let rule = &self.rules[fired.rule];
         let finding = look.finding(fired.finding);
-        let act = if doubtful { Act::Defer } else { act };
         let template = match (&rule.effect.reply, act) {
             _ if doubtful => Some(self.replies.trouble.clone()),
             (Some(reply), Act::Refuse | Act::Defer) => Some(reply.clone()),
@@ -320,7 +327,6 @@ impl Policy {
     }
 
     fn by_score(&self, look: &Look<'_>, act: Act, score: i32, doubtful: bool) -> Cause {
-        let act = if doubtful { Act::Defer } else { act };
         let template = match act {
             _ if doubtful => Some(self.replies.trouble.clone()),
             Act::Refuse => Some(self.score.reply.clone().unwrap_or_else(|| self.replies.score.clone())),

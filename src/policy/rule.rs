@@ -1,7 +1,6 @@
 //! One rule of the policy: when it fires, for whom, and what it does.
 
 use std::net::IpAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Tag, Template};
@@ -172,7 +171,7 @@ impl Rule {
     }
 
     /// Whether it is for this session.
-    pub(super) fn concerns(&self, facts: &impl Deref<Target = Facts>) -> bool {
+    pub(super) fn concerns(&self, facts: &Facts) -> bool {
         (self.when.is_empty() || self.when.iter().any(|condition| condition.is_met(facts)))
             && !self.unless.iter().any(|condition| condition.is_met(facts))
     }
@@ -205,15 +204,16 @@ impl Rule {
         }
     }
 
-    /// Whether a stranger can bring it about at will: then it spares only what the stranger says of himself.
-    pub fn is_proof(&self) -> bool {
-        let listed = matches!(&self.trigger, Trigger::Listed { identities, .. }
-            if identities.contains(Identity::Client) || identities.contains(Identity::Recipient));
-        listed || (!self.when.is_empty() && self.when.iter().all(Condition::is_proof))
+    /// Whether it holds for everybody.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.when.is_empty() && self.unless.is_empty()
     }
 
-    /// Whether this rule, having fired, keeps another one from what it would do on account of a finding.
-    pub(super) fn spares(&self, other: &Self, finding: Option<&Finding>) -> bool {
+    /// Whether this rule, fired `by` a finding or by its conditions, keeps another one from what it would do on
+    /// account of `finding`.
+    ///
+    /// Whoever is let in for what a stranger can write at will is spared only what is found about that.
+    pub(super) fn spares(&self, by: Option<&Finding>, other: &Self, finding: Option<&Finding>) -> bool {
         let covered = match (&self.effect.spares, finding) {
             (Some(Spares::All), _) => true,
             (Some(Spares::Lists(lists)), Some(finding)) => lists.contains(&finding.list),
@@ -221,9 +221,15 @@ impl Rule {
         };
         let claimed = match finding {
             Some(finding) => matches!(finding.identity, Identity::Helo | Identity::Sender),
-            None => !other.is_proof(),
+            None => !other.rests_on_proof(),
         };
-        covered && (claimed || self.is_proof())
+        // The name that an address has in DNS is its owner's to choose.
+        let listed = by.is_some_and(|by| matches!(by.identity, Identity::Client | Identity::Recipient));
+        covered && (claimed || listed || self.rests_on_proof())
+    }
+
+    fn rests_on_proof(&self) -> bool {
+        !self.when.is_empty() && self.when.iter().all(Condition::is_proof)
     }
 }
 
@@ -251,20 +257,20 @@ mod tests {
             ..senders("spam.example")
         };
         let mut rule = Rule::new("r", Trigger::Met, Effect::default());
-        assert!(rule.concerns(&&Facts::default()), "no condition, everybody");
+        assert!(rule.concerns(&Facts::default()), "no condition, everybody");
         rule.when = vec![both, senders("<>")];
         let complete = Facts {
             client: Some([192, 0, 2, 1].into()),
             session: Some(Class::Inbound),
             ..facts("<x@spam.example>")
         };
-        assert!(rule.concerns(&&complete));
-        assert!(!rule.concerns(&&Facts { session: Some(Class::Login), ..complete }));
-        assert!(!rule.concerns(&&facts("<x@spam.example>")));
-        assert!(rule.concerns(&&facts("<>")));
-        assert!(!rule.concerns(&&Facts::default()), "before MAIL there is no null sender either");
+        assert!(rule.concerns(&complete));
+        assert!(!rule.concerns(&Facts { session: Some(Class::Login), ..complete }));
+        assert!(!rule.concerns(&facts("<x@spam.example>")));
+        assert!(rule.concerns(&facts("<>")));
+        assert!(!rule.concerns(&Facts::default()), "before MAIL there is no null sender either");
         rule.unless = vec![senders("<>")];
-        assert!(!rule.concerns(&&facts("<>")));
+        assert!(!rule.concerns(&facts("<>")));
     }
 
     #[test]

@@ -184,22 +184,52 @@ fn a_list_of_friends_spares_everything_or_certain_lists() {
     assert_eq!(act(&judged(&rules(Spares::All), &findings[1..])), Some(Act::Refuse));
 }
 
-// A sender's domain is whatever the client writes.
+// A sender's domain is whatever the client writes, and the name of an address whatever its owner wants.
 #[test]
 fn what_a_stranger_says_of_himself_does_not_spare_his_address() {
     let friends = own("good-names", Kind::Domain);
     let trigger =
         Trigger::Listed { lists: vec![(friends, friends.all_codes())], identities: Identities::ALL };
-    let mut friend = letting_in(trigger, Spares::All);
-    let Trigger::Listed { identities, .. } = &mut friend.trigger else { panic!() };
-    *identities = [Identity::Sender].into_iter().collect();
     let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
     let dbl = listed("dbl", List::DBL, List::DBL.all_codes(), Act::Refuse);
-    let policy = with(vec![zen, dbl, friend], &[]);
-    let named = hit(friends, Identity::Sender, &[2]);
-    assert_eq!(act(&judged(&policy, &[named.clone(), hit(List::DBL, Identity::Sender, &[2])])), None);
-    let listed = [hit(List::ZEN, Identity::Client, &[4]), named];
-    assert_eq!(act(&judged(&policy, &listed)), Some(Act::Refuse));
+    let policy = with(vec![zen, dbl, letting_in(trigger, Spares::All)], &[]);
+    for identity in [Identity::Helo, Identity::Sender, Identity::ClientName] {
+        let named = hit(friends, identity, &[2]);
+        assert_eq!(act(&judged(&policy, &[named.clone(), hit(List::DBL, Identity::Sender, &[2])])), None);
+        let listed = [hit(List::ZEN, Identity::Client, &[4]), named];
+        assert_eq!(act(&judged(&policy, &listed)), Some(Act::Refuse), "{identity:?}");
+        // Nor is there any doubt while such a list cannot be asked.
+        let unknown = finding(friends, identity, "spam.example", Outcome::Unknown(Trouble::Timeout));
+        let listed = [hit(List::ZEN, Identity::Client, &[4]), unknown];
+        assert_eq!(act(&judged(&policy, &listed)), Some(Act::Refuse), "{identity:?}");
+    }
+}
+
+#[test]
+fn what_no_friend_could_prevent_refuses_beside_what_one_could() {
+    let friends = own("friends", Kind::Address);
+    let trigger =
+        Trigger::Listed { lists: vec![(friends, friends.all_codes())], identities: Identities::ALL };
+    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
+    let dbl = listed("dbl", List::DBL, List::DBL.all_codes(), Act::Refuse);
+    let policy = with(vec![zen, dbl, letting_in(trigger, Spares::Lists(vec![List::ZEN]))], &[]);
+    let unknown = finding(friends, Identity::Client, "192.0.2.7", Outcome::Unknown(Trouble::Timeout));
+    let findings = [hit(List::ZEN, Identity::Client, &[4]), unknown, hit(List::DBL, Identity::Sender, &[2])];
+    assert_eq!(act(&judged(&policy, &findings[..2])), Some(Act::Defer));
+    let judgement = judged(&policy, &findings);
+    assert_eq!(judgement.cause.map(|cause| (cause.act, &*cause.rule == "dbl")), Some((Act::Refuse, true)));
+}
+
+#[test]
+fn a_shadow_as_strong_as_what_is_done_is_told_if_it_is_another_rule() {
+    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
+    let mut earlier = listed("earlier", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
+    earlier.mode = Mode::Shadow;
+    let findings = [hit(List::ZEN, Identity::Client, &[4])];
+    let judgement = judged(&with(vec![earlier, zen.clone()], &[]), &findings);
+    assert_eq!(judgement.shadow.map(|cause| cause.rule.to_string()).as_deref(), Some("earlier"));
+    let judgement = judged(&with(vec![zen], &[]), &findings);
+    assert_eq!(judgement.shadow, None);
 }
 
 #[test]

@@ -78,3 +78,22 @@ async fn a_score_does_not_hide_who_was_spared() {
     assert_eq!(log.with(&["action=tag", "rule=score"]).len(), 1, "{:#?}", log.lines());
     assert_eq!(log.with(&["action=spared", "rule=friends"]).len(), 1, "{:#?}", log.lines());
 }
+
+#[tokio::test]
+async fn forged_fields_are_taken_out_but_not_of_what_a_trusted_network_brings() {
+    let toml =
+        "trusted_networks = [\"8.8.4.0/24\"]\n[[rule]]\nname = \"mark\"\nlist = \"dbl\"\naction = \"tag\"\n";
+    let config = Config::from_texts("", toml).unwrap_or_else(|problems| panic!("{problems}"));
+    let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(All)));
+    let gate = Gate::compile(&config, dns);
+    for (client, edits) in [([8, 8, 4, 1], 0), ([8, 8, 0, 1], 2)] {
+        let mut memory = Memory::default();
+        let mut dialog = Dialog { client: Client::Ip(client.into()), ..Dialog::default() };
+        dialog.transaction = Some(Transaction::default());
+        for name in [&b"X-Gatepost"[..], b"Subject", b"x-gatepost"] {
+            gate.header(&dialog, &mut memory, name, b"anything");
+        }
+        let decision = gate.judge(Stage::Message, &dialog, &mut memory).await;
+        assert_eq!(decision.edits.len(), edits, "{client:?}");
+    }
+}

@@ -67,7 +67,7 @@ impl<'r> Fields<'r> {
 
     /// Calls the table by a name of its own.
     pub(super) fn call(&mut self, name: &str) {
-        self.name = format!("{}.{name}", self.name);
+        self.name = format!("{}.{}", self.name, printable(name.as_bytes(), 80));
     }
 
     pub(super) fn place(&self) -> Place {
