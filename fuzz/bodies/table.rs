@@ -59,7 +59,7 @@ fn check(faults: &[Fault]) {
 
 /// The lines twice, and backwards; `None` if it matters where in the file a line stands.
 fn variants(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let lines: Vec<&[u8]> = text.split(|octet| *octet == b'\n').map(|line| line.trim_ascii()).collect();
+    let lines: Vec<&[u8]> = text.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii).collect();
     let is_setting = |line: &&[u8]| {
         line.starts_with(b":") && !line.starts_with(b"::")
             || matches!(line, [b'$', ..] | [b'#' | b';' | b':', b'$', ..])

@@ -6,8 +6,8 @@
 use std::io::{self, BufRead as _, BufWriter, Write as _};
 use std::process::ExitCode;
 
-use gatepost::list::{Entry, Format, Kind, Table};
-use gatepost::smtp::Domain;
+use gatepost::list::{Entry, Fault, Format, Kind, Table};
+use gatepost::smtp::{Domain, NoDomain};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,21 +26,22 @@ fn main() -> ExitCode {
 
 fn answer(format: &str, file: &str) -> Result<(), Box<dyn std::error::Error>> {
     let format = Format::from_name(format).ok_or("no such format")?;
-    let (table, warnings) = Table::parse(format, Kind::Address, &std::fs::read(file)?).map_err(lines)?;
-    eprintln!("{}", lines(warnings));
+    let (table, warnings) =
+        Table::parse(format, Kind::Address, &std::fs::read(file)?).map_err(|faults| lines(&faults))?;
+    eprintln!("{}", lines(&warnings));
     let mut out = BufWriter::new(io::stdout().lock());
     for subject in io::stdin().lock().lines() {
         let subject = subject?;
         let entry = match subject.parse() {
             Ok(ip) => table.address(ip),
-            Err(_) => table.domain(&Domain::from_setting(&subject).map_err(|why| why.name())?),
+            Err(_) => table.domain(&Domain::from_setting(&subject).map_err(NoDomain::name)?),
         };
         writeln!(out, "{subject}\t{}", entry.map(record).unwrap_or_default())?;
     }
     Ok(out.flush()?)
 }
 
-fn lines(faults: Vec<gatepost::list::Fault>) -> String {
+fn lines(faults: &[Fault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
