@@ -183,7 +183,8 @@ impl Table {
         if self.kind != Kind::Mailbox {
             return None;
         }
-        let mut key = String::with_capacity(plain::LOCAL + 1);
+        let room = local.len().min(plain::LOCAL) + domain.map_or(0, |domain| domain.as_str().len());
+        let mut key = String::with_capacity(room + 1);
         // None in the table is longer.
         if local.len() <= plain::LOCAL {
             key.push_str(local);

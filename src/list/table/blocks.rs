@@ -79,6 +79,15 @@ impl Blocks {
 /// Rows within one block of the next size, as segments that do not overlap.
 fn flatten(rows: &[Row], values: &mut Valuing, segments: &mut Vec<Segment<u32>>) {
     let Some(&Row { size, first, .. }) = rows.first() else { return };
+    let shift = 8 * u32::from(size);
+    let segment = |first: u32, count: u32, listing| {
+        let last = (first + (count - 1)) << shift | ((1 << shift) - 1);
+        Segment { first: first << shift, last, listing }
+    };
+    // Most addresses of a list are the only ones of their /24.
+    if let [row] = rows {
+        return segments.push(segment(first, row.count.into(), row.listing));
+    }
     let start = first & !255;
     let mut cells = [None; ROW];
     for row in rows {
@@ -87,16 +96,14 @@ fn flatten(rows: &[Row], values: &mut Valuing, segments: &mut Vec<Segment<u32>>)
             *cell = Some(cell.map_or(row.listing, |listing| values.join(listing, row.listing)));
         }
     }
-    let shift = 8 * u32::from(size);
     for (block, listing) in (start..=start | 255).zip(cells) {
         let Some(listing) = listing else { continue };
-        let first = block << shift;
-        let last = first | ((1_u32 << shift) - 1);
+        let new = segment(block, 1, listing);
         match segments.last_mut() {
-            Some(before) if before.listing == listing && before.last.checked_add(1) == Some(first) => {
-                before.last = last;
+            Some(before) if before.listing == listing && before.last.checked_add(1) == Some(new.first) => {
+                before.last = new.last;
             }
-            _ => segments.push(Segment { first, last, listing }),
+            _ => segments.push(new),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The format generic: names with records, much like the master files of DNS.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use super::fault::{Wrong, wrong};
 use super::names::{Names, Reach};
+use super::strings::Strings;
 use super::values::{Valuing, cut};
 use super::{ip4, plain};
 
@@ -16,20 +18,23 @@ pub(super) enum Record {
     Other,
 }
 
-/// Records as they are read, with the names that they belong to.
+/// Records as they are read.
 #[derive(Debug, Default)]
-pub(super) struct Records(Vec<(String, Record)>);
+pub(super) struct Records {
+    /// The names, each with the first of its texts.
+    names: Strings<Option<Box<str>>>,
+    /// Addresses of names.
+    addresses: Vec<(u32, Ipv4Addr)>,
+}
 
 /// A line: `name [ttl] [IN] A 127.0.0.2`, `TXT "text"` or `MX 10 mx.example`.
-fn read(line: &[u8]) -> Result<(Option<String>, Record), Wrong> {
+fn read(line: &[u8]) -> Result<(Option<Cow<'_, str>>, Record), Wrong> {
     let usage = || wrong("not a record", "write name A 127.0.0.2, or name TXT \"text\"");
     let (name, rest) = word(line);
     let name = match name {
         // The zone itself, which nobody looks up here.
         b"@" => None,
-        name => {
-            Some(plain::ascii(name).ok_or_else(|| wrong("no domain can have this name", ""))?.into_owned())
-        }
+        name => Some(plain::ascii(name).ok_or_else(|| wrong("no domain can have this name", ""))?),
     };
     let rest = match word(rest) {
         (ttl, after) if is_ttl(ttl) => after,
@@ -57,35 +62,32 @@ fn read(line: &[u8]) -> Result<(Option<String>, Record), Wrong> {
 
 impl Records {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.addresses.len()
     }
 
     pub(super) fn add(&mut self, line: &[u8]) -> Result<(), Wrong> {
-        if let (Some(name), record @ (Record::Address(_) | Record::Text(_))) = read(line)? {
-            self.0.push((name, record));
+        let (Some(name), record) = read(line)? else { return Ok(()) };
+        let hash = self.names.hash(&name);
+        // There is room for every name of a file.
+        let Some(number) = self.names.intern(&name, hash) else { return Ok(()) };
+        match record {
+            Record::Address(address) => self.addresses.push((number, address)),
+            Record::Text(text) => {
+                self.names.with_mut(number).get_or_insert_with(|| text.into());
+            }
+            Record::Other => {}
         }
         Ok(())
     }
 
-    /// Puts the names with addresses into a table, each with the first of its texts; gives the number of addresses.
-    pub(super) fn finish(mut self, names: &mut Names, values: &mut Valuing) -> usize {
-        // Stable: the records of a name stay in the order of the file.
-        self.0.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut count = 0;
-        for records in self.0.chunk_by(|a, b| a.0 == b.0) {
-            let text = records.iter().find_map(|(_, record)| match record {
-                Record::Text(text) => Some(text.as_str()),
-                _ => None,
-            });
-            for (name, record) in records {
-                if let Record::Address(address) = record {
-                    let listing = values.listing(*address, text.unwrap_or_default());
-                    names.add(name, Reach::Itself, listing, values);
-                    count += 1;
-                }
-            }
+    /// Puts the names with addresses into a table, each with its text; gives the number of addresses.
+    pub(super) fn finish(self, names: &mut Names, values: &mut Valuing) -> usize {
+        for (number, address) in &self.addresses {
+            let text = self.names.with(*number).as_deref().unwrap_or_default();
+            let listing = values.listing(*address, text);
+            names.add(self.names.at(*number), Reach::Itself, listing, values);
         }
-        count
+        self.addresses.len()
     }
 }
 

@@ -3,20 +3,31 @@
 use super::strings::{Searched, Strings};
 use super::values::Valuing;
 
-/// What a name has if the file does not list it in this way.
-const ABSENT: u32 = u32::MAX;
-
 /// Most labels of a name: one octet each, and a dot between them.
 const LABELS: usize = 128;
 
 /// Names and their listings: of the name itself, and of all below it.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    strings: Strings,
-    exact: Vec<u32>,
-    below: Vec<u32>,
+    strings: Strings<Listed>,
     /// The most labels that a name with listings below it has. Longer ones need not be tried.
     deepest: usize,
+}
+
+/// The listings of a name and of all below it, as far as the file has them.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    exact: u32,
+    below: u32,
+}
+
+/// What a name has if the file does not list it in this way.
+const ABSENT: u32 = u32::MAX;
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self { exact: ABSENT, below: ABSENT }
+    }
 }
 
 /// What of a name is listed.
@@ -34,7 +45,7 @@ impl Names {
     /// The listing of exactly this name, and the name.
     pub(super) fn exact(&self, name: &str) -> Option<(u32, &str)> {
         let number = self.strings.find(name, self.hash(name))?;
-        self.listing(&self.exact, number)
+        self.listing(number, |listed| listed.exact)
     }
 
     /// The listing of this name, or else of the nearest name above it that lists what is below; and whose it is.
@@ -51,13 +62,10 @@ impl Names {
             count += 1;
         }
         let (whole, above) = parts[..count].split_last()?;
-        let listed = |listings, &(start, hash): &(usize, u32)| {
-            let number = self.strings.find(&name[start..], hash)?;
-            self.listing(listings, number)
-        };
-        listed(&self.exact, whole).or_else(|| {
+        let find = |&(start, hash): &(usize, u32)| self.strings.find(&name[start..], hash);
+        find(whole).and_then(|number| self.listing(number, |listed| listed.exact)).or_else(|| {
             let above = &above[..above.len().min(self.deepest)];
-            above.iter().rev().find_map(|part| listed(&self.below, part))
+            above.iter().rev().filter_map(find).find_map(|number| self.listing(number, |listed| listed.below))
         })
     }
 
@@ -65,19 +73,15 @@ impl Names {
     pub(super) fn add(&mut self, name: &str, reach: Reach, listing: u32, values: &mut Valuing) {
         let hash = self.hash(name);
         let Some(number) = self.strings.intern(name, hash) else { return };
-        let number = number as usize;
-        if number == self.exact.len() {
-            self.exact.push(ABSENT);
-            self.below.push(ABSENT);
-        }
+        let listed = self.strings.with_mut(number);
         let mut join = |slot: &mut u32| {
             *slot = if *slot == ABSENT { listing } else { values.join(*slot, listing) };
         };
         if reach != Reach::Below {
-            join(&mut self.exact[number]);
+            join(&mut listed.exact);
         }
         if reach != Reach::Itself {
-            join(&mut self.below[number]);
+            join(&mut listed.below);
             self.deepest = self.deepest.max(name.split('.').count());
         }
     }
@@ -85,13 +89,10 @@ impl Names {
     /// Gives back what only adding needs.
     pub(super) fn seal(&mut self) {
         self.strings.seal(Searched::Often);
-        self.exact.shrink_to_fit();
-        self.below.shrink_to_fit();
-        debug_assert_eq!(self.strings.len(), self.exact.len());
     }
 
-    fn listing(&self, listings: &[u32], number: u32) -> Option<(u32, &str)> {
-        let listing = listings[number as usize];
+    fn listing(&self, number: u32, of: impl Fn(&Listed) -> u32) -> Option<(u32, &str)> {
+        let listing = of(self.strings.with(number));
         (listing != ABSENT).then(|| (listing, self.strings.at(number)))
     }
 

@@ -2,30 +2,42 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-/// A set of strings, numbered in the order of their coming.
+/// A set of strings, numbered in the order of their coming, with something for each of them.
 ///
-/// Twelve to twenty octets a string, besides the string. The hash function has a seed, since who writes a list, and
+/// Twelve to twenty octets a string, besides the string and what goes with it. The hash function has a seed, since who writes a list, and
 /// who sends the names that are looked up, may wish to slow us down.
-#[derive(Debug, Default)]
-pub(super) struct Strings {
+#[derive(Debug)]
+pub(super) struct Strings<T = ()> {
     text: String,
-    /// Where each string ends; it begins where the one before it ends.
-    ends: Vec<u32>,
+    /// Where each string ends (it begins where the one before it ends), and what goes with it: who found the string
+    /// wants that next.
+    rows: Vec<(u32, T)>,
     /// Open addressing: the hash, and the number plus one; 0 is free.
     slots: Vec<u64>,
     seed: RandomState,
 }
 
-impl Strings {
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
+impl<T> Default for Strings<T> {
+    fn default() -> Self {
+        Self { text: String::new(), rows: Vec::new(), slots: Vec::new(), seed: RandomState::new() }
     }
+}
 
+impl<T> Strings<T> {
     /// The string of this number.
     pub(super) fn at(&self, number: u32) -> &str {
         let number = number as usize;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start as usize..self.ends[number] as usize]
+        let start = number.checked_sub(1).map_or(0, |before| self.rows[before].0);
+        &self.text[start as usize..self.rows[number].0 as usize]
+    }
+
+    /// What goes with the string of this number.
+    pub(super) fn with(&self, number: u32) -> &T {
+        &self.rows[number as usize].1
+    }
+
+    pub(super) fn with_mut(&mut self, number: u32) -> &mut T {
+        &mut self.rows[number as usize].1
     }
 
     /// The hash of a whole string.
@@ -55,18 +67,21 @@ impl Strings {
     }
 
     /// The number of a string, which is added if it is new; `None` if there is no room for one more.
-    pub(super) fn intern(&mut self, string: &str, hash: u32) -> Option<u32> {
+    pub(super) fn intern(&mut self, string: &str, hash: u32) -> Option<u32>
+    where
+        T: Default,
+    {
         if let Some(number) = self.find(string, hash) {
             return Some(number);
         }
-        let number = u32::try_from(self.ends.len()).ok().filter(|number| *number < u32::MAX - 1)?;
+        let number = u32::try_from(self.rows.len()).ok().filter(|number| *number < u32::MAX - 1)?;
         let end = u32::try_from(self.text.len() + string.len()).ok()?;
         // Three quarters full at most.
-        if (self.ends.len() + 1) * 4 > self.slots.len() * 3 {
+        if (self.rows.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
         self.text.push_str(string);
-        self.ends.push(end);
+        self.rows.push((end, T::default()));
         place(&mut self.slots, u64::from(hash) << 32 | u64::from(number + 1));
         Some(number)
     }
@@ -74,7 +89,7 @@ impl Strings {
     /// Gives back what only adding needs; and with `Searched::Never` what finding needs.
     pub(super) fn seal(&mut self, searched: Searched) {
         self.text.shrink_to_fit();
-        self.ends.shrink_to_fit();
+        self.rows.shrink_to_fit();
         if searched == Searched::Never {
             self.slots = Vec::new();
         }

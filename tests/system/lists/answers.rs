@@ -6,8 +6,8 @@
 use std::io::{self, BufRead as _, BufWriter, Write as _};
 use std::process::ExitCode;
 
-use gatepost::list::{Entry, Format, Kind, Table};
-use gatepost::smtp::Domain;
+use gatepost::list::{Entry, Fault, Format, Kind, Table};
+use gatepost::smtp::{Domain, NoDomain};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,14 +34,14 @@ fn answer(format: &str, file: &str) -> Result<(), Box<dyn std::error::Error>> {
         let subject = subject?;
         let entry = match subject.parse() {
             Ok(ip) => table.address(ip),
-            Err(_) => table.domain(&Domain::from_setting(&subject).map_err(gatepost::smtp::NoDomain::name)?),
+            Err(_) => table.domain(&Domain::from_setting(&subject).map_err(NoDomain::name)?),
         };
         writeln!(out, "{subject}\t{}", entry.map(record).unwrap_or_default())?;
     }
     Ok(out.flush()?)
 }
 
-fn lines(faults: &[gatepost::list::Fault]) -> String {
+fn lines(faults: &[Fault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
