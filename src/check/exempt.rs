@@ -106,7 +106,12 @@ impl Exempt {
 
     /// What is known of the client's standing.
     pub fn standing(&self, dialog: &Dialog) -> Standing {
-        Standing { login: dialog.is_authenticated(), submission: self.is_submission(dialog) }
+        let [login, daemon, port] =
+            dialog.macros.find_each(["{auth_authen}", "{daemon_name}", "{daemon_port}"]);
+        let names = &self.submission_daemons;
+        let submission = port.is_some_and(|port| SUBMISSION.contains(&port))
+            || daemon.is_some_and(|daemon| names.iter().any(|name| name.as_bytes() == daemon));
+        Standing { login: dialog.is_login(login), submission }
     }
 
     /// The rule that spares a domain, if there is one. It never spares an address.
@@ -122,12 +127,5 @@ impl Exempt {
 
     pub(super) fn asks_special(&self) -> bool {
         self.ask_special
-    }
-
-    fn is_submission(&self, dialog: &Dialog) -> bool {
-        let daemon = dialog.macros.find("{daemon_name}");
-        dialog.macros.find("{daemon_port}").is_some_and(|port| SUBMISSION.contains(&port))
-            || daemon
-                .is_some_and(|daemon| self.submission_daemons.iter().any(|name| name.as_bytes() == daemon))
     }
 }

@@ -81,7 +81,8 @@ impl Listed {
 
     fn ask_domain(&self, identity: Identity, domain: &Domain, trimmed: usize, dns: &Arc<Dns>) -> Inquiry {
         let asked = dns.fit(self.list, domain);
-        let trimmed = trimmed + domain.labels() - asked.labels();
+        let is_whole = asked.as_str().len() == domain.as_str().len();
+        let trimmed = if is_whole { trimmed } else { trimmed + domain.labels() - asked.labels() };
         let ticket = dns.ask(self.list, Subject::Domain(asked.clone()));
         Inquiry::asked(self.list, identity, asked.shared(), trimmed, ticket)
     }

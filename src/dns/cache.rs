@@ -7,7 +7,7 @@
 mod recall;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,8 +34,41 @@ const FLOOR: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LAST_PAUSE: Duration = Duration::from_mins(1);
 
-/// What something is remembered under: never the key.
-pub(super) type Topic = (List, Subject);
+/// What something is remembered under: never the key. Made by [`Cache::topic`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Topic {
+    /// Reckoned once, for the shard and for the tables in it.
+    hash: u64,
+    pub(super) list: List,
+    pub(super) subject: Subject,
+}
+
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Takes the hash that a [`Topic`] brings along.
+#[derive(Default)]
+struct Reckoned(u64);
+
+impl Hasher for Reckoned {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        debug_assert!(false, "a topic writes its hash only");
+        self.0 = octets.iter().fold(self.0, |hash, octet| hash.rotate_left(8) ^ u64::from(*octet));
+    }
+}
+
+type AsReckoned = BuildHasherDefault<Reckoned>;
 
 pub(super) struct Cache {
     /// Attackers choose the names: without a random seed they would choose the collisions, too.
@@ -48,9 +81,9 @@ pub(super) struct Cache {
 
 struct Shard {
     /// Bounded by hand: the crate's own bound would be allocated at once.
-    entries: LruCache<Topic, Entry, RandomState>,
+    entries: LruCache<Topic, Entry, AsReckoned>,
     limit: usize,
-    flights: HashMap<Topic, Arc<Flight>>,
+    flights: HashMap<Topic, Arc<Flight>, AsReckoned>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,17 +118,22 @@ pub(super) enum Found {
 
 impl Cache {
     pub(super) fn new(limit: usize) -> Self {
-        let random = RandomState::new();
         let shards = std::array::from_fn(|_| {
             Mutex::new(Shard {
-                entries: LruCache::unbounded_with_hasher(random.clone()),
+                entries: LruCache::unbounded_with_hasher(AsReckoned::default()),
                 limit: 0,
-                flights: HashMap::with_hasher(random.clone()),
+                flights: HashMap::default(),
             })
         });
+        let random = RandomState::new();
         let cache = Self { random, active: AtomicUsize::new(1), evictions: AtomicU64::new(0), shards };
         cache.resize(limit);
         cache
+    }
+
+    /// What the answer of `list` about `subject` is remembered under.
+    pub(super) fn topic(&self, list: List, subject: Subject) -> Topic {
+        Topic { hash: self.random.hash_one((list, &subject)), list, subject }
     }
 
     /// Looks for an answer. `permit` is asked, under the lock, whether a new question may be sent.
@@ -194,7 +232,7 @@ impl Cache {
                 .entries
                 .iter()
                 .map(|(topic, _)| topic)
-                .filter(|topic| topic.0 == list)
+                .filter(|topic| topic.list == list)
                 .cloned()
                 .collect();
             for topic in of_list {
@@ -233,11 +271,11 @@ impl Cache {
             shard.limit = if n < active { limit / active + usize::from(n < limit % active) } else { 0 };
         }
         for (topic, flight) in flights {
-            shards[self.index(self.random.hash_one(&topic))].flights.insert(topic, flight);
+            shards[self.index(topic.hash)].flights.insert(topic, flight);
         }
         entries.sort_by_key(|(younger, _)| std::cmp::Reverse(*younger));
         for (_, (topic, entry)) in entries {
-            let shard = &mut shards[self.index(self.random.hash_one(&topic))];
+            let shard = &mut shards[self.index(topic.hash)];
             shard.entries.put(topic, entry);
             self.evicted(shard.shrink());
         }
@@ -262,16 +300,16 @@ impl Cache {
     }
 
     fn index(&self, hash: u64) -> usize {
-        usize::try_from(hash % (self.active.load(Ordering::Acquire) as u64)).unwrap_or(0)
+        // The tables in the shards use the low bits and the highest seven.
+        usize::try_from((hash >> 32) % (self.active.load(Ordering::Acquire) as u64)).unwrap_or(0)
     }
 
     fn shard(&self, topic: &Topic) -> MutexGuard<'_, Shard> {
-        let hash = self.random.hash_one(topic);
         loop {
-            let index = self.index(hash);
+            let index = self.index(topic.hash);
             let shard = lock(&self.shards[index]);
             // A change of size needs all locks: while we hold one, this cannot change any more.
-            if self.index(hash) == index {
+            if self.index(topic.hash) == index {
                 return shard;
             }
         }
@@ -308,9 +346,9 @@ mod tests {
     use super::*;
     use crate::smtp::Domain;
 
-    fn topic(n: usize) -> Topic {
+    fn topic(cache: &Cache, n: usize) -> Topic {
         let domain = Domain::from_setting(&format!("host{n}.example")).expect("a domain");
-        (List::DBL, Subject::Domain(domain))
+        cache.topic(List::DBL, Subject::Domain(domain))
     }
 
     fn settings() -> Settings {
@@ -318,11 +356,11 @@ mod tests {
     }
 
     fn put(cache: &Cache, n: usize) {
-        cache.store(&topic(n), Answer::NotListed, Some(60), 0, &settings());
+        cache.store(&topic(cache, n), Answer::NotListed, Some(60), 0, &settings());
     }
 
     fn knows(cache: &Cache, n: usize) -> Option<Answer> {
-        match cache.look(&topic(n), 0, || Err(Trouble::Resting)) {
+        match cache.look(&topic(cache, n), 0, || Err(Trouble::Resting)) {
             Found::Known(answer) => Some(answer),
             _ => None,
         }
@@ -367,15 +405,15 @@ mod tests {
         for n in 0..1_500 {
             put(&cache, n);
         }
-        let Found::Asked(flight) = cache.look(&topic(9_999), 0, || Ok(())) else { panic!("asked") };
+        let Found::Asked(flight) = cache.look(&topic(&cache, 9_999), 0, || Ok(())) else { panic!("asked") };
         cache.resize(10);
         assert_eq!(cache.len(), 10);
-        let Found::Joined(same) = cache.look(&topic(9_999), 0, || Ok(())) else { panic!("joined") };
+        let Found::Joined(same) = cache.look(&topic(&cache, 9_999), 0, || Ok(())) else { panic!("joined") };
         assert!(Arc::ptr_eq(&flight, &same));
         cache.resize(5_000);
         assert_eq!(cache.len(), 10);
-        cache.land(&topic(9_999), &flight, Answer::NotListed);
-        assert!(matches!(cache.look(&topic(9_999), 0, || Ok(())), Found::Asked(_)));
+        cache.land(&topic(&cache, 9_999), &flight, Answer::NotListed);
+        assert!(matches!(cache.look(&topic(&cache, 9_999), 0, || Ok(())), Found::Asked(_)));
     }
 
     // case: C11
@@ -400,7 +438,7 @@ mod tests {
         }
         let endless = Settings { ttl_listed: Duration::MAX, honor_ttl: false, ..usual };
         let cache = Cache::new(1);
-        cache.store(&topic(1), Answer::Listed(Codes::of(1, [2])), None, 0, &endless);
+        cache.store(&topic(&cache, 1), Answer::Listed(Codes::of(1, [2])), None, 0, &endless);
         assert!(knows(&cache, 1).is_some());
     }
 
@@ -409,7 +447,7 @@ mod tests {
         let cache = Cache::new(10);
         let mut pauses = Vec::new();
         for _ in 0..6 {
-            cache.store(&topic(1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
+            cache.store(&topic(&cache, 1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
             let start = Instant::now();
             while knows(&cache, 1).is_some() {
                 tokio::time::advance(Duration::from_secs(1)).await;
@@ -417,8 +455,8 @@ mod tests {
             pauses.push(start.elapsed().as_secs());
         }
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
-        cache.store(&topic(1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
-        assert!(matches!(cache.look(&topic(1), 1, || Ok(())), Found::Asked(_)));
+        cache.store(&topic(&cache, 1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
+        assert!(matches!(cache.look(&topic(&cache, 1), 1, || Ok(())), Found::Asked(_)));
     }
 
     #[test]
@@ -432,7 +470,7 @@ mod tests {
             Trouble::Resting,
             Trouble::NoKey,
         ] {
-            cache.store(&topic(1), Answer::Failed(trouble), Some(2_100), 0, &settings());
+            cache.store(&topic(&cache, 1), Answer::Failed(trouble), Some(2_100), 0, &settings());
             assert_eq!(cache.len(), 0, "{trouble:?}");
         }
     }

@@ -68,7 +68,7 @@ impl Landing {
 
     /// Asks the name servers, and lands with what they say.
     pub(super) async fn fly(self, live: Arc<Live>, key: Option<Arc<Key>>, place: Place, start: Instant) {
-        let (list, subject) = &self.topic;
+        let Topic { list, subject, .. } = &self.topic;
         let deadline = start + live.settings.lifetime;
         let _place = match place {
             Place::Queue(queued) => {
@@ -106,7 +106,7 @@ impl Landing {
 
     /// Ends the flight with what a list said. One that comes too late is for the cache only.
     pub(super) fn take(&self, records: &[Ipv4Addr], ttl: Option<u32>, settings: &Settings, in_time: bool) {
-        let (list, subject) = &self.topic;
+        let Topic { list, subject, .. } = &self.topic;
         let zone = self.dns.zone(*list);
         let answer = classify(*list, records);
         if in_time || !matches!(answer, Answer::Failed(_)) {
@@ -125,7 +125,7 @@ impl Landing {
 
     /// Ends the flight without an answer.
     fn fail(&self, trouble: Trouble, settings: &Settings) {
-        let (list, subject) = &self.topic;
+        let Topic { list, subject, .. } = &self.topic;
         let answer = Answer::Failed(trouble);
         self.store(answer, None, settings);
         self.learn(answer);
@@ -136,7 +136,7 @@ impl Landing {
 
     fn note(&self, answer: Answer) {
         if let Answer::Failed(trouble) = answer {
-            self.dns.metrics.dns_error(self.topic.0, trouble);
+            self.dns.metrics.dns_error(self.topic.list, trouble);
         }
     }
 
@@ -150,7 +150,7 @@ impl Landing {
 
     fn learn(&self, answer: Answer) {
         if self.generation == self.dns.generation.load(Ordering::Acquire) {
-            self.dns.zone(self.topic.0).learn(answer);
+            self.dns.zone(self.topic.list).learn(answer);
         }
     }
 }

@@ -129,7 +129,8 @@ impl Dns {
             self.metrics.dns_error(list, Trouble::NoKey);
             return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
         };
-        let topic = (list, subject.canonical(self.room(list, &live, key.as_deref())));
+        let subject = subject.canonical(self.room(list, &live, key.as_deref()));
+        let topic = self.cache.topic(list, subject);
         let mut place = Place::None;
         let found = self.cache.look(&topic, generation, || {
             place = self.place(&live)?;
@@ -155,7 +156,7 @@ impl Dns {
                 let landing = Landing { dns: Arc::clone(self), topic, flight, generation };
                 match &self.source {
                     Source::Table(table) => {
-                        let name = format!("{}.{}", landing.topic.1.name(), list.name());
+                        let name = format!("{}.{}", landing.topic.subject.name(), list.name());
                         match table.trouble(&name) {
                             Some(trouble) => landing.land(Answer::Failed(trouble)),
                             None => landing.take(&table.answer(&name), Some(TABLE_TTL), &live.settings, true),

@@ -145,7 +145,9 @@ impl<F: Filter> Connection<F> {
             return self.rest();
         }
         // What is already said may still be read: the answer to the last packet, mostly.
-        let _ = self.stream.try_write(&self.output);
+        if !self.output.is_empty() {
+            let _ = self.stream.try_write(&self.output);
+        }
         Outcome::Ended(end)
     }
 

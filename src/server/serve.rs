@@ -324,8 +324,10 @@ impl<F: Filter> Shared<F> {
     /// Serves a connection in a task of its own.
     pub(super) fn spawn(self: Arc<Self>, connection: Connection<F>, place: Place<F>) {
         let id = connection.id();
+        // On the heap at once: a task is moved several times on its way there, and this one is large.
+        let run = Box::pin(connection.run());
         tokio::spawn(async move {
-            match AssertUnwindSafe(connection.run()).catch_unwind().await {
+            match AssertUnwindSafe(run).catch_unwind().await {
                 Ok(Outcome::Ended(end)) => self.ended(id, &end),
                 Ok(Outcome::Rested(rested)) => {
                     self.metrics.session(Ended::HandedOver);

@@ -75,7 +75,12 @@ impl Recipient {
 impl Dialog {
     /// Whether the client has authenticated: a login is present for the open message.
     pub fn is_authenticated(&self) -> bool {
-        self.transaction.is_some() && self.macros.find("{auth_authen}").is_some_and(|login| !login.is_empty())
+        self.is_login(self.macros.find("{auth_authen}"))
+    }
+
+    /// Whether this value of `{auth_authen}` is a login: known from MAIL on only, and not if it is empty.
+    pub(crate) fn is_login(&self, authen: Option<&[u8]>) -> bool {
+        self.transaction.is_some() && authen.is_some_and(|login| !login.is_empty())
     }
 
     /// The MTA's queue id, as soon as it has one: Postfix after the first recipient, Sendmail at MAIL.

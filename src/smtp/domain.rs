@@ -64,6 +64,10 @@ impl Domain {
     /// # Errors
     /// [`NoDomain`] says why there is nothing to ask about.
     pub fn from_octets(octets: &[u8]) -> Result<(Self, usize), NoDomain> {
+        // Nearly all names are legal as they stand; the way below looks at each label several times.
+        if let Some(domain) = Self::plain(octets) {
+            return Ok((domain, 0));
+        }
         let printable = octets.iter().position(u8::is_ascii_control).unwrap_or(octets.len());
         let cut = printable < octets.len();
         let text = std::str::from_utf8(&octets[..printable]).map_err(|_| NoDomain::Encoding)?;
@@ -79,6 +83,31 @@ impl Domain {
             return Err(NoDomain::Special);
         }
         Ok((Self(name.into()), trimmed + usize::from(cut)))
+    }
+
+    /// A name that is legal as it stands, but for the case of its letters.
+    fn plain(octets: &[u8]) -> Option<Self> {
+        let mut name = [0; NAME];
+        let name = name.get_mut(..octets.len())?;
+        let (mut label, mut is_number) = (0, true);
+        for (to, &octet) in name.iter_mut().zip(octets) {
+            match octet {
+                b'.' if label > 0 => (label, is_number) = (0, true),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < LABEL => {
+                    label += 1;
+                    is_number &= octet.is_ascii_digit();
+                }
+                _ => return None,
+            }
+            *to = octet.to_ascii_lowercase();
+        }
+        let is_one_label = label == name.len();
+        if is_number || is_one_label {
+            return None;
+        }
+        let name = std::str::from_utf8(name).ok()?;
+        let is_special = SPECIAL.iter().any(|special| is_below(name, special));
+        (!is_special).then(|| Self(name.into()))
     }
 
     /// Reads a domain name that an administrator wrote: one or more labels, all of it legal.
@@ -121,7 +150,7 @@ impl Domain {
 
     /// How many labels it has.
     pub fn labels(&self) -> usize {
-        self.0.split('.').count()
+        self.0.bytes().filter(|&octet| octet == b'.').count() + 1
     }
 
     /// Whether the name is `suffix` or lies below it, on a label boundary.
@@ -146,15 +175,6 @@ fn is_dot(c: char) -> bool {
 }
 
 fn canonical(text: &str) -> Result<(String, usize), NoDomain> {
-    // Nearly all names are legal as they stand; the way below copies each label.
-    if text.len() <= NAME && text.split('.').all(is_label) {
-        let last = text.rsplit('.').next().unwrap_or_default();
-        return match last.bytes().all(|octet| octet.is_ascii_digit()) {
-            true => Err(NoDomain::Numeric),
-            false if last.len() == text.len() => Err(NoDomain::Single),
-            false => Ok((text.to_ascii_lowercase(), 0)),
-        };
-    }
     let mut legal = labels(text);
     let mut trimmed = text.split(is_dot).count() - legal.len();
     let mut length =

@@ -60,6 +60,25 @@ impl Macros {
         self.stages.iter().rev().find_map(|stage| lookup(stage, wanted))
     }
 
+    /// The values of several macros at once, as [`find`](Self::find) finds them: one way through all there are.
+    pub fn find_each<const N: usize>(&self, names: [&str; N]) -> [Option<&[u8]>; N] {
+        let wanted = names.map(|name| bare(name.as_bytes()));
+        let mut found = [None; N];
+        for stage in self.stages.iter().filter(|stage| !stage.is_empty()) {
+            let mut of_stage = [None; N];
+            for (name, value) in pairs(stage) {
+                let place = wanted.iter().position(|wanted| bare(name) == *wanted);
+                if let Some(place) = place.filter(|&place| of_stage[place].is_none()) {
+                    of_stage[place] = Some(value);
+                }
+            }
+            for (found, later) in found.iter_mut().zip(of_stage) {
+                *found = later.or(*found);
+            }
+        }
+        found
+    }
+
     /// Forgets what belongs to the message: everything from MAIL on.
     pub fn forget_message(&mut self) {
         self.fresh = false;
@@ -82,22 +101,19 @@ fn bare(name: &[u8]) -> &[u8] {
     }
 }
 
-fn lookup<'a>(pairs: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let mut rest = pairs;
-    while let Some((name, after)) = string(rest) {
-        let (value, after) = string(after)?;
-        if bare(name) == wanted {
-            return Some(value);
-        }
-        rest = after;
-    }
-    None
+fn lookup<'a>(stage: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    pairs(stage).find(|(name, _)| bare(name) == wanted).map(|(_, value)| value)
 }
 
-fn string(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    // Names and values are short: a plain loop is faster than anything clever.
-    let nul = octets.iter().position(|&octet| octet == 0)?;
-    Some((&octets[..nul], &octets[nul + 1..]))
+fn pairs(stage: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut ends = memchr::memchr_iter(0, stage);
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let (name, value) = (ends.next()?, ends.next()?);
+        let pair = (&stage[start..name], &stage[name + 1..value]);
+        start = value + 1;
+        Some(pair)
+    })
 }
 
 #[cfg(test)]
@@ -118,6 +134,22 @@ mod tests {
         assert_eq!(macros.find("{nothing}"), None);
         macros.store(b'R', b"i\0OTHER\0", LIMIT);
         assert_eq!(macros.find("i"), Some(&b"OTHER"[..]));
+    }
+
+    #[test]
+    fn several_at_once_are_found_as_each_of_them_alone() {
+        let mut macros = Macros::default();
+        macros.store(
+            b'C',
+            b"{daemon_port}\x0025\0{daemon_name}\0mx\0{daemon_name}\0again\0j\0mx.example\0",
+            LIMIT,
+        );
+        macros.store(b'M', b"{auth_authen}\0alice\0{daemon_port}\x00587\0", LIMIT);
+        let names = ["{daemon_name}", "{daemon_port}", "{auth_authen}", "{j}", "{nothing}"];
+        assert_eq!(macros.find_each(names), names.map(|name| macros.find(name)));
+        let values: [Option<&[u8]>; 5] =
+            [Some(b"mx"), Some(b"587"), Some(b"alice"), Some(b"mx.example"), None];
+        assert_eq!(macros.find_each(names), values);
     }
 
     #[test]

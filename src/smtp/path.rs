@@ -110,7 +110,7 @@ struct Path {
 
 impl Path {
     fn read(argument: &[u8]) -> Self {
-        let mut mailbox = Self::default();
+        let mut mailbox = Self { octets: Vec::with_capacity(argument.len()), ..Self::default() };
         let (mut quoted, mut comments, mut literal, mut open) = (false, 0_usize, false, false);
         let mut rest = argument.iter();
         while let Some(&octet) = rest.next() {
@@ -125,7 +125,11 @@ impl Path {
                 b')' if comments > 0 => comments -= 1,
                 _ if comments > 0 || octet.is_ascii_whitespace() => {}
                 // What stands before a bracket is a name for people to read.
-                b'<' => (mailbox, literal, open) = (Self::default(), false, true),
+                b'<' => {
+                    mailbox.octets.clear();
+                    mailbox = Self { octets: mailbox.octets, ..Self::default() };
+                    (literal, open) = (false, true);
+                }
                 b'>' => {
                     open = false;
                     break;

@@ -45,7 +45,7 @@ struct Line(String, String, Vec<Ipv4Addr>, u64);
 
 impl Line {
     fn new(topic: &Topic, entry: &Entry, now: Instant) -> Option<Self> {
-        if !topic.0.is_dqs() {
+        if !topic.list.is_dqs() {
             return None;
         }
         let addresses = match entry.memory {
@@ -56,11 +56,11 @@ impl Line {
             Memory::Failed { .. } => return None,
         };
         let left = milliseconds(entry.until.checked_duration_since(now)?);
-        (left > 0).then(|| Self(topic.0.name().to_owned(), topic.1.to_string(), addresses, left))
+        (left > 0).then(|| Self(topic.list.name().to_owned(), topic.subject.to_string(), addresses, left))
     }
 
     /// As if the list had answered just now.
-    fn read(self) -> Option<(Topic, Memory, Duration)> {
+    fn read(self) -> Option<(List, Subject, Memory, Duration)> {
         let Self(list, subject, addresses, left) = self;
         let list = List::DQS.into_iter().find(|known| known.name() == list)?;
         let subject = match list.kind() {
@@ -74,7 +74,7 @@ impl Line {
             // Codes that this release does not know.
             Answer::NotListed | Answer::Failed(_) => return None,
         };
-        Some(((list, subject.canonical(usize::MAX)), memory, Duration::from_millis(left)))
+        Some((list, subject.canonical(usize::MAX), memory, Duration::from_millis(left)))
     }
 }
 
@@ -103,13 +103,14 @@ impl Dns {
         }
         let mut count = 0;
         // Used last, remembered last.
-        for (topic, memory, left) in told.answers.into_iter().rev().filter_map(Line::read) {
+        for (list, subject, memory, left) in told.answers.into_iter().rev().filter_map(Line::read) {
             let longest = match memory {
                 Memory::Listed(_) => settings.ttl_listed,
                 _ => settings.ttl_unlisted,
             };
             if let Some(left) = left.checked_sub(passed) {
-                count += usize::from(self.cache.put(topic, memory, left.min(longest)));
+                count +=
+                    usize::from(self.cache.put(self.cache.topic(list, subject), memory, left.min(longest)));
             }
         }
         Ok(count)
