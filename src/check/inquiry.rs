@@ -68,7 +68,8 @@ impl Inquiry {
         let asked = Instant::now();
         let (answered, waited) = match ticket.ready() {
             Some(answered) => (answered, Duration::ZERO),
-            None => (ticket.wait(deadline).await, asked.elapsed()),
+            // What is not waited for needs no room for waiting.
+            None => (Box::pin(ticket.wait(deadline)).await, asked.elapsed()),
         };
         self.finding.waited = waited;
         self.learn(answered);

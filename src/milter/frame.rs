@@ -3,6 +3,14 @@
 use super::ProtocolError;
 use crate::limits::Limits;
 
+/// The longest packets, in octets, as in [`Limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Longest {
+    pub(super) frame: usize,
+    pub(super) header_frame: usize,
+    pub(super) negotiation_frame: usize,
+}
+
 /// One packet, borrowed from the receive buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -21,6 +29,12 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// [`ProtocolError::EmptyFrame`] and [`ProtocolError::Oversized`]; the connection cannot go on.
     pub fn take(input: &'a [u8], limits: &Limits) -> Result<Option<(Self, usize)>, ProtocolError> {
+        let Limits { frame, header_frame, negotiation_frame, .. } = *limits;
+        Self::within(input, Longest { frame, header_frame, negotiation_frame })
+    }
+
+    /// The same, with nothing but the lengths.
+    pub(super) fn within(input: &'a [u8], limits: Longest) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((length, rest)) = input.split_first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length);
         if length == 0 {

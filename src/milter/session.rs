@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::frame::Longest;
 use super::response::{put_edit, put_quarantine, put_reply};
 use super::{
     Actions, Agreement, Command, Flow, Frame, Offer, Protocol, ProtocolError, Response, Strings, Unspoken,
@@ -64,7 +65,41 @@ pub struct Session {
     /// Octets that the recipients of the open message take.
     held: usize,
     #[serde(skip)]
-    limits: Limits,
+    limits: Bounds,
+}
+
+/// The limits that a session needs to know, in octets and in recipients. Each one has its copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bounds {
+    frame: u32,
+    header_frame: u32,
+    negotiation_frame: u32,
+    macros: u32,
+    recipients: u32,
+    envelope: u32,
+    text: u32,
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Self {
+        // No packet can say of itself that it is longer.
+        let bound = |limit| u32::try_from(limit).unwrap_or(u32::MAX);
+        Self {
+            frame: bound(limits.frame),
+            header_frame: bound(limits.header_frame),
+            negotiation_frame: bound(limits.negotiation_frame),
+            macros: bound(limits.macros),
+            recipients: bound(limits.recipients),
+            envelope: bound(limits.envelope),
+            text: bound(limits.text),
+        }
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::from(&Limits::default())
+    }
 }
 
 /// How far the open message has come.
@@ -128,7 +163,7 @@ impl Session {
             due: Due::Nothing,
             quarantine: None,
             held: 0,
-            limits: *limits,
+            limits: limits.into(),
         }
     }
 
@@ -142,17 +177,23 @@ impl Session {
         self.agreement.as_ref()
     }
 
-    /// The limits of the next packet. Without a filter that looks at headers, theirs is that of all others.
-    pub fn limits(&self) -> Limits {
+    /// Takes the next packet off `input`, as [`Frame::take`] does. Without a filter that looks at headers they
+    /// are no longer than all other packets.
+    ///
+    /// # Errors
+    /// Those of [`Frame::take`].
+    pub fn take<'a>(&self, input: &'a [u8]) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
+        let Bounds { frame, header_frame, negotiation_frame, .. } = self.limits;
         let looks = self.agreement.is_some_and(|agreement| !agreement.declined(Event::Header));
-        let header_frame = if looks { usize::MAX } else { self.limits.frame };
-        Limits { header_frame: self.limits.header_frame.min(header_frame), ..self.limits }
+        let header_frame = if looks { header_frame } else { header_frame.min(frame) };
+        let [frame, header_frame, negotiation_frame] = [frame, header_frame, negotiation_frame].map(wide);
+        Frame::within(input, Longest { frame, header_frame, negotiation_frame })
     }
 
     /// Gives a session that was taken out of storage the limits of its new server, and tells at which
     /// stage a judgement was under way when it was stored.
     pub fn resume(&mut self, limits: &Limits) -> Option<Stage> {
-        self.limits = *limits;
+        self.limits = limits.into();
         match self.due {
             Due::Judgement(stage) => Some(stage),
             _ => None,
@@ -189,7 +230,7 @@ impl Session {
                 if command == b'M' && self.declined(Event::Mail) {
                     self.end_message();
                 }
-                self.dialog.macros.store(command, pairs, self.limits.macros);
+                self.dialog.macros.store(command, pairs, wide(self.limits.macros));
                 Ok(Step::Proceed)
             }
             Command::Connect { name, family, address, .. } => self.connect(name, family, address, out),
@@ -354,10 +395,10 @@ impl Session {
         if self.wants(Event::Rcpt) {
             let (address, parameters) = self.arguments(strings);
             let recipient = Recipient { address, parameters };
-            let most = if self.keeps(Part::Recipients) { self.limits.recipients } else { 1 };
+            let most = if self.keeps(Part::Recipients) { wide(self.limits.recipients) } else { 1 };
             let count = self.dialog.transaction.as_ref().map_or(0, |message| message.recipients.len());
             // The one before was shown, since it was in question; now it has to fit beside the others.
-            if count >= most.max(1) || self.held > self.limits.envelope {
+            if count >= most.max(1) || self.held > wide(self.limits.envelope) {
                 self.drop_recipient();
             }
             self.held += recipient.size();
@@ -541,8 +582,12 @@ impl Session {
     }
 
     fn text(&self, text: &[u8]) -> Vec<u8> {
-        text[..text.len().min(self.limits.text)].to_vec()
+        text[..text.len().min(wide(self.limits.text))].to_vec()
     }
+}
+
+fn wide(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// ESMTP parameters kept per command; there are not half as many in all extensions together.

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::handover::{BadState, Rested, State};
@@ -133,25 +135,37 @@ impl<F: Filter> Connection<F> {
     }
 
     /// Serves the connection to its end, or until it is to go on elsewhere.
-    pub(super) async fn run(mut self) -> Outcome {
-        let mut step = self.go_on().await;
+    ///
+    /// It is borrowed, since a task has room for each value that moves within it.
+    pub(super) async fn serve(&mut self) -> End {
+        // A new connection has nothing left to do, and most never need the room for it.
+        let mut step = if self.is_new() { Ok(()) } else { Box::pin(self.go_on()).await };
         let end = loop {
             match step {
                 Ok(()) => step = self.step().await,
                 Err(end) => break end,
             }
         };
-        if let End::Rested = end {
-            return self.rest();
-        }
         // What is already said may still be read: the answer to the last packet, mostly.
-        if !self.output.is_empty() {
+        if !self.output.is_empty() && !matches!(end, End::Rested) {
             let _ = self.stream.try_write(&self.output);
         }
-        Outcome::Ended(end)
+        end
     }
 
-    /// Does what was left undone when the connection was put to rest; of a new one, nothing.
+    /// What becomes of the connection after its end.
+    pub(super) fn finish(self, end: End) -> Outcome {
+        match end {
+            End::Rested => self.rest(),
+            end => Outcome::Ended(end),
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty() && self.session.due() == Due::Nothing
+    }
+
+    /// Does what was left undone when the connection was put to rest.
     async fn go_on(&mut self) -> Result<(), End> {
         if !self.output.is_empty() {
             self.send().await?;
@@ -260,7 +274,7 @@ impl<F: Filter> Connection<F> {
         let mut unanswered = false;
         let mut result = Ok(());
         while result.is_ok() {
-            let taken = Frame::take(&input[done..], &self.session.limits()).map_err(End::Protocol)?;
+            let taken = self.session.take(&input[done..]).map_err(End::Protocol)?;
             let Some((frame, used)) = taken else { break };
             // Whatever becomes of the packet: the session has it, and it must not come again.
             done += used;
@@ -363,25 +377,31 @@ impl<F: Filter> Connection<F> {
     /// session remembers that it is due.
     async fn judge(&mut self, filter: &Arc<F>, stage: Stage) -> Result<Decision, End> {
         let Self { shared, session, memory, output, stream, left, .. } = self;
-        let judging = filter.judge(stage, session.dialog(), memory);
-        if stage != Stage::Message {
-            return tokio::select! {
-                biased;
-                decision = judging => Ok(decision),
-                () = shared.handing_over() => Err(End::Rested),
-            };
+        let session = &*session;
+        let mut judging = pin!(filter.judge(stage, session.dialog(), memory));
+        if let Some(decision) = judging.as_mut().now_or_never() {
+            return Ok(decision);
         }
-        let mut judging = Box::pin(judging);
-        loop {
-            let waiting = tokio::time::timeout(shared.limits.progress, &mut judging);
-            tokio::select! {
-                biased;
-                waited = waiting => if let Ok(decision) = waited { return Ok(decision) },
-                () = shared.handing_over() => return Err(End::Rested),
+        // A connection that waits for nothing needs no room for waiting.
+        Box::pin(async move {
+            loop {
+                let patience = async {
+                    match stage {
+                        Stage::Message => tokio::time::sleep(shared.limits.progress).await,
+                        _ => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    decision = &mut judging => return Ok(decision),
+                    () = shared.handing_over() => return Err(End::Rested),
+                    () = patience => {}
+                }
+                session.progress(output);
+                send(stream, output, shared, left).await?;
             }
-            session.progress(output);
-            send(stream, output, shared, left).await?;
-        }
+        })
+        .await
     }
 
     async fn send(&mut self) -> Result<(), End> {
@@ -404,7 +424,11 @@ async fn send<F>(
     left: &mut Option<Duration>,
 ) -> Result<(), End> {
     let mut written = 0;
-    let sent = write(stream, output, &mut written, shared, left).await;
+    // Nearly always all of it leaves at once.
+    let sent = match put(stream, output, &mut written) {
+        Ok(false) => Box::pin(write(stream, output, &mut written, shared, left)).await,
+        result => result.map(|_| ()),
+    };
     if sent.is_ok() {
         recycle(output);
     } else {
@@ -420,28 +444,34 @@ async fn write<F>(
     shared: &Shared<F>,
     left: &mut Option<Duration>,
 ) -> Result<(), End> {
-    while *written < output.len() {
-        match stream.try_write(&output[*written..]) {
-            Ok(count) => *written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let deadline = Instant::now() + left.take().unwrap_or(shared.limits.write_time);
-                let mut phase = shared.phase.subscribe();
-                tokio::select! {
-                    biased;
-                    ready = timeout_at(deadline, stream.writable()) => match ready {
-                        Ok(ready) => ready.map_err(End::Socket)?,
-                        Err(_) => return Err(End::Late("the MTA does not read")),
-                    },
-                    _ = phase.wait_for(|phase| matches!(phase, Phase::HandingOver { .. })) => {
-                        *left = Some(deadline.saturating_duration_since(Instant::now()));
-                        return Err(End::Rested);
-                    }
-                }
+    while !put(stream, output, written)? {
+        let deadline = Instant::now() + left.take().unwrap_or(shared.limits.write_time);
+        let mut phase = shared.phase.subscribe();
+        tokio::select! {
+            biased;
+            ready = timeout_at(deadline, stream.writable()) => match ready {
+                Ok(ready) => ready.map_err(End::Socket)?,
+                Err(_) => return Err(End::Late("the MTA does not read")),
+            },
+            _ = phase.wait_for(|phase| matches!(phase, Phase::HandingOver { .. })) => {
+                *left = Some(deadline.saturating_duration_since(Instant::now()));
+                return Err(End::Rested);
             }
-            Err(error) => return Err(End::Socket(error)),
         }
     }
     Ok(())
+}
+
+/// Writes what the socket takes now, and tells whether that is all.
+fn put(stream: &Stream, output: &[u8], written: &mut usize) -> Result<bool, End> {
+    while *written < output.len() {
+        match stream.try_write(&output[*written..]) {
+            Ok(count) => *written += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(End::Socket(error)),
+        }
+    }
+    Ok(true)
 }
 
 /// Empties a buffer and keeps it for the next packet, unless it is a large one.

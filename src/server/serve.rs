@@ -228,7 +228,7 @@ impl<F: Filter> Server<F> {
     /// Serves one connection that counts nowhere: to see whether sessions are served.
     pub async fn rehearse(&self, stream: tokio::net::UnixStream) {
         let id = SessionId { process: self.shared.process, number: 0 };
-        Connection::new(Stream::Unix(stream), id, Arc::clone(&self.shared)).run().await;
+        Connection::new(Stream::Unix(stream), id, Arc::clone(&self.shared)).serve().await;
     }
 
     /// Whether [`Server::drain`] was called.
@@ -322,12 +322,11 @@ impl<F: Filter> Shared<F> {
     }
 
     /// Serves a connection in a task of its own.
-    pub(super) fn spawn(self: Arc<Self>, connection: Connection<F>, place: Place<F>) {
+    pub(super) fn spawn(self: Arc<Self>, mut connection: Connection<F>, place: Place<F>) {
         let id = connection.id();
-        // On the heap at once: a task is moved several times on its way there, and this one is large.
-        let run = Box::pin(connection.run());
-        tokio::spawn(async move {
-            match AssertUnwindSafe(run).catch_unwind().await {
+        let task = async move {
+            let end = AssertUnwindSafe(connection.serve()).catch_unwind().await;
+            match end.map(|end| connection.finish(end)) {
                 Ok(Outcome::Ended(end)) => self.ended(id, &end),
                 Ok(Outcome::Rested(rested)) => {
                     self.metrics.session(Ended::HandedOver);
@@ -343,7 +342,9 @@ impl<F: Filter> Shared<F> {
                 }
             }
             drop(place);
-        });
+        };
+        // On the heap at once: a task is moved several times on its way there, and this one is large.
+        tokio::spawn(Box::pin(task));
     }
 
     /// Counts a session that is let go, and says so if there is a line left for it.
@@ -525,8 +526,9 @@ async fn shed<F: Filter>(stream: Stream, id: SessionId, place: Place<F>) {
     let limits = Limits { per_client: 0, ..*limits };
     let shared = Server::counting(filter, limits, Arc::clone(metrics)).shared;
     let mut phase = place.shared.phase.subscribe();
+    let mut connection = Connection::new(stream, id, shared);
     tokio::select! {
-        _ = tokio::time::timeout(BRIEF, Connection::new(stream, id, shared).run()) => {}
+        _ = tokio::time::timeout(BRIEF, connection.serve()) => {}
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
     }
     place.shared.metrics.session(Ended::Shed);

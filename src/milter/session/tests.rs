@@ -333,13 +333,22 @@ fn what_is_asked_for_of_the_envelope_is_bounded_in_octets() {
 
 #[test]
 fn a_header_is_long_only_for_who_looks_at_it() {
-    let (frame, header_frame) = (Limits::default().frame, Limits::default().header_frame);
-    let limits = |play: &Play| (play.session.limits().frame, play.session.limits().header_frame);
-    assert_eq!(limits(&opened(&everything())), (frame, header_frame));
-    let needs = Needs::default().event(Event::Mail);
-    assert_eq!(limits(&opened(&needs)), (frame, frame));
-    let fresh = Session::new(SessionId::default(), &Limits::default());
-    assert_eq!(fresh.limits().header_frame, frame, "nothing is agreed");
+    let limits = Limits::default();
+    // A packet of a header field that says of itself that it is so long.
+    let packet = |length: usize| {
+        let length = u32::try_from(length).expect("a length");
+        [&length.to_be_bytes()[..], b"L"].concat()
+    };
+    let longest = |session: &Session, longest: usize| {
+        assert_eq!(session.take(&packet(longest)), Ok(None), "{longest}");
+        let packet = packet(longest + 1);
+        let longer = session.take(&packet);
+        assert!(matches!(longer, Err(ProtocolError::Oversized { .. })), "{longest}: {longer:?}");
+    };
+    longest(&opened(&everything()).session, limits.header_frame);
+    longest(&opened(&Needs::default().event(Event::Mail)).session, limits.frame);
+    let fresh = Session::new(SessionId::default(), &limits);
+    longest(&fresh, limits.frame);
 }
 
 #[test]
