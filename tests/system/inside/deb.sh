@@ -41,7 +41,7 @@ cookbook=/usr/share/doc/gatepost/examples/policies
 echo "$key" >/etc/gatepost/abusix.key; chgrp gatepost /etc/gatepost/abusix.key; chmod 640 /etc/gatepost/abusix.key
 policies() {
     local one
-    for one in "$cookbook"/*.toml; do gatepost check-config --config "$one" || return 1; done
+    for one in "$cookbook"/*.toml; do SPAMHAUS_DQS_API_KEY=$key gatepost check-config --config "$one" || return 1; done
 }
 check "every policy of the cookbook is accepted" policies
 rm /etc/gatepost/abusix.key
