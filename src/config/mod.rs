@@ -62,6 +62,8 @@ pub struct Config {
     pub threads: usize,
     /// How much is logged.
     pub log_level: Level,
+    /// How often the log sums up what happened; nothing is never.
+    pub log_summary: Option<Duration>,
     /// Connections served at once.
     pub connections: usize,
     /// What sessions are told for which there is no room.
@@ -236,6 +238,7 @@ impl Default for Config {
             sandbox: Sandbox::On,
             threads: 1,
             log_level: Level::Info,
+            log_summary: Some(Duration::from_mins(10)),
             connections: limits.connections,
             overload: limits.overload,
             client_connections: limits.per_client,

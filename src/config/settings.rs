@@ -114,6 +114,8 @@ settings! {
         "threads that serve connections; one serves some 20,000 sessions a second";
     "LOG_LEVEL" "log.level" Text = "info", log_level: read::log_level,
         "error, warning, info, debug or trace";
+    "LOG_SUMMARY" "log.summary" Number = "600", log_summary: read::interval,
+        "seconds between two lines that sum up what happened, 0 for none";
     "CONNECTIONS" "connections" Number = "2048", connections: |v| read::count(v, 1..=1_000_000),
         "MTA connections served at once; above it sessions are told what overload says";
     "OVERLOAD" "overload" Text = "accept", overload: read::overload,

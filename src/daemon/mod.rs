@@ -18,11 +18,15 @@ mod serve;
 pub mod signals;
 mod status;
 mod store;
+mod summary;
 mod watchdog;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
@@ -110,6 +114,8 @@ pub struct Daemon {
     server: Server<Gate>,
     dns: Arc<Dns>,
     metrics: Arc<Metrics>,
+    /// How often the log sums up.
+    summaries: watch::Sender<Option<Duration>>,
     notes: Notes,
 }
 
@@ -149,6 +155,7 @@ impl Daemon {
         let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
         let server = Server::counting(gate, limits, Arc::clone(&metrics));
         let (confinement, bounds) = (Confinement::default(), None);
+        let summaries = watch::Sender::new(config.log_summary);
         Ok(Self {
             config,
             sockets,
@@ -159,6 +166,7 @@ impl Daemon {
             server,
             dns,
             metrics,
+            summaries,
             notes: Notes::new(),
         })
     }

@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::{self, Done, Order};
+use super::summary::Summary;
 use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problem, Problems};
 use crate::gate::Gate;
 use crate::server::Socket;
-use crate::telemetry;
+use crate::telemetry::{self, Figures};
 
 /// Reads the configuration anew.
 pub type Reload = Box<dyn FnMut() -> Result<Config, Problems> + Send>;
@@ -52,9 +53,13 @@ impl Daemon {
                 })
             })
             .collect();
+        let mut summary = {
+            let this = Arc::clone(&this);
+            Summary::new(move || this.figures())
+        };
         let ended = first.block_on(async {
             handover::take_over(&this.server, &this.dns, stored);
-            Arc::clone(&this).live(reload, failures).await
+            Arc::clone(&this).live(reload, failures, &mut summary).await
         });
         // Whatever went wrong here, the others must not go on without signals and reload.
         if ended.is_err() {
@@ -64,6 +69,7 @@ impl Daemon {
             // Its panic was reported; here it is only waited for.
             let _ = thread.join();
         }
+        summary.tell();
         tracing::info!(event = "stopped", served = this.server.tally().served, "stopped");
         ended
     }
@@ -95,6 +101,7 @@ impl Daemon {
         self: Arc<Self>,
         mut reload: Reload,
         mut failures: mpsc::UnboundedReceiver<String>,
+        summary: &mut Summary<impl Fn() -> Figures>,
     ) -> Result<(), StartError> {
         let mut hangup = signal(SignalKind::hangup())?;
         let (mut terminate, mut interrupt) =
@@ -116,6 +123,7 @@ impl Daemon {
         let mut tick = interval(manager::STATUS_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let is_heard = manager::listens();
+        let mut summaries = self.summaries.subscribe();
         let serving = self.server.serve(&self.sockets);
         tokio::pin!(serving);
         loop {
@@ -136,6 +144,7 @@ impl Daemon {
                         told = status;
                     }
                 }
+                () = summary.due(&mut summaries) => summary.tell(),
                 _ = hangup.recv() => {
                     manager::reloading();
                     let _ = self.reload(reload(), &mut standing);
@@ -235,6 +244,7 @@ impl Daemon {
         self.dns.set_key(config.key.clone());
         let gate = Gate::compile(&config, Arc::clone(&self.dns)).counting(Arc::clone(&self.metrics));
         self.server.replace(gate);
+        self.summaries.send_replace(config.log_summary);
         tracing::info!(
             event = "reloaded",
             enforce = config.enforce_stage.name(),
@@ -320,7 +330,9 @@ mod tests {
         let (report, failures) = mpsc::unbounded_channel();
         report.send("no more memory".to_owned()).expect("it listens");
         let reload = Box::new(|| -> Result<Config, Problems> { unreachable!("nobody reloads") });
-        let ended = runtime().expect("a runtime").block_on(Arc::new(daemon).live(reload, failures));
+        let mut summary = Summary::new(Figures::default);
+        let live = Arc::new(daemon).live(reload, failures, &mut summary);
+        let ended = runtime().expect("a runtime").block_on(live);
         let error = ended.expect_err("the thread failed").to_string();
         assert!(error.contains("a serving thread ended: no more memory"), "{error}");
     }

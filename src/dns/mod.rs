@@ -244,6 +244,11 @@ impl Dns {
         self.live.load().settings.lists.iter().map(|list| self.zone(*list).health()).collect()
     }
 
+    /// What happened with all lists since the start, those that are not in use any more included.
+    pub fn counted(&self) -> Counters {
+        self.zones().map(|zone| zone.counts.snapshot()).fold(Counters::default(), Counters::plus)
+    }
+
     /// How the name servers do, in the order of the settings.
     pub fn servers(&self) -> Vec<ServerHealth> {
         self.live.load().servers.health()

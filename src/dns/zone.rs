@@ -60,8 +60,16 @@ macro_rules! counts {
         pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
 
         impl Counts {
-            fn snapshot(&self) -> Counters {
+            pub(super) fn snapshot(&self) -> Counters {
                 Counters { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        impl Counters {
+            /// Both together.
+            #[must_use]
+            pub fn plus(self, other: Self) -> Self {
+                Self { $($name: self.$name + other.$name,)* }
             }
         }
     };

@@ -286,6 +286,7 @@ impl Gate {
     /// What the message has earned.
     fn end(&self, memory: &mut Memory) -> Decision {
         let (mark, forged) = (std::mem::take(&mut memory.mark), std::mem::take(&mut memory.forged));
+        self.metrics.message();
         if let Some(act) = mark.act() {
             self.metrics.decided(Stage::Message, Some(act));
         }

@@ -137,6 +137,7 @@ impl Look {
                 family.count([("zone", zone.list.name()), ("code", &code)], count)?;
             }
         }
+        page.counter("gatepost_messages", "Messages that came to their end.")?.total(metrics.messages())?;
         let mut family = page.counter("gatepost_actions", "Decisions, by stage and what they did.")?;
         for stage in DECISIONS {
             for acted in Acted::ALL {

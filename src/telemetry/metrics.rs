@@ -197,6 +197,7 @@ pub struct Metrics {
     shed: [AtomicU64; ShedAs::ALL.len()],
     handover: [AtomicU64; Handover::ALL.len()],
     actions: [[AtomicU64; Acted::ALL.len()]; DECISIONS.len()],
+    messages: AtomicU64,
     lists: Lists,
     /// Microseconds and one; zero for none yet.
     watchdog: AtomicU64,
@@ -314,6 +315,11 @@ impl Metrics {
         self.acted(stage, Acted::Would);
     }
 
+    /// A message came to its end.
+    pub fn message(&self) {
+        add(&self.messages);
+    }
+
     fn acted(&self, stage: Stage, acted: Acted) {
         if let Some(place) = DECISIONS.iter().position(|known| *known == stage) {
             add(&self.actions[place][acted as usize]);
@@ -371,6 +377,15 @@ impl Metrics {
     pub(super) fn actions(&self, stage: Stage, acted: Acted) -> u64 {
         let place = DECISIONS.iter().position(|known| *known == stage);
         place.map_or(0, |place| value(&self.actions[place][acted as usize]))
+    }
+
+    /// The same at all stages together.
+    pub(super) fn acted_at_all(&self, acted: Acted) -> u64 {
+        self.actions.iter().map(|of_stage| value(&of_stage[acted as usize])).sum()
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        value(&self.messages)
     }
 
     pub(super) fn dns_errors(&self, list: List, cause: Cause) -> u64 {

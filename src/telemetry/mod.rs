@@ -12,12 +12,14 @@ mod message;
 mod metrics;
 mod outlet;
 mod process;
+mod summary;
 mod verdict;
 
 pub use budget::Budget;
 pub use exposition::{CacheFigures, Snapshot, ZoneFigures};
-pub use log::{Destination, Level, StartError, detach, flush, lost_lines, start};
+pub use log::{Destination, Level, StartError, detach, flush, lost_lines, muted, start};
 pub use message::{MESSAGES, Message};
 pub use metrics::{Acted, Cause, CheckResult, Ended, Handover, Metrics, ShedAs};
 pub use process::{Process, Usage};
+pub use summary::Figures;
 pub use verdict::{Action, Report};

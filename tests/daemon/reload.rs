@@ -38,6 +38,33 @@ fn new_rules_are_for_new_sessions() {
     assert_eq!(status, Some(0), "{lines:#?}");
 }
 
+#[test]
+fn sessions_of_expectations_leave_no_line() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &["ENFORCE_STAGE=mail"]);
+    let expect = "[[expect]]\nclient = \"192.0.2.1\"\nsender = \"a@spam.example\"\n\
+                  answers = { zen = \"127.0.0.4\", dbl = \"timeout\" }\ndecision = \"reject\"\n";
+    machine.write("gatepost.toml", expect);
+    let mut daemon = machine.start();
+    reload(&mut daemon);
+    // One that is not met is told, and only that.
+    machine.write("gatepost.toml", &expect.replace("= \"reject\"", "= \"accept\""));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for(&["event=reload ", "accept is expected, but it is reject at mail by rule zen"]);
+    machine.write("gatepost.toml", "");
+    reload(&mut daemon);
+    run(async {
+        let mut phone = Phone::dial(daemon.port).await;
+        assert_eq!(phone.connect("8.8.0.2").await, "continue");
+        assert_eq!(phone.from("<u@ok.example>").await, "continue");
+        assert!(phone.quit().await);
+    });
+    let (_, lines) = daemon.stop();
+    let with = |text: &str| lines.iter().any(|line| line.contains(text));
+    assert!(!with("192.0.2.1 ") && !with("subject=spam.example"), "{lines:#?}");
+    assert!(with("event=verdict") && with("subject=ok.example"), "the log goes on: {lines:#?}");
+}
+
 // case: K08
 #[test]
 fn a_new_key_serves_fifty_open_sessions_within_a_second() {

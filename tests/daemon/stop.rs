@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::common::wire::{Wire, greeting, packet};
 use super::process::new_key;
-use super::{Machine, Names, Phone, run};
+use super::{Act, Machine, Names, Phone, run};
 
 // case: 65
 #[test]
@@ -33,6 +33,31 @@ fn an_open_message_finishes_before_the_end() {
     let (status, lines) = daemon.end();
     assert_eq!(status, Some(0));
     assert!(lines.last().is_some_and(|line| line.contains("event=stopped served=1")), "{lines:#?}");
+}
+
+#[test]
+fn the_end_sums_up_what_happened() {
+    let (names, key) = (Names::start(), new_key());
+    names.on("2.0.8.8.zen", Act::records(["127.0.0.4"]));
+    let machine = Machine::with(&names, &key, &["ENFORCE_STAGE=mail", "LOG_SUMMARY=86400"]);
+    let mut daemon = machine.start();
+    run(async {
+        for (client, reply) in [("8.8.0.2", "554 "), ("8.8.0.9", "continue")] {
+            let mut phone = Phone::dial(daemon.port).await;
+            assert_eq!(phone.connect(client).await, "continue");
+            assert!(phone.from("<u@ok.example>").await.starts_with(reply), "{client}");
+            assert!(phone.quit().await);
+        }
+    });
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for(&[
+        "event=summary",
+        " sessions=2 messages=0 reject=1 tempfail=0 discard=0 quarantine=0 tag=0 would=0 lookups=6 cached=2 failures=0 lost=0 ",
+    ]);
+    assert_eq!(daemon.end().0, Some(0));
+    let idle = Machine::with(&names, &key, &[]).start();
+    let (_, lines) = idle.stop();
+    assert!(!lines.iter().any(|line| line.contains("event=summary")), "nothing happened: {lines:#?}");
 }
 
 #[test]

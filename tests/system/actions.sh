@@ -1,7 +1,9 @@
 #!/bin/bash
 # The library's example filter `every_action` does each thing a milter can do, told by the sender's local
-# part: first against OpenDKIM's miltertest, then behind Postfix, where the changes must show in the mail.
+# part: first against OpenDKIM's miltertest, then behind Postfix, where the changes must show in the mail.  Then
+# gatepost itself with rules and lists that do everything a rule can do, which is what policies/ is about.
 source "$(dirname "$0")/lib.sh"
+source "$here/dns.sh"
 source "$here/postfix-server.sh"
 
 example=$target/release/examples/every_action
@@ -81,7 +83,13 @@ done
 check "Postfix: refused at HELO" client_hears nothing '550 5.7.1 Command rejected' helo-reject.example
 check "Postfix: put off at HELO" client_hears nothing '451 4.7.1' helo-tempfail.example
 check "Postfix: a reply of its own at MAIL" client_hears mail-reply '550 5.7.1'
+
+start_dns
+for file in "$here"/policies/*.txt; do play postfix $tcp "$work/sink" "$file"; done
+
 check "Postfix found nothing wrong with the filter" \
     none_of -nE "unreasonable|premature|bogus|read size|error state|can't read|warning: milter|bad command" "$work/log/mail/maillog"
+check "no process of Postfix failed" none_of -nE "(fatal|panic|error): " "$work/log/mail/maillog"
+hunt_for_key
 postfix -c "$work/postfix/etc" stop >/dev/null 2>&1
 exit 0

@@ -2,7 +2,8 @@
 # rbldnsd speaks UDP only, which is what makes the Unbound variant worth having.
 # shellcheck shell=bash
 #
-#   5353  rbldnsd with the listings of tests/system/zones, for both keys
+#   5353  rbldnsd with the listings of tests/system/zones, for both keys; and lists beside those of DQS,
+#         below list.example
 #   5354  Unbound in front of it, as a site's own resolver would be
 #   5363  rbldnsd that answers each question with 127.255.255.254: "public resolver"
 #   5373  takes questions and never answers
@@ -11,11 +12,13 @@
 
 start_dns() {
     local zen=zen.dq.spamhaus.net dbl=dbl.dq.spamhaus.net zrd=zrd.dq.spamhaus.net zones=$work/zones
+    local authbl=authbl.dq.spamhaus.net
     cp -r "$here/zones" "$zones"
     mkdir "$work/queries"; chown nobody "$work/queries"
     chmod -R a+rX "$zones"
     serve 5353 \
         "$key.$zen:ip4set:zen4" "$key.$zen:ip6trie:zen6" "$key.$dbl:dnset:dbl" "$key.$zrd:dnset:zrd" \
+        "$key.$authbl:ip4set:authbl4" own.list.example:ip4set:own4 friends.list.example:ip4set:friends4 \
         "$key2.$zen:ip4set:zen4" "$key2.$zen:ip6trie:zen6" "$key2.$dbl:dnset:dbl,dbl-second-key" "$key2.$zrd:dnset:zrd"
     serve 5363 \
         "$key.$zen:ip4trie:error4" "$key.$zen:ip6trie:error6" "$key.$dbl:dnset:error" "$key.$zrd:dnset:error"

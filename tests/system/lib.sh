@@ -43,9 +43,14 @@ make_world() {
 }
 
 # start_gatepost NAME [VARIABLE=VALUE...]: SPAMHAUS_DQS_ is put before each variable.  The key comes
-# by the env file, as most installations have it.  Sets gatepost_pid and gatepost_log.
+# by the env file, as most installations have it; lists and rules by the TOML file that $toml names, if it
+# names one.  Sets gatepost_pid and gatepost_log.
 start_gatepost() {
-    local name=$1 settings=() setting; shift
+    local name=$1 settings=() setting options=(); shift
+    if [ -n "${toml:-}" ]; then
+        install -m 644 "$toml" "$work/gatepost.toml"
+        options=(--config "$work/gatepost.toml")
+    fi
     for setting in "$@"; do settings+=("SPAMHAUS_DQS_$setting"); done
     gatepost_log=$work/log/gatepost-$name.log
     printf 'SPAMHAUS_DQS_API_KEY=%s\n' "$key" >"$work/gatepost.env"
@@ -59,7 +64,7 @@ start_gatepost() {
         SPAMHAUS_DQS_USER=nobody \
         SPAMHAUS_DQS_LOG_LEVEL=DEBUG \
         "${settings[@]}" \
-        "$gatepost" run >>"$gatepost_log" 2>&1 &
+        "$gatepost" run "${options[@]}" >>"$gatepost_log" 2>&1 &
     gatepost_pid=$!
     await 10 started
     grep -q 'event=ready' "$gatepost_log" ||
@@ -93,13 +98,15 @@ hunt_for_key() {
     check "gatepost never panicked" none_of -ran "panicked at" "$work/log"
 }
 
-# play MTA PORT SINK FILE: starts gatepost with the file's settings and plays its conversations.
+# play MTA PORT SINK FILE: starts gatepost with the file's settings, and the TOML file beside it if there is one,
+# and plays its conversations.
 play() {
-    local mta=$1 port=$2 sink=$3 file=$4 name settings
+    local mta=$1 port=$2 sink=$3 file=$4 name settings toml=${4%.txt}.toml
+    [ -e "$toml" ] || toml=
     name=$(basename "$file" .txt)-$port
     mapfile -t settings < <(python3 "$here/smtp.py" settings "$file")
     start_gatepost "$name" "${settings[@]}"
-    python3 "$here/smtp.py" play --mta "$mta" --port "$port" --sink "$sink" --suite "$suite" \
+    python3 "$here/smtp.py" play --mta "$mta" --port "$port" --sink "$sink" --queue "$work/$mta/queue" --suite "$suite" \
         --log "$gatepost_log" --pid "$gatepost_pid" --env-file "$work/gatepost.env" \
         --queries "$work/queries/5353" --key "$key" --key2 "$key2" --transcript "$work/log/smtp-$name.txt" "$file" ||
         [ $? -eq 1 ] || fail "$name: smtp.py plays to the end"

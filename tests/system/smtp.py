@@ -14,10 +14,16 @@ A file begins with the settings of the daemon under test, then come the cases:
     < 250                              a line of the reply begins so
     <= 554 5.7.1 whole text            the reply is this one line; `<postfix`, `<=sendmail` for one server
     deliver u@clean.example            a whole mail, which must arrive in the sink
-    message                            the mail itself after DATA; `delivered` awaits it in the sink
+    field X-Spam: no / text A line     the mail to come has this header field, and this line instead of its text
+    message                            the mail itself after DATA, `message first` with a name for later;
+    delivered                          it arrives in the sink; `held` on hold, `lost` nowhere; all three with a name, too
+    sees X-Spam: yes / unseen X-Spam   what was delivered has this line, and none that begins so
+    count 2 X-Gatepost                 it has so many header fields of that name
+    to u@example.org v@example.org     these and no other recipients got it
     log action=reject list=SBL         a line event=verdict of this case has these values (codes in any order)
     nolog action=reject                none has
-    asked 2.2.8.8 zen / unasked ...    the name server was asked this since the case began, or was not
+    asked 2.2.8.8 zen / unasked ...    the name server was asked this since the case began, or was not; a zone
+                                       with dots is one beside those of DQS
     within 3                           seconds since `client`, at most
     setting API_KEY={key2}             the env file now says only this;   reload    SIGHUP
     terminate / exited                 SIGTERM, listener gone / process gone
@@ -83,7 +89,8 @@ class Case:
 
     def __init__(self, options, values):
         self.options, self.values = options, values
-        self.socket, self.file, self.held, self.mail = None, None, b"", None
+        self.socket, self.file, self.unsent = None, None, b""
+        self.fields, self.texts, self.mails, self.arrived = [], [], {}, ""
         self.log_start = self.size(options.log)
         self.query_start = self.size(options.queries)
         self.began = time.monotonic()
@@ -171,24 +178,73 @@ class Case:
 
     def say(self, rest, flush=True):
         data = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda found: bytes.fromhex(found[1].decode()), rest.encode())
-        self.held += data + b"\r\n"
+        self.unsent += data + b"\r\n"
         if flush:
-            data, self.held = self.held, b""
+            data, self.unsent = self.unsent, b""
             self.send(data)
 
-    def message(self):
-        self.mail = uuid.uuid4().hex
-        self.send(f"From: <u@clean.example>\r\nTo: <u@example.org>\r\nSubject: test\r\nMessage-ID: <{self.mail}@clean.example>"
-                  f"\r\n\r\nA test.\r\n.\r\n".encode())
+    def message(self, name=""):
+        self.mails[name] = self.mails[""] = mail = uuid.uuid4().hex
+        fields = ["From: <u@clean.example>", "To: <u@example.org>", "Subject: test", f"Message-ID: <{mail}@clean.example>"]
+        lines = [*fields, *self.fields, "", *(self.texts or ["A test."]), ".", ""]
+        self.fields, self.texts = [], []
+        self.send("\r\n".join(lines).encode())
 
-    def delivered(self):
-        def arrived():
-            for name in os.listdir(self.options.sink):
-                with open(os.path.join(self.options.sink, name), "rb") as file:
-                    if self.mail.encode() in file.read():
-                        return True
-            return False
-        until(PATIENCE, arrived, "the mail never reached the sink")
+    def find(self, name, directory, prefix=""):
+        """The text of the file that has this mail."""
+        for folder, _, files in os.walk(directory):
+            for file in files:
+                try:
+                    with open(os.path.join(folder, file), "rb") as stored:
+                        text = stored.read()
+                except OSError:
+                    # Queues are on the move.
+                    continue
+                if file.startswith(prefix) and self.mails[name].encode() in text:
+                    return text.decode("utf-8", "replace")
+        return None
+
+    def delivered(self, name=""):
+        until(PATIENCE, lambda: self.find(name, self.options.sink), "the mail never reached the sink")
+        self.arrived = self.find(name, self.options.sink)
+
+    def held(self, name=""):
+        # Sendmail marks what is on hold by the name of the file.
+        hold, prefix = {"postfix": ("hold", ""), "sendmail": ("", "hf")}[self.options.mta]
+        hold = os.path.join(self.options.queue, hold)
+        until(PATIENCE, lambda: self.find(name, hold, prefix), "the mail is not on hold")
+        if self.find(name, self.options.sink):
+            raise Failure("the mail is on hold, and was delivered")
+
+    def lost(self, name=""):
+        until(PATIENCE, lambda: not self.find(name, self.options.queue), "the mail is still in the queue")
+        if self.find(name, self.options.sink):
+            raise Failure("the mail was delivered")
+
+    def lines(self):
+        """What was delivered, with folded lines joined."""
+        return re.sub(r"\r?\n[ \t]+", " ", self.arrived).splitlines()
+
+    def sees(self, rest):
+        if rest not in self.lines():
+            raise Failure(f"not in what was delivered: {self.lines()}")
+
+    def unseen(self, rest):
+        for line in self.lines():
+            if line.lower().startswith(rest.lower()):
+                raise Failure(f"in what was delivered: {line}")
+
+    def recipients(self, wanted):
+        # The sink notes the commands that it was given.
+        found = [line.split("<")[1].split(">")[0] for line in self.lines() if line.startswith("X-Rcpt-Args: ")]
+        if sorted(found) != sorted(wanted):
+            raise Failure(f"delivered to {found}")
+
+    def count(self, rest):
+        number, name = rest.split()
+        found = [line for line in self.lines() if line.lower().startswith(name.lower() + ":")]
+        if len(found) != int(number):
+            raise Failure(f"there are {len(found)}: {found}")
 
     def deliver(self, sender):
         self.exchange(f"MAIL FROM:<{sender}>", "250")
@@ -221,7 +277,8 @@ class Case:
 
     def was_asked(self, rest):
         subject, zone = rest.split()
-        name = rf"\s{re.escape(subject)}\.[a-z0-9]{{26}}\.{zone}\.dq\.spamhaus\.net\s"
+        zone = re.escape(zone) if "." in zone else rf"[a-z0-9]{{26}}\.{zone}\.dq\.spamhaus\.net"
+        name = rf"\s{re.escape(subject)}\.{zone}\s"
         return re.search(name, self.since(self.options.queries, self.query_start), re.I)
 
     def reload(self):
@@ -257,9 +314,16 @@ class Case:
                 self.expect(rest, whole=verb.startswith("<="))
         elif verb in (">", ">+"):
             self.say(rest, flush=verb == ">")
-        elif verb in ("client", "deliver", "log", "nolog", "setting"):
+        elif verb == "to":
+            self.recipients(rest.split())
+        elif verb == "field":
+            self.fields.append(rest)
+        elif verb == "text":
+            self.texts.append(rest)
+        elif verb in ("client", "deliver", "log", "nolog", "setting", "message", "delivered", "held", "lost", "sees", "unseen",
+                      "count"):
             getattr(self, verb)(rest)
-        elif verb in ("message", "delivered", "reload", "terminate"):
+        elif verb in ("reload", "terminate"):
             getattr(self, verb)()
         elif verb == "asked":
             until(2, lambda: self.was_asked(rest), f"the name server was not asked for {rest}")
@@ -323,7 +387,7 @@ def main():
     player.add_argument("--port", type=int, required=True)
     player.add_argument("--milter-port", type=int, default=11332)
     player.add_argument("--pid", type=int, required=True)
-    for name in ("sink", "suite", "log", "queries", "env-file", "key", "key2", "transcript"):
+    for name in ("sink", "queue", "suite", "log", "queries", "env-file", "key", "key2", "transcript"):
         player.add_argument("--" + name, required=True)
     for one in (settings, player):
         one.add_argument("file")
