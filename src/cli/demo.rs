@@ -125,7 +125,7 @@ fn play() -> Result<bool, StartError> {
     config.skip_special = false;
     // It plays the mail server too, which a daemon in its sandbox could not.
     config.sandbox = Sandbox::Off;
-    let mut daemon = Daemon::new(config, Source::Table(Arc::new(Zone)), Inherited::default())?;
+    let mut daemon = Daemon::new(config.into(), Source::Table(Arc::new(Zone)), Inherited::default())?;
     daemon.confine(account.as_ref())?;
     let Some(&Listen::Inet { port, .. }) = daemon.listens().next() else { return Ok(false) };
     println!("The daemon listens on inet:{port}@127.0.0.1 and knows a built-in zone. A mail server says:\n");

@@ -160,6 +160,7 @@ impl Line {
             subject: self.subject.as_str().into(),
             trimmed: 0,
             outcome,
+            text: None,
             origin: Origin::None,
             waited: std::time::Duration::ZERO,
         };

@@ -13,6 +13,7 @@ mod handover;
 mod inherited;
 mod manager;
 mod privileges;
+mod reloading;
 mod sandbox;
 mod serve;
 pub mod signals;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
-use crate::gate::Gate;
+use crate::gate::{Gate, Loaded};
 use crate::limits::Limits;
 use crate::server::{BindError, Listen, Server, Socket};
 use crate::telemetry::Metrics;
@@ -120,7 +121,8 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError::Bind`], [`StartError::Descriptors`], or [`StartError::Privileges`] for an account or group of sockets that is unknown.
-    pub fn new(config: Config, source: Source, inherited: Inherited) -> Result<Self, StartError> {
+    pub fn new(loaded: Loaded, source: Source, inherited: Inherited) -> Result<Self, StartError> {
+        let Loaded { config, tables } = loaded;
         let Inherited { milter: mut sockets, control, metrics, stored, notices } = inherited;
         for notice in notices {
             tracing::warn!(event = "inherited", "{notice}");
@@ -146,7 +148,7 @@ impl Daemon {
         descriptors::make_room(&limits, config.threads)?;
         let metrics = Arc::<Metrics>::default();
         let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
-        let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
+        let gate = Gate::compile(&config, &tables, Arc::clone(&dns)).counting(Arc::clone(&metrics));
         let server = Server::counting(gate, limits, Arc::clone(&metrics));
         let (confinement, bounds) = (Confinement::default(), None);
         Ok(Self {

@@ -49,6 +49,8 @@ impl Bounds {
         let directory = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         let mut read: BTreeSet<PathBuf> = config.files.iter().map(|file| directory(file)).collect();
+        // Links count by what they lead to.
+        read.extend(config.files.iter().filter_map(|file| Some(directory(&file.canonicalize().ok()?))));
         read.insert(directory(Path::new(CONFIG_FILE)));
         read.extend(SYSTEM.map(PathBuf::from));
         read.insert("/proc/self".into());

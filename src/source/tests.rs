@@ -233,7 +233,7 @@ fn what_is_no_file_is_refused_at_once_and_by_name() {
         (path("loop"), "symbolic links"),
         (path("list/x"), "Not a directory"),
     ] {
-        let failure = Watched::open(&path, "words", LIMIT, words()).err().expect("a failure");
+        let failure = Watched::open(&path, "words", LIMIT, words()).expect_err("a failure");
         let line = failure.to_string();
         assert!(line.contains(word) && line.starts_with(&format!("{}: ", path.display())), "{line}");
         // And the same when it takes the place of a good one.
@@ -265,7 +265,7 @@ fn a_file_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 #[test]
 fn the_lines_of_a_failure_have_their_places() {
     let folder = Folder::with("bad\n");
-    let failure = Watched::open(&folder.list(), "words", LIMIT, words()).err().expect("a failure");
+    let failure = Watched::open(&folder.list(), "words", LIMIT, words()).expect_err("a failure");
     assert_eq!(failure.to_string(), format!("{}:2: bad; be good", folder.list().display()));
 }
 

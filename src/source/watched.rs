@@ -1,6 +1,7 @@
 //! One watched file, and what was made of it.
 
 use std::any::Any;
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::ops::Deref;
@@ -28,6 +29,12 @@ pub struct Watched<T> {
     state: Mutex<State>,
     /// Held as long as somebody looks: there is no second one meanwhile.
     notes: Mutex<Notes<T>>,
+}
+
+impl<T> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("path", &self.path).field("form", &self.form).finish_non_exhaustive()
+    }
 }
 
 /// How a watched file does.
