@@ -10,6 +10,7 @@ mod cpu;
 mod deadline;
 mod dns;
 mod latency;
+mod lists;
 mod load;
 mod memory;
 mod peer;
@@ -47,7 +48,7 @@ impl Run {
 
 type Measurement = fn(&mut Run) -> Result<(), Failure>;
 
-const MEASUREMENTS: [(&str, Measurement); 7] = [
+const MEASUREMENTS: [(&str, Measurement); 8] = [
     ("warm", cpu::warm),
     ("cold", cpu::cold),
     ("latency", latency::measure),
@@ -55,6 +56,7 @@ const MEASUREMENTS: [(&str, Measurement); 7] = [
     ("crowd", burst::crowd),
     ("idle", memory::measure),
     ("deadline", deadline::measure),
+    ("lists", lists::measure),
 ];
 
 fn main() -> ExitCode {

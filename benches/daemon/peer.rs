@@ -5,6 +5,7 @@ use crate::dns::Behaviour;
 use crate::load::{Door, Job, Manner, Outcome};
 use crate::subject::{KEY, Stage};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 use std::collections::HashMap;
@@ -98,8 +99,14 @@ impl Workshop {
             }
         }
         let empty = directory.path().join("empty.env");
-        File::create(&empty)?.set_permissions(fs::Permissions::from_mode(0o600))?;
+        // It holds nothing, and a reload reads it as another account.
+        File::create(&empty)?.set_permissions(fs::Permissions::from_mode(0o644))?;
         Ok(Self { directory, libmilter, empty, started: 0 })
+    }
+
+    /// A path of its own for something of this run.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Starts a filter that asks the given name server, and waits until it accepts connections.
@@ -108,6 +115,17 @@ impl Workshop {
         peer: Peer,
         transport: Transport,
         names: &NameServer,
+    ) -> Result<Filter, Failure> {
+        self.start_with(peer, transport, names, None)
+    }
+
+    /// The same; the daemon with a configuration beside its environment.
+    pub(crate) fn start_with(
+        &mut self,
+        peer: Peer,
+        transport: Transport,
+        names: &NameServer,
+        config: Option<&Path>,
     ) -> Result<Filter, Failure> {
         self.started += 1;
         let path = |kind: &str| self.directory.path().join(format!("{}.{kind}", self.started));
@@ -134,6 +152,9 @@ impl Workshop {
             }
             Peer::Gatepost(stage) => {
                 arguments.push("run".into());
+                if let Some(config) = config {
+                    arguments.extend(["--config".into(), config.display().to_string()]);
+                }
                 environment.extend([
                     ("SPAMHAUS_DQS_API_KEY", KEY.to_owned()),
                     ("SPAMHAUS_DQS_ENV_FILE", self.empty.display().to_string()),
@@ -189,10 +210,31 @@ impl Filter {
 
     /// Resident memory in KiB.
     pub(crate) fn resident(&self) -> Result<f64, Failure> {
+        Ok(self.memory("VmRSS:")?.parse()?)
+    }
+
+    /// The most resident memory so far in KiB.
+    pub(crate) fn peak(&self) -> Result<u64, Failure> {
+        Ok(self.memory("VmHWM:")?.parse()?)
+    }
+
+    fn memory(&self, field: &str) -> Result<String, Failure> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|rest| rest.split_whitespace().next()).ok_or("/proc/PID/status: no VmRSS")?;
-        Ok(kib.parse()?)
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|rest| rest.split_whitespace().next());
+        Ok(kib.ok_or_else(|| format!("/proc/PID/status: no {field}"))?.to_owned())
+    }
+
+    /// Orders a reload.
+    pub(crate) fn hang_up(&self) -> Result<(), Failure> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.process.child.id())?), Signal::SIGHUP)?)
+    }
+
+    /// How many lines it wrote that hold a text.
+    pub(crate) fn lines_with(&self, text: &str) -> usize {
+        let log =
+            self.process.log.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        log.lines().filter(|line| line.contains(text)).count()
     }
 
     /// The last lines it wrote, for a report of what went wrong.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatepost::config::Config;
 use gatepost::dns::{Answers, Dns, Settings, Source};
-use gatepost::gate::Gate;
+use gatepost::gate::{Gate, Tables};
 use gatepost::limits::Limits;
 use gatepost::server::{Rested, Server, Taken, enclose, open, pack, unpack};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -50,7 +50,7 @@ fn session(state: &[u8], said: &[u8]) {
     runtime.block_on(async {
         let config = Config::default();
         let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(Half)));
-        let server = Server::new(Gate::compile(&config, dns), Limits::default());
+        let server = Server::new(Gate::compile(&config, &Tables::default(), dns), Limits::default());
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let Taken { taken, dropped } =
             server.take_over([Rested { stream: ours.into(), state: state.to_vec(), in_message: false }]);

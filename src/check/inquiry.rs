@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dns::{Answer, Answered, Ticket};
+use crate::list::Entry;
 use crate::verdict::{Classes, Finding, Identity, List, Origin, Outcome, Skip, Trouble, Trust};
 
 /// A finding that is there, or on its way.
@@ -39,12 +40,33 @@ impl Inquiry {
         Self { finding, ticket: Some(ticket), ..inquiry }
     }
 
+    /// What a table has, if it has anything.
+    pub(super) fn looked_up(
+        list: List,
+        identity: Identity,
+        subject: Arc<str>,
+        entry: Option<&Entry<'_>>,
+    ) -> Self {
+        let records = entry.into_iter().flat_map(Entry::records);
+        let codes = records.fold(list.no_codes(), |codes, (value, _)| codes.or(list.codes(value)));
+        let listed = entry.filter(|_| !codes.is_empty());
+        let outcome = if listed.is_some() { Outcome::Hit(codes) } else { Outcome::Clear };
+        let text = listed.filter(|entry| !entry.text.is_empty()).map(|entry| entry.rendered().into());
+        let inquiry = Self::known(list, identity, subject, outcome);
+        Self { finding: Finding { text, origin: Origin::File, ..inquiry.finding }, ..inquiry }
+    }
+
     pub(super) fn skipped(list: List, identity: Identity, skip: Skip) -> Self {
         Self::known(list, identity, Arc::default(), Outcome::Skipped(skip))
     }
 
     pub(super) fn trusted(list: List, identity: Identity, trust: Trust) -> Self {
         Self::known(list, identity, Arc::default(), Outcome::Trusted(trust))
+    }
+
+    pub(super) fn trimmed(mut self, trimmed: usize) -> Self {
+        self.finding.trimmed = trimmed;
+        self
     }
 
     pub(super) fn in_sessions(self, sessions: Option<Classes>) -> Self {
@@ -110,7 +132,7 @@ impl Inquiry {
 
     fn known(list: List, identity: Identity, subject: Arc<str>, outcome: Outcome) -> Self {
         let (origin, waited) = (Origin::None, Duration::ZERO);
-        let finding = Finding { list, identity, subject, trimmed: 0, outcome, origin, waited };
+        let finding = Finding { list, identity, subject, trimmed: 0, outcome, text: None, origin, waited };
         Self { finding, said: outcome, ticket: None, failed: false, sessions: None, logged: false }
     }
 }

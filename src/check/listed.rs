@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::{Inquiry, Target};
 use crate::dns::{Dns, Subject};
+use crate::list::{Entry, Table};
 use crate::smtp::{Domain, Event, Mailbox, Needs, Stage};
+use crate::source::Watched;
 use crate::verdict::{Classes, Identities, Identity, Kind, List, Skip, Trust};
 
 /// A list, and what it is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Listed {
     /// The list.
     pub list: List,
@@ -17,6 +19,8 @@ pub struct Listed {
     /// The classes of sessions in which it is asked; nothing is those in which an identity of its kind is
     /// worth asking about.
     pub sessions: Option<Classes>,
+    /// The table that answers in place of name servers, if the list is a file.
+    pub table: Option<Arc<Watched<Table>>>,
 }
 
 impl Listed {
@@ -27,7 +31,7 @@ impl Listed {
             Kind::Domain => &[Identity::Helo, Identity::Sender],
             Kind::Mailbox(_) => &[Identity::Sender],
         };
-        Self { list, identities: identities.iter().copied().collect(), sessions: None }
+        Self { list, identities: identities.iter().copied().collect(), sessions: None, table: None }
     }
 
     /// What it needs to be told by the MTA.
@@ -52,7 +56,7 @@ impl Listed {
         needs
     }
 
-    /// Begins to ask about a target, unless something spares it.
+    /// Begins to ask about a target, unless something spares it. A table answers at once.
     pub fn begin(
         &self,
         identity: Identity,
@@ -63,6 +67,11 @@ impl Listed {
         let inquiry = match (target, trust) {
             (&Target::Trusted(trust), _) | (_, Some(trust)) => Inquiry::trusted(self.list, identity, trust),
             (Target::Nothing(skip), _) => Inquiry::skipped(self.list, identity, *skip),
+            (target, None) if let Some(table) = &self.table => {
+                self.look_up(identity, target, &table.current())
+            }
+            (Target::Special(_), None) => Inquiry::skipped(self.list, identity, Skip::Special),
+            (Target::Path { skip, .. }, None) => Inquiry::skipped(self.list, identity, *skip),
             (Target::Ip(ip), None) => match self.list.kind() {
                 Kind::Address => {
                     let ticket = dns.ask(self.list, Subject::Ip(*ip));
@@ -77,6 +86,34 @@ impl Listed {
             },
         };
         inquiry.in_sessions(self.sessions)
+    }
+
+    /// Looks into the table of a file. It knows what nobody else could be asked about: private addresses, and mailboxes
+    /// without a domain.
+    fn look_up(&self, identity: Identity, target: &Target, table: &Table) -> Inquiry {
+        let found = |subject, entry: Option<Entry<'_>>| {
+            Inquiry::looked_up(self.list, identity, subject, entry.as_ref())
+        };
+        match (self.list.kind(), target) {
+            (Kind::Address, Target::Ip(ip) | Target::Special(ip)) => {
+                found(ip.to_string().into(), table.address(*ip))
+            }
+            (Kind::Domain, Target::Domain { domain, trimmed, .. }) => {
+                found(domain.shared(), table.domain(domain)).trimmed(*trimmed)
+            }
+            (
+                Kind::Mailbox(_),
+                Target::Domain { mailbox: Some(mailbox), .. } | Target::Path { mailbox: Some(mailbox), .. },
+            ) => {
+                let entry = table.mailbox(&mailbox.local, mailbox.domain.as_ref());
+                found(mailbox.address().into(), entry)
+            }
+            (Kind::Mailbox(_), Target::Path { skip: Skip::NullSender, .. }) => {
+                found("<>".into(), table.mailbox("", None))
+            }
+            (_, Target::Path { skip, .. }) => Inquiry::skipped(self.list, identity, *skip),
+            _ => Inquiry::skipped(self.list, identity, Skip::Kind),
+        }
     }
 
     fn ask_domain(&self, identity: Identity, domain: &Domain, trimmed: usize, dns: &Arc<Dns>) -> Inquiry {

@@ -11,6 +11,8 @@ use crate::verdict::{Identity, Skip, Trust};
 pub enum Target {
     /// An address.
     Ip(IpAddr),
+    /// A special-purpose address: nothing that anybody else could know about.
+    Special(IpAddr),
     /// A domain; `trimmed` of its labels were illegal or to the left of such.
     Domain {
         /// The domain.
@@ -18,6 +20,13 @@ pub enum Target {
         /// How many labels were left out.
         trimmed: usize,
         /// The mailbox, if it is that of one and a list looks at mailboxes.
+        mailbox: Option<Mailbox>,
+    },
+    /// A path without a domain that could be asked about.
+    Path {
+        /// Why there is no domain.
+        skip: Skip,
+        /// The mailbox, if it is that of one and a list looks at mailboxes; nothing for the null reverse-path.
         mailbox: Option<Mailbox>,
     },
     /// Nothing.
@@ -47,15 +56,15 @@ impl Target {
                 |why| Self::Nothing(Skip::Domain(why)),
                 |(domain, trimmed)| Self::Domain { domain, trimmed, mailbox: None },
             ),
-            Raw::Path(path) => match ReversePath::parse(path) {
-                ReversePath::Null => Self::Nothing(Skip::NullSender),
-                ReversePath::NoDomain => Self::Nothing(Skip::NoDomain),
-                ReversePath::Unusable(why) => Self::Nothing(Skip::Domain(why)),
-                ReversePath::Domain { domain, trimmed } => {
-                    let mailbox = if mailboxes { Mailbox::parse(path) } else { None };
-                    Self::Domain { domain, trimmed, mailbox }
+            Raw::Path(path) => {
+                let mailbox = if mailboxes { Mailbox::parse(path) } else { None };
+                match ReversePath::parse(path) {
+                    ReversePath::Null => Self::Path { skip: Skip::NullSender, mailbox: None },
+                    ReversePath::NoDomain => Self::Path { skip: Skip::NoDomain, mailbox },
+                    ReversePath::Unusable(why) => Self::Path { skip: Skip::Domain(why), mailbox },
+                    ReversePath::Domain { domain, trimmed } => Self::Domain { domain, trimmed, mailbox },
                 }
-            },
+            }
         };
         match &target {
             // A recipient is one of ours, or one of a customer's: that spares nobody.
@@ -84,7 +93,7 @@ fn client_name(dialog: &Dialog) -> &[u8] {
 fn address(client: Client, ask_special: bool) -> Target {
     match client.ip() {
         None => Target::Nothing(Skip::NoAddress),
-        Some(ip) if is_special(ip) && !ask_special => Target::Nothing(Skip::Special),
+        Some(ip) if is_special(ip) && !ask_special => Target::Special(ip),
         Some(ip) => Target::Ip(ip),
     }
 }

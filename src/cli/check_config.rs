@@ -2,9 +2,13 @@
 
 use crate::config::Sources;
 use crate::daemon::{Account, Exit, Ownership, fixed_at_start};
+use crate::gate::Loaded;
+use crate::source::Watcher;
 
 pub(super) fn run(sources: &Sources) -> Exit {
-    let Some(config) = super::load_tried(sources) else { return Exit::Config };
+    let Some(Loaded { config, tables }) = super::load_tried(sources, &Watcher::default()) else {
+        return Exit::Config;
+    };
     let wide = config.origins().iter().map(|origin| origin.toml.len()).max().unwrap_or_default();
     for origin in config.origins() {
         println!("{:wide$} = {}  # {}", origin.toml, origin.value, origin.place);
@@ -24,6 +28,10 @@ pub(super) fn run(sources: &Sources) -> Exit {
     if let Err(error) = Ownership::find(&config) {
         eprintln!("{error}");
         return Exit::Config;
+    }
+    for (list, state) in tables.states() {
+        let noun = if state.entries == 1 { "entry" } else { "entries" };
+        println!("# list {list}: {} {noun} in {}", state.entries, state.path.display());
     }
     match config.additions.expectations.len() {
         0 => {}

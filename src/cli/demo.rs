@@ -11,36 +11,39 @@ use tokio::net::TcpStream;
 use crate::config::{Config, Sandbox};
 use crate::daemon::{Account, Daemon, Exit, Inherited, StartError};
 use crate::dns::{Answers, Source};
+use crate::list::{Format, Kind as Entries, Table};
 use crate::milter::Offer;
 use crate::milter::mta::Answer;
 use crate::server::{Call, CallError, Listen};
-use crate::smtp::{Client, Stage};
+use crate::smtp::{Client, Domain, Stage};
 
-/// What the table holds: the documented test entries of the lists, and documentation addresses
-/// (RFC 5737) as examples. A domain stands for all names below it, as it does in the lists.
-const ZONE: &[(&str, &[u8])] = &[
-    ("2.0.0.127.zen", &[2, 4, 10]),
-    ("4.2.0.192.zen", &[4]),
-    ("10.2.0.192.zen", &[10]),
-    ("dbltest.com.dbl", &[2]),
-    ("abused.example.dbl", &[102]),
-    ("test.zrd", &[2]),
-];
+/// What the table holds, as rbldnsd would read it: the documented test entries of the lists, and documentation addresses
+/// (RFC 5737) as examples, each below the name of its list. A domain stands for all names below it, as it does in the
+/// lists.
+const ZONE: &[u8] = b"\
+2.0.0.127.zen :127.0.0.2
+2.0.0.127.zen :127.0.0.4
+2.0.0.127.zen :127.0.0.10
+4.2.0.192.zen :127.0.0.4
+10.2.0.192.zen :127.0.0.10
+.dbltest.com.dbl :127.0.1.2
+.abused.example.dbl :127.0.1.102
+.test.zrd :127.0.2.2
+";
 
-struct Zone;
+struct Zone(Table);
+
+impl Zone {
+    fn read() -> Option<Self> {
+        Table::parse(Format::Dnset, Entries::Domain, ZONE).ok().map(|(table, _)| Self(table))
+    }
+}
 
 impl Answers for Zone {
     fn answer(&self, name: &str) -> Vec<Ipv4Addr> {
-        let group = match name.rsplit_once('.') {
-            Some((_, "dbl")) => 1,
-            Some((_, "zrd")) => 2,
-            _ => 0,
-        };
-        let entry = ZONE.iter().find(|(entry, _)| {
-            name.strip_suffix(entry).is_some_and(|left| left.is_empty() || (group > 0 && left.ends_with('.')))
-        });
-        let codes = entry.map_or(&[][..], |(_, codes)| codes);
-        codes.iter().map(|&code| Ipv4Addr::new(127, 0, group, code)).collect()
+        let name = Domain::from_setting(name).ok();
+        let entry = name.as_ref().and_then(|name| self.0.domain(name));
+        entry.into_iter().flat_map(|entry| entry.records()).map(|(address, _)| address).collect()
     }
 }
 
@@ -107,7 +110,8 @@ const fn scene(
 }
 
 pub(super) fn run() -> Exit {
-    match play() {
+    let Some(zone) = Zone::read() else { return Exit::Software };
+    match play(zone) {
         Ok(true) => Exit::Ok,
         Ok(false) => Exit::Software,
         Err(error) => {
@@ -117,7 +121,7 @@ pub(super) fn run() -> Exit {
     }
 }
 
-fn play() -> Result<bool, StartError> {
+fn play(zone: Zone) -> Result<bool, StartError> {
     let account = if Account::is_needed() { Some(Account::find("nobody")?) } else { None };
     let mut config = Config::default();
     config.listen = vec![Listen::Inet { port: 0, host: Some("127.0.0.1".to_owned()) }];
@@ -125,7 +129,7 @@ fn play() -> Result<bool, StartError> {
     config.skip_special = false;
     // It plays the mail server too, which a daemon in its sandbox could not.
     config.sandbox = Sandbox::Off;
-    let mut daemon = Daemon::new(config, Source::Table(Arc::new(Zone)), Inherited::default())?;
+    let mut daemon = Daemon::new(config.into(), Source::Table(Arc::new(zone)), Inherited::default())?;
     daemon.confine(account.as_ref())?;
     let Some(&Listen::Inet { port, .. }) = daemon.listens().next() else { return Ok(false) };
     println!("The daemon listens on inet:{port}@127.0.0.1 and knows a built-in zone. A mail server says:\n");
@@ -198,5 +202,28 @@ async fn perform(scene: &Scene, port: u16) -> Result<Ending, CallError> {
 fn note(ending: &mut Ending, stage: Stage, answer: Option<Answer>) {
     if let (Ending::LetIn, Some(Answer::Reply { code, enhanced, lines })) = (&ending, answer) {
         *ending = Ending::Refused(stage, format!("{code} {enhanced} {}", lines.join(" / ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_zone_is_read_without_a_warning_and_answers_like_the_lists() {
+        let (table, warnings) = Table::parse(Format::Dnset, Entries::Domain, ZONE).expect("a zone");
+        assert_eq!(warnings, []);
+        let zone = Zone(table);
+        for (name, last) in [
+            ("2.0.0.127.zen", &[2, 4, 10][..]),
+            ("5.2.0.192.zen", &[]),
+            ("x.dbltest.com.dbl", &[2]),
+            ("dbltest.com.zrd", &[]),
+            ("brand-new.test.zrd", &[2]),
+        ] {
+            let mut codes: Vec<u8> = zone.answer(name).into_iter().map(|answer| answer.octets()[3]).collect();
+            codes.sort_unstable();
+            assert_eq!(codes, last, "{name}");
+        }
     }
 }

@@ -18,12 +18,13 @@ const MACROS: usize = 4_096;
 
 pub(super) fn run(sources: &Sources, what: &args::Explain) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
+    let Some(tables) = super::tables(&config) else { return Exit::Config };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Exit::Unavailable;
     };
     runtime.block_on(async {
         let dns = Dns::new((&config).into(), config.key.clone(), Source::Resolver);
-        let gate = Gate::compile(&config, Arc::clone(&dns));
+        let gate = Gate::compile(&config, &tables, Arc::clone(&dns));
         let played = play(&gate, what).await;
         if what.json {
             println!("{}", played.json(&gate));

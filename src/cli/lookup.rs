@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::args;
+use crate::check::Target;
 use crate::config::{Config, Sources};
 use crate::daemon::Exit;
 use crate::dns::{Answer, Dns, Source, Subject};
 use crate::gate::Rules;
-use crate::smtp::{Domain, ReversePath, canonical, is_special, printable};
+use crate::smtp::{Domain, Mailbox, ReversePath, canonical, is_special, printable};
 use crate::verdict::{Finding, Identity, Kind, List, Origin, Outcome, Trouble};
 
 /// Longest subject shown.
@@ -19,6 +20,7 @@ const SHOWN: usize = 256;
 
 pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
+    let Some(tables) = super::tables(&config) else { return Exit::Config };
     let subjects: Vec<(&str, Result<Subject, &'static str>)> =
         what.subjects.iter().map(|text| (text.as_str(), subject(text))).collect();
     for (text, unusable) in
@@ -34,11 +36,12 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
     };
     runtime.block_on(async {
         let dns = Dns::new((&config).into(), config.key.clone(), Source::Resolver);
-        let rules = Rules::from(&config);
+        let rules = Rules::new(&config, &tables);
         let mut exit = Exit::Ok;
         for (text, subject) in subjects {
             let Ok(subject) = subject else { continue };
-            for line in ask(&dns, &config, &subject).await {
+            let in_files = look_up(&rules, &dns, text, &subject);
+            for line in ask(&dns, &config, &subject).await.into_iter().chain(in_files) {
                 exit = line.exit(exit);
                 if what.json { println!("{}", line.json(text, &rules)) } else { line.print(text, &rules) }
             }
@@ -83,6 +86,30 @@ async fn ask(dns: &Arc<Dns>, config: &Config, subject: &Subject) -> Vec<Line> {
         lines.push(Line { list: *list, subject: subject.to_string(), answer, special });
     }
     lines
+}
+
+/// What the lists in files say that know such a subject; of a mailbox also those of mailboxes.
+fn look_up(rules: &Rules, dns: &Arc<Dns>, text: &str, subject: &Subject) -> Vec<Line> {
+    let target = match subject {
+        Subject::Ip(ip) => Target::Ip(*ip),
+        Subject::Domain(domain) => {
+            let mailbox = if text.contains('@') { Mailbox::parse(text.as_bytes()) } else { None };
+            Target::Domain { domain: domain.clone(), trimmed: 0, mailbox }
+        }
+        Subject::Mailbox(_) => return Vec::new(),
+    };
+    let files = rules.checks.iter().filter(|check| check.table.is_some());
+    let found = files.filter_map(|check| {
+        let inquiry = check.begin(check.identities.iter().next()?, &target, None, dns);
+        let finding = inquiry.finding();
+        let answer = match finding.outcome {
+            Outcome::Hit(codes) => Answer::Listed(codes),
+            Outcome::Clear => Answer::NotListed,
+            _ => return None,
+        };
+        Some(Line { list: check.list, subject: finding.subject.to_string(), answer, special: false })
+    });
+    found.collect()
 }
 
 /// What one list says about one subject.
@@ -160,6 +187,7 @@ impl Line {
             subject: self.subject.as_str().into(),
             trimmed: 0,
             outcome,
+            text: None,
             origin: Origin::None,
             waited: std::time::Duration::ZERO,
         };

@@ -20,9 +20,10 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::config::{Config, Problems, Sources};
 use crate::daemon::Exit;
-use crate::gate::{Rules, expect};
+use crate::gate::{self, Loaded, Rules, Tables};
 use crate::policy::Facts;
 use crate::smtp::{Dialog, Stage};
+use crate::source::Watcher;
 use crate::verdict::{Act, Finding, Outcome};
 use args::{Args, Command};
 
@@ -67,14 +68,20 @@ fn load(sources: &Sources) -> Option<Config> {
     told(Config::load(sources))
 }
 
-/// The same, and plays its expectations.
-fn load_tried(sources: &Sources) -> Option<Config> {
-    told(expect::load(sources))
+/// The same, opens the files of its lists, and plays its expectations.
+fn load_tried(sources: &Sources, watcher: &Watcher) -> Option<Loaded> {
+    told(gate::load(sources, watcher))
 }
 
-fn told(loaded: Result<Config, Problems>) -> Option<Config> {
+/// The files of a configuration's lists; what is wrong with them goes to standard error.
+fn tables(config: &Config) -> Option<Tables> {
+    let opened = Tables::open(config, &Watcher::default(), &[]);
+    told(opened.map(|(tables, _)| tables).map_err(|errors| Problems { errors, notices: Vec::new() }))
+}
+
+fn told<T>(loaded: Result<T, Problems>) -> Option<T> {
     match loaded {
-        Ok(config) => Some(config),
+        Ok(loaded) => Some(loaded),
         Err(problems) => {
             for problem in &problems.errors {
                 eprintln!("{problem}");

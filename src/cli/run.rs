@@ -3,54 +3,65 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::unistd::{Gid, Group};
 
-use crate::config::{Config, Sources};
+use crate::config::Sources;
 use crate::daemon::{
     Account, Daemon, Exit, Inherited, Ownership, PrivilegeError, StartError, signals, tell_notices,
 };
 use crate::dns::Source;
-use crate::gate::expect;
+use crate::gate::{self, Loaded};
+use crate::source::Watcher;
 use crate::telemetry::{self, Destination};
 
 pub(super) fn run(sources: Sources) -> Exit {
     signals::hold();
     // Before anything is opened: a number that was announced and is not ours must not become ours.
     let inherited = Inherited::take();
-    let Some(config) = super::load_tried(&sources) else { return Exit::Config };
+    let watcher = Watcher::default();
+    let Some(loaded) = super::load_tried(&sources, &watcher) else { return Exit::Config };
     // Whoever reads a terminal sees these before anything else; the journal gets them too.
-    if telemetry::start(config.log_level, Destination::detect()).is_err() {
+    if telemetry::start(loaded.config.log_level, Destination::detect()).is_err() {
         return Exit::Software;
     }
-    tell_notices(&config);
-    let exit =
-        match inherited.map_err(StartError::from).and_then(|inherited| serve(config, sources, inherited)) {
-            Ok(()) => Exit::Ok,
-            Err(error) => {
-                tracing::error!(event = "start", "{error}");
-                match error {
-                    StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
-                        Exit::Permission
-                    }
-                    StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
-                    _ => Exit::Unavailable,
+    tell_notices(&loaded.config);
+    let exit = match inherited
+        .map_err(StartError::from)
+        .and_then(|inherited| serve(loaded, watcher, sources, inherited))
+    {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            tracing::error!(event = "start", "{error}");
+            match error {
+                StartError::Privileges(PrivilegeError::Step { .. } | PrivilegeError::Gap(_)) => {
+                    Exit::Permission
                 }
+                StartError::Privileges(_) | StartError::Inherit(_) => Exit::Config,
+                _ => Exit::Unavailable,
             }
-        };
+        }
+    };
     telemetry::flush();
     exit
 }
 
-fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(), StartError> {
+fn serve(
+    loaded: Loaded,
+    watcher: Watcher,
+    mut sources: Sources,
+    inherited: Inherited,
+) -> Result<(), StartError> {
+    let config = &loaded.config;
     if config.has_credential() {
         sources.credential.clone_from(&config.key);
     }
     // Accounts first: an unknown one must not leave a socket file behind.
     let account = if Account::is_needed() { Some(Account::find(&config.user)?) } else { None };
-    Ownership::find(&config)?;
+    Ownership::find(config)?;
     let files = config.files.clone();
-    let mut daemon = Daemon::new(config, Source::Resolver, inherited)?;
+    let mut daemon = Daemon::new(loaded, Source::Resolver, inherited)?;
     daemon.confine(account.as_ref())?;
     if let Some(account) = &account {
         tracing::info!(event = "privileges", user = account.name(), "root is given up for good");
@@ -59,7 +70,9 @@ fn serve(config: Config, mut sources: Sources, inherited: Inherited) -> Result<(
     for file in &files {
         try_to_read(file);
     }
-    daemon.run(Box::new(move || expect::load(&sources)))
+    let watcher = Arc::new(watcher);
+    let ours = Arc::clone(&watcher);
+    daemon.run(&watcher, Box::new(move || gate::load(&sources, &ours)))
 }
 
 /// Says so if a reload will fail for lack of a permission that the start had.

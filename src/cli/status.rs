@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args;
 use super::orders::{asked, reply, say};
-use crate::daemon::{Exit, Status, ZoneStatus};
+use crate::daemon::{Exit, FileStatus, Status, ZoneStatus};
 
 pub(super) fn run(what: &args::Status) -> Exit {
     let request = if what.prometheus { "metrics" } else { "status" };
@@ -55,6 +55,9 @@ fn page(status: &Status) -> String {
     }
     for each in &status.zones {
         zone(each, &mut page);
+    }
+    for each in &status.files {
+        file(each, &mut page);
     }
     let cache = &status.cache;
     let rate = (cache.hits * 100).checked_div(cache.asked).unwrap_or_default();
@@ -128,6 +131,18 @@ fn zone(zone: &ZoneStatus, page: &mut Page) {
     }
     if let Some(retry) = zone.retry_seconds {
         page.line("", &format!("is asked again in {}", time(retry)));
+    }
+}
+
+fn file(file: &FileStatus, page: &mut Page) {
+    let FileStatus { zone, path, state, entries, failures, .. } = file;
+    let age = time(file.age_seconds);
+    page.line(zone, &format!("{state}; {entries} entries of {path}, read {age} ago; {failures} failures"));
+    if let [first, more @ ..] = &file.problems[..] {
+        page.line("", &format!("what was read stays in use, the file as it is now is wrong: {first}"));
+        for problem in more {
+            page.line("", problem);
+        }
     }
 }
 

@@ -253,8 +253,10 @@ impl Draft {
     /// Takes the tables that stand beside the settings.
     fn add(&mut self, sections: Vec<Section>) {
         self.config.additions = policy::read(sections, &mut self.report);
-        let keys = self.config.additions.lists.iter().filter_map(|own| own.key_file.clone());
-        self.config.files.extend(keys);
+        let lists = &self.config.additions.lists;
+        let keys = lists.iter().filter_map(|own| own.key_file.clone());
+        let tables = lists.iter().filter_map(|own| Some(own.file.as_ref()?.path.clone()));
+        self.config.files.extend(keys.chain(tables));
     }
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
+use super::text::LARGEST;
 use super::value::elide;
 
 /// Where a value comes from.
@@ -94,8 +95,11 @@ impl Problem {
     /// speaks of one.
     pub fn line(&self) -> Option<String> {
         let Place::File { path, line, .. } = &self.place else { return None };
-        let text = fs::read_to_string(path).ok()?;
-        let line = text.lines().nth(line.checked_sub(1)?)?.trim();
+        let number = line.checked_sub(1)?;
+        // A list of a million lines quotes its own, and is not read for each of them.
+        let is_short = |about: fs::Metadata| about.is_file() && about.len() <= LARGEST;
+        let text = fs::metadata(path).is_ok_and(is_short).then(|| fs::read_to_string(path).ok())??;
+        let line = text.lines().nth(number)?.trim();
         let speaks_of_key = line.to_ascii_lowercase().contains("key");
         let shown = || {
             let plain = |c: char| if c.is_control() { '?' } else { c };

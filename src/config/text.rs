@@ -14,7 +14,7 @@ use super::report::Report;
 use super::value::Fault;
 
 /// Largest file that is read; a larger one is the wrong file.
-const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = 1 << 20;
 /// What a file with a key in it must not allow: anything to others, writing to the group.
 const FORBIDDEN: u32 = 0o037;
 /// The read permission of everybody.

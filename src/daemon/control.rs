@@ -116,7 +116,7 @@ pub(super) enum Order {
 }
 
 /// What came of an order, or of a request that brings nothing else.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Done {
     format: u32,
     ok: bool,

@@ -13,6 +13,7 @@ mod handover;
 mod inherited;
 mod manager;
 mod privileges;
+mod reloading;
 mod sandbox;
 mod serve;
 pub mod signals;
@@ -30,7 +31,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
-use crate::gate::Gate;
+use crate::gate::{Gate, Loaded};
 use crate::limits::Limits;
 use crate::server::{BindError, Listen, Server, Socket};
 use crate::telemetry::Metrics;
@@ -45,8 +46,8 @@ pub use privileges::{Account, Ownership, PrivilegeError};
 pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::{Reload, tell_notices};
 pub use status::{
-    CacheStatus, FORMAT, KeyStatus, LogStatus, ServerStatus, Sessions, SocketStatus, Status, StepStatus,
-    ZoneStatus,
+    CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, ServerStatus, Sessions, SocketStatus, Status,
+    StepStatus, ZoneStatus,
 };
 
 /// Why the daemon could not start. The text says what to do.
@@ -126,7 +127,8 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError::Bind`], [`StartError::Descriptors`], or [`StartError::Privileges`] for an account or group of sockets that is unknown.
-    pub fn new(config: Config, source: Source, inherited: Inherited) -> Result<Self, StartError> {
+    pub fn new(loaded: Loaded, source: Source, inherited: Inherited) -> Result<Self, StartError> {
+        let Loaded { config, tables } = loaded;
         let Inherited { milter: mut sockets, control, metrics, stored, notices } = inherited;
         for notice in notices {
             tracing::warn!(event = "inherited", "{notice}");
@@ -152,7 +154,7 @@ impl Daemon {
         descriptors::make_room(&limits, config.threads)?;
         let metrics = Arc::<Metrics>::default();
         let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
-        let gate = Gate::compile(&config, Arc::clone(&dns)).counting(Arc::clone(&metrics));
+        let gate = Gate::compile(&config, &tables, Arc::clone(&dns)).counting(Arc::clone(&metrics));
         let server = Server::counting(gate, limits, Arc::clone(&metrics));
         let (confinement, bounds) = (Confinement::default(), None);
         let summaries = watch::Sender::new(config.log_summary);

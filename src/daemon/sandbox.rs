@@ -27,6 +27,9 @@ const DOMAIN: u16 = 53;
 /// Files of the system that the libraries below may look at. The process opens none of them by itself.
 const SYSTEM: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
 
+/// Where programs put the lists that they fetch. A reload may name new ones there if it exists at the start.
+const LISTS: &str = "/var/lib/gatepost";
+
 /// What the process keeps the right to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bounds {
@@ -49,8 +52,11 @@ impl Bounds {
         let directory = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         let mut read: BTreeSet<PathBuf> = config.files.iter().map(|file| directory(file)).collect();
+        // Links count by what they lead to.
+        read.extend(config.files.iter().filter_map(|file| Some(directory(&file.canonicalize().ok()?))));
         read.insert(directory(Path::new(CONFIG_FILE)));
         read.extend(SYSTEM.map(PathBuf::from));
+        read.extend(Some(PathBuf::from(LISTS)).filter(|path| path.is_dir()));
         read.insert("/proc/self".into());
         read.extend(variable("CREDENTIALS_DIRECTORY").map(PathBuf::from));
         let keep = variable("STATE_DIRECTORY").map(|paths| env::split_paths(&paths).collect());

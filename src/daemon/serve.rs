@@ -10,29 +10,32 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::{self, Done, Order};
+use super::reloading::Reloading;
 use super::summary::Summary;
 use super::{Daemon, StartError, handover, manager, signals, watchdog};
 use crate::config::{Config, Problem, Problems};
-use crate::gate::Gate;
+use crate::gate::{Gate, Loaded};
 use crate::server::Socket;
+use crate::source::{PERIOD, Watcher};
 use crate::telemetry::{self, Figures};
 
 /// Reads the configuration anew.
-pub type Reload = Box<dyn FnMut() -> Result<Config, Problems> + Send>;
+pub type Reload = Box<dyn FnMut() -> Result<Loaded, Problems> + Send>;
 
 impl Daemon {
-    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP makes a new gate of what `reload` reads; on
-    /// any error the old one stays.
+    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP makes a new gate of what `reload` reads, in a thread of
+    /// its own; on any error the old one stays. The files of lists are watched.
     ///
     /// # Errors
     /// [`StartError::Runtime`] and [`StartError::Thread`].
-    pub fn run(mut self, reload: Reload) -> Result<(), StartError> {
+    pub fn run(mut self, watcher: &Watcher, reload: Reload) -> Result<(), StartError> {
         std::panic::set_hook(Box::new(|panic| {
             // Not its message: that may hold what a client sent.
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(event = "panic", place, "a programming error; please report it");
         }));
         telemetry::detach();
+        watcher.start(PERIOD)?;
         let stored = self.take_stored();
         self.notes.runs_as_it_is();
         let this = Arc::new(self);
@@ -99,7 +102,7 @@ impl Daemon {
 
     async fn live(
         self: Arc<Self>,
-        mut reload: Reload,
+        reload: Reload,
         mut failures: mpsc::UnboundedReceiver<String>,
         summary: &mut Summary<impl Fn() -> Figures>,
     ) -> Result<(), StartError> {
@@ -124,6 +127,7 @@ impl Daemon {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let is_heard = manager::listens();
         let mut summaries = self.summaries.subscribe();
+        let mut reloading = Reloading::new(reload);
         let serving = self.server.serve(&self.sockets);
         tokio::pin!(serving);
         loop {
@@ -145,19 +149,21 @@ impl Daemon {
                     }
                 }
                 () = summary.due(&mut summaries) => summary.tell(),
-                _ = hangup.recv() => {
-                    manager::reloading();
-                    let _ = self.reload(reload(), &mut standing);
+                loaded = reloading.read() => {
+                    let done = self.reload(loaded, &mut standing);
                     told = self.status(standing);
                     manager::ready(&told);
-                }
-                Some(order) = ordered.recv() => match order {
-                    Order::Reload(done) => {
+                    if reloading.tell(&done) {
                         manager::reloading();
-                        let _ = done.send(self.reload(reload(), &mut standing));
-                        told = self.status(standing);
-                        manager::ready(&told);
                     }
+                }
+                _ = hangup.recv() => if reloading.order(None) {
+                    manager::reloading();
+                },
+                Some(order) = ordered.recv() => match order {
+                    Order::Reload(done) => if reloading.order(Some(done)) {
+                        manager::reloading();
+                    },
                     Order::Drain(done) => {
                         if !self.server.is_draining() {
                             self.announce(standing);
@@ -214,9 +220,9 @@ impl Daemon {
     }
 
     /// Puts a new configuration in force, if it can be.
-    fn reload(&self, config: Result<Config, Problems>, standing: &mut Standing) -> Done {
-        let config = match config {
-            Ok(config) => config,
+    fn reload(&self, loaded: Result<Loaded, Problems>, standing: &mut Standing) -> Done {
+        let Loaded { config, tables } = match loaded {
+            Ok(loaded) => loaded,
             Err(problems) => {
                 let problems: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
                 for problem in &problems {
@@ -242,7 +248,7 @@ impl Daemon {
         }
         self.dns.reconfigure((&config).into());
         self.dns.set_key(config.key.clone());
-        let gate = Gate::compile(&config, Arc::clone(&self.dns)).counting(Arc::clone(&self.metrics));
+        let gate = Gate::compile(&config, &tables, Arc::clone(&self.dns)).counting(Arc::clone(&self.metrics));
         self.server.replace(gate);
         self.summaries.send_replace(config.log_summary);
         tracing::info!(
@@ -326,10 +332,10 @@ mod tests {
     fn a_thread_that_cannot_serve_ends_the_daemon_with_its_reason() {
         let mut config = Config::default();
         config.listen = vec!["inet:0@127.0.0.1".parse().expect("an endpoint")];
-        let daemon = Daemon::new(config, Source::Resolver, Inherited::default()).expect("a free port");
+        let daemon = Daemon::new(config.into(), Source::Resolver, Inherited::default()).expect("a free port");
         let (report, failures) = mpsc::unbounded_channel();
         report.send("no more memory".to_owned()).expect("it listens");
-        let reload = Box::new(|| -> Result<Config, Problems> { unreachable!("nobody reloads") });
+        let reload = Box::new(|| -> Result<Loaded, Problems> { unreachable!("nobody reloads") });
         let mut summary = Summary::new(Figures::default);
         let live = Arc::new(daemon).live(reload, failures, &mut summary);
         let ended = runtime().expect("a runtime").block_on(live);

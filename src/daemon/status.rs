@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{Daemon, Step};
 use crate::dns::{ZoneHealth, ZoneState};
 use crate::server::Socket;
-use crate::telemetry::{self, Handover, Process, Snapshot, ZoneFigures};
-use crate::verdict::Trouble;
+use crate::source::State;
+use crate::telemetry::{self, FileFigures, Handover, Process, Snapshot, ZoneFigures};
+use crate::verdict::{List, Trouble};
 
 /// The number of the format of all replies in JSON; a member that goes or changes its meaning raises it.
 pub const FORMAT: u32 = 1;
@@ -93,6 +94,9 @@ pub struct Status {
     pub sessions: Sessions,
     /// The lists in use.
     pub zones: Vec<ZoneStatus>,
+    /// The lists in files.
+    #[serde(default)]
+    pub files: Vec<FileStatus>,
     /// The name servers.
     pub servers: Vec<ServerStatus>,
     /// The memory of answers.
@@ -173,6 +177,25 @@ pub struct ZoneStatus {
     pub failures: u64,
     /// Questions answered from memory.
     pub cache_hits: u64,
+}
+
+/// How the file of a list does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// The list.
+    pub zone: String,
+    /// Its path.
+    pub path: String,
+    /// `ok`, or `failed` while the file as it is now cannot be used.
+    pub state: String,
+    /// Entries of what is in use.
+    pub entries: usize,
+    /// Seconds since that was read.
+    pub age_seconds: u64,
+    /// Why the file as it is now is not in use, with its lines.
+    pub problems: Vec<String>,
+    /// How often a new file could not be used.
+    pub failures: u64,
 }
 
 /// How a name server does.
@@ -266,6 +289,7 @@ impl Daemon {
                 panics: tally.panics,
             },
             zones: self.dns.health().iter().map(zone).collect(),
+            files: self.files().map(|(list, state)| file(list, state)).collect(),
             servers: self
                 .dns
                 .servers()
@@ -281,6 +305,14 @@ impl Daemon {
             reload: lock(&self.notes.reload).clone(),
             log: LogStatus { lost: telemetry::lost_lines() },
         }
+    }
+
+    /// How the files of the lists in use do.
+    fn files(&self) -> impl Iterator<Item = (List, State)> {
+        let gate = self.server.filter();
+        let states =
+            gate.rules().checks.iter().filter_map(|check| Some((check.list, check.table.as_ref()?.state())));
+        states.collect::<Vec<_>>().into_iter()
     }
 
     /// How the memory of answers does.
@@ -314,6 +346,7 @@ impl Daemon {
         self.metrics.text(Snapshot {
             open: self.server.tally().open as u64,
             zones: zones.iter().map(figures).collect(),
+            files: self.files().map(|(list, state)| figures_of(list, &state)).collect(),
             cache: self.dns.cache_figures(),
             suppressed,
             reload_success: lock(&self.notes.reload).ok,
@@ -342,6 +375,31 @@ fn step(step: &Step) -> StepStatus {
         step: step.name.to_owned(),
         state: step.extent.word().to_owned(),
         reason: Some(step.reason.clone()).filter(|reason| !reason.is_empty()),
+    }
+}
+
+fn file(list: List, state: State) -> FileStatus {
+    let path = state.path.display().to_string();
+    let faults = state.failed.map(|failed| failed.faults).unwrap_or_default();
+    FileStatus {
+        zone: list.name().to_owned(),
+        state: if faults.is_empty() { "ok" } else { "failed" }.to_owned(),
+        entries: state.entries,
+        // The clock may have been set back since.
+        age_seconds: state.loaded.elapsed().unwrap_or_default().as_secs(),
+        problems: faults.iter().map(|fault| format!("{path}:{fault}")).collect(),
+        failures: state.failures,
+        path,
+    }
+}
+
+fn figures_of(list: List, state: &State) -> FileFigures {
+    FileFigures {
+        list,
+        entries: state.entries as u64,
+        loaded: state.loaded,
+        healthy: state.failed.is_none(),
+        failures: state.failures,
     }
 }
 

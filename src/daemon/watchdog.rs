@@ -122,7 +122,7 @@ mod tests {
     fn a_runtime_that_is_stuck_is_noticed_until_it_goes_on() {
         let mut config = Config::default();
         config.listen = vec!["inet:0@127.0.0.1".parse().expect("an endpoint")];
-        let daemon = Daemon::new(config, Source::Resolver, Inherited::default()).expect("a free port");
+        let daemon = Daemon::new(config.into(), Source::Resolver, Inherited::default()).expect("a free port");
         let runtime =
             || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let runtimes = [runtime(), runtime()];

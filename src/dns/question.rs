@@ -38,6 +38,7 @@ impl Subject {
         Self::Mailbox(match digest {
             Digest::Sha1Hex => HEXLOWER.encode(&Sha1::digest(address)).into(),
             Digest::Sha256Base32 => BASE32_NOPAD.encode(&Sha256::digest(address)).into(),
+            Digest::Plain => String::from_utf8_lossy(address).into(),
         })
     }
 }

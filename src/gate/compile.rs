@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Gate, Rules};
+use super::{Gate, Rules, Tables};
 use crate::check::{Exempt, Listed};
-use crate::config::Config;
+use crate::config::{Config, OwnList};
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
 use crate::policy::{Condition, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger};
@@ -21,13 +21,25 @@ const SESSION_EXTRA: Duration = Duration::from_millis(200);
 const QUESTIONS: usize = 8;
 
 impl Gate {
-    /// Compiles a configuration.
-    pub fn compile(config: &Config, dns: Arc<Dns>) -> Self {
-        Self::new(Rules::from(config), dns)
+    /// Compiles a configuration, with the tables of its lists that are files.
+    pub fn compile(config: &Config, tables: &Tables, dns: Arc<Dns>) -> Self {
+        Self::new(Rules::new(config, tables), dns)
+    }
+}
+
+impl Rules {
+    /// The rules of a configuration, with the tables of its lists that are files.
+    pub fn new(config: &Config, tables: &Tables) -> Self {
+        let mut rules = Self::from(config);
+        for check in &mut rules.checks {
+            check.table = tables.find(check.list).cloned();
+        }
+        rules
     }
 }
 
 impl From<&Config> for Rules {
+    /// The rules without any table: for those who do not look up anything.
     fn from(config: &Config) -> Self {
         let checks = checks(config);
         Self {
@@ -53,7 +65,7 @@ impl From<&Config> for dns::Settings {
             ttl_unlisted: config.cache_ttl_unlisted,
             honor_ttl: config.cache_honor_ttl,
             probe_interval: config.probe_interval.unwrap_or_default(),
-            lists: enabled(config).chain(config.additions.lists.iter().map(|own| own.list)).collect(),
+            lists: enabled(config).chain(in_dns(config).map(|own| own.list)).collect(),
             keys: config
                 .additions
                 .lists
@@ -96,7 +108,12 @@ fn exempt(config: &Config) -> Exempt {
 
 /// Questions that one session can have open at once to the administrator's own lists.
 fn own_questions(config: &Config) -> usize {
-    config.additions.lists.iter().map(|own| own.identities.iter().count()).sum()
+    in_dns(config).map(|own| own.identities.iter().count()).sum()
+}
+
+/// The administrator's own lists that name servers are asked about.
+fn in_dns(config: &Config) -> impl Iterator<Item = &OwnList> {
+    config.additions.lists.iter().filter(|own| own.file.is_none())
 }
 
 /// The lists of DQS in use, in the order in which they give the reason for a refusal.
@@ -128,6 +145,7 @@ fn checks(config: &Config) -> Vec<Listed> {
         list: own.list,
         identities: own.identities,
         sessions: own.sessions,
+        table: None,
     });
     dqs.chain(own).collect()
 }

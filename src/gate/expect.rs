@@ -1,14 +1,15 @@
 //! The administrator's own tests: sessions that are played in memory.
 //!
-//! No query leaves: every answer of a list stands in the expectation, and what is not stated is not listed.
+//! No query leaves: every answer of a list in DNS stands in the expectation, and what is not stated is not listed. A
+//! list in a file answers from it, unless the expectation says something about that list.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
-use super::{Gate, Memory, Rules};
-use crate::config::{Config, Expectation, Problem, Problems, Sources};
+use super::{Gate, Memory, Rules, Tables};
+use crate::config::{Config, Expectation, Problem};
 use crate::dns::{self, Answers, Dns, Key, Source, Subject};
 use crate::milter::Filter as _;
 use crate::smtp::{Client, Dialog, Domain, Recipient, Stage, Transaction, canonical};
@@ -18,26 +19,14 @@ use crate::verdict::{Act, Decision, Edit, Trouble, Verdict};
 /// Octets of macros that such a session can have.
 const MACROS: usize = 4_096;
 
-/// Reads a configuration and plays its expectations: what the daemon starts or goes on with.
-///
-/// # Errors
-/// All problems of all sources; if there are none, the expectations that are not met.
-pub fn load(sources: &Sources) -> Result<Config, Problems> {
-    let config = Config::load(sources)?;
-    match check(&config) {
-        Ok(()) => Ok(config),
-        Err(errors) => Err(Problems { errors, notices: config.notices }),
-    }
-}
-
 /// Plays all expectations of a configuration.
 ///
 /// # Errors
 /// Those that are not met, each with what came of it instead.
-pub fn check(config: &Config) -> Result<(), Vec<Problem>> {
+pub fn check(config: &Config, tables: &Tables) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     for expected in &config.additions.expectations {
-        if let Err(cause) = telemetry::muted(|| play(config, expected)).meets(expected) {
+        if let Err(cause) = telemetry::muted(|| play(config, tables, expected)).meets(expected) {
             problems.push(Problem {
                 place: expected.place.clone(),
                 setting: format!("expect.{}", expected.name),
@@ -128,12 +117,18 @@ impl Answers for Script {
     }
 }
 
-fn play(config: &Config, expected: &Expectation) -> Outcome {
+fn play(config: &Config, tables: &Tables, expected: &Expectation) -> Outcome {
     let settings = dns::Settings::from(config);
     let dns = Dns::new(settings, None::<Key>, Source::Table(Arc::new(Script::of(expected))));
     // Documentation addresses are the natural ones for examples, and no question leaves.
-    let mut rules = Rules::from(config);
+    let mut rules = Rules::new(config, tables);
     rules.exempt.ask_special = true;
+    // A file answers for itself, unless the expectation does.
+    for check in &mut rules.checks {
+        if expected.answers.iter().any(|answered| answered.list == check.list) {
+            check.table = None;
+        }
+    }
     let gate = Gate::new(rules, dns);
     let mut dialog = Dialog {
         client: expected.client.map_or(Client::Unknown, |ip| Client::Ip(canonical(ip))),

@@ -5,8 +5,10 @@
 
 mod compile;
 pub mod expect;
+mod load;
 mod mark;
 mod memory;
+mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,9 @@ use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
+pub use load::{Loaded, load};
 pub use memory::Memory;
+pub use tables::Tables;
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]

@@ -399,6 +399,7 @@ impl Policy {
             }
             Variable::Rule => rule.to_owned(),
             Variable::Score => score.to_string(),
+            Variable::Text => of_finding(|_, finding| finding.text.as_deref().unwrap_or_default().to_owned()),
         }
     }
 }

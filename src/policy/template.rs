@@ -26,11 +26,13 @@ pub enum Variable {
     Rule,
     /// `{score}`: the sum of all rules that count.
     Score,
+    /// `{text}`: what a list in a file says about its entry.
+    Text,
 }
 
 impl Variable {
     /// All variables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ip,
         Self::Domain,
         Self::Zone,
@@ -40,6 +42,7 @@ impl Variable {
         Self::Host,
         Self::Rule,
         Self::Score,
+        Self::Text,
     ];
 
     /// The name between the braces.
@@ -54,6 +57,7 @@ impl Variable {
             Self::Host => "host",
             Self::Rule => "rule",
             Self::Score => "score",
+            Self::Text => "text",
         }
     }
 }

@@ -42,7 +42,7 @@ fn policy() -> Policy {
 
 fn finding(list: List, identity: Identity, subject: &str, outcome: Outcome) -> Finding {
     let (origin, waited) = (Origin::Miss, Duration::ZERO);
-    Finding { list, identity, subject: subject.into(), trimmed: 0, outcome, origin, waited }
+    Finding { list, identity, subject: subject.into(), trimmed: 0, outcome, text: None, origin, waited }
 }
 
 fn hit(list: List, identity: Identity, codes: &[u8]) -> Finding {

@@ -192,11 +192,11 @@ fn a_bad_file_changes_nothing_and_is_told_once_until_it_changes_again() {
         folder.replace("odd\n");
         watched.look(Look::Due);
     });
-    let bad = "WARN message=cannot be used; what was read before stays event=\"source\" line=2 cause=\"bad\" remedy=\"be good\"";
+    let bad = "ERROR message=cannot be used; what was read before stays event=\"source\" line=2 cause=\"bad\" remedy=\"be good\"";
     let good = "INFO message=read anew event=\"source\" entries=1";
     let odd = "WARN message=is in use, but look at it event=\"source\" cause=\"odd\" remedy=\"\"";
     assert_eq!(told, [bad, bad, good, good, odd]);
-    assert_eq!(watched.state().warnings.len(), 1);
+    assert_eq!((watched.state().warnings.len(), watched.state().failures), (1, 2));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_file_that_is_gone_changes_nothing_and_may_come_back() {
         assert_eq!(causes(&watched), [""; 0]);
     });
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("WARN") && told[1].starts_with("INFO"), "{told:?}");
+    assert!(told[0].starts_with("ERROR") && told[1].starts_with("INFO"), "{told:?}");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn what_is_no_file_is_refused_at_once_and_by_name() {
         (path("loop"), "symbolic links"),
         (path("list/x"), "Not a directory"),
     ] {
-        let failure = Watched::open(&path, "words", LIMIT, words()).err().expect("a failure");
+        let failure = Watched::open(&path, "words", LIMIT, words()).expect_err("a failure");
         let line = failure.to_string();
         assert!(line.contains(word) && line.starts_with(&format!("{}: ", path.display())), "{line}");
         // And the same when it takes the place of a good one.
@@ -265,7 +265,7 @@ fn a_file_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 #[test]
 fn the_lines_of_a_failure_have_their_places() {
     let folder = Folder::with("bad\n");
-    let failure = Watched::open(&folder.list(), "words", LIMIT, words()).err().expect("a failure");
+    let failure = Watched::open(&folder.list(), "words", LIMIT, words()).expect_err("a failure");
     assert_eq!(failure.to_string(), format!("{}:2: bad; be good", folder.list().display()));
 }
 

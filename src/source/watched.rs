@@ -1,6 +1,7 @@
 //! One watched file, and what was made of it.
 
 use std::any::Any;
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::ops::Deref;
@@ -30,6 +31,12 @@ pub struct Watched<T> {
     notes: Mutex<Notes<T>>,
 }
 
+impl<T> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("path", &self.path).field("form", &self.form).finish_non_exhaustive()
+    }
+}
+
 /// How a watched file does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -43,6 +50,8 @@ pub struct State {
     pub warnings: Vec<Fault>,
     /// Why the file as it is now is not in use, if so.
     pub failed: Option<Failed>,
+    /// How often a file was not good since the first one.
+    pub failures: u64,
 }
 
 impl State {
@@ -116,7 +125,8 @@ pub(super) enum Look {
 }
 
 impl<T: Send + Sync + 'static> Watched<T> {
-    /// Reads a file of at most `limit` octets for the first time. `form` says what `parse` makes of it.
+    /// Reads a file of at most `limit` octets for the first time. `form` says what `parse` makes of it. What is strange
+    /// in it stands in the [state](Self::state); the log is told of later files only.
     ///
     /// Takes its time in the calling thread, which should not be one of a runtime.
     ///
@@ -136,11 +146,10 @@ impl<T: Send + Sync + 'static> Watched<T> {
             seed,
             retired: Vec::new(),
         };
-        tell_warnings(path, &warnings);
-        let state =
-            State { path: path.to_owned(), entries, loaded: SystemTime::now(), warnings, failed: None };
+        let (path, loaded) = (path.to_owned(), SystemTime::now());
+        let state = State { path, entries, loaded, warnings, failed: None, failures: 0 };
         Ok(Self {
-            path: path.to_owned(),
+            path: state.path.clone(),
             form: form.to_owned(),
             limit,
             parse,
@@ -204,9 +213,9 @@ impl<T: Send + Sync + 'static> Watched<T> {
                 notes.retired.push(self.current.swap(Arc::new(value)));
                 tracing::info!(event = "source", path = shown(&self.path), entries, "read anew");
                 tell_warnings(&self.path, &warnings);
-                let loaded = SystemTime::now();
-                *lock(&self.state) =
-                    State { path: self.path.clone(), entries, loaded, warnings, failed: None };
+                let mut state = lock(&self.state);
+                (state.entries, state.loaded, state.warnings) = (entries, SystemTime::now(), warnings);
+                state.failed = None;
             }
             Err(faults) => {
                 notes.bad = Some(digest);
@@ -217,8 +226,19 @@ impl<T: Send + Sync + 'static> Watched<T> {
 
     /// Notes and tells that the file is not in use.
     fn fail(&self, faults: Vec<Fault>) {
-        tell(&self.path, &faults, "cannot be used; what was read before stays");
-        lock(&self.state).failed = Some(Failed { since: SystemTime::now(), faults });
+        let Told { line, cause, remedy, more } = Told::of(&faults);
+        tracing::error!(
+            event = "source",
+            path = shown(&self.path),
+            line,
+            cause,
+            remedy,
+            more,
+            "cannot be used; what was read before stays"
+        );
+        let mut state = lock(&self.state);
+        state.failed = Some(Failed { since: SystemTime::now(), faults });
+        state.failures += 1;
     }
 }
 
@@ -283,24 +303,31 @@ fn parsed<T>(parse: &Parse<T>, octets: &[u8]) -> Result<Parsed<T>, Vec<Fault>> {
 
 fn tell_warnings(path: &Path, warnings: &[Fault]) {
     if !warnings.is_empty() {
-        tell(path, warnings, "is in use, but look at it");
+        let Told { line, cause, remedy, more } = Told::of(warnings);
+        let path = shown(path);
+        tracing::warn!(event = "source", path, line, cause, remedy, more, "is in use, but look at it");
     }
 }
 
-/// One line in the log, with the first of the faults.
-fn tell(path: &Path, faults: &[Fault], what: &str) {
-    let Some((first, more)) = faults.split_first() else { return };
-    let line = (first.line > 0).then_some(first.line);
-    let more = (!more.is_empty()).then_some(more.len());
-    tracing::warn!(
-        event = "source",
-        path = shown(path),
-        line,
-        cause = first.cause,
-        remedy = first.remedy,
-        more,
-        "{what}"
-    );
+/// What a line of the log has of several faults: the first one, and how many more there are.
+struct Told<'a> {
+    line: Option<usize>,
+    cause: &'a str,
+    remedy: &'a str,
+    more: Option<usize>,
+}
+
+impl<'a> Told<'a> {
+    fn of(faults: &'a [Fault]) -> Self {
+        let (cause, remedy) =
+            faults.first().map_or(("", ""), |first| (first.cause.as_str(), first.remedy.as_str()));
+        Self {
+            line: faults.first().map(|first| first.line).filter(|line| *line > 0),
+            cause,
+            remedy,
+            more: faults.len().checked_sub(1).filter(|more| *more > 0),
+        }
+    }
 }
 
 /// What is behind these locks is whole at any time.

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub open: u64,
     /// The lists in use.
     pub zones: Vec<ZoneFigures>,
+    /// The lists in files.
+    pub files: Vec<FileFigures>,
     /// The memory of answers.
     pub cache: CacheFigures,
     /// Log lines held back so far, by event.
@@ -52,6 +54,21 @@ pub struct ZoneFigures {
     pub hits: u64,
     /// Questions that joined one under way.
     pub coalesced: u64,
+}
+
+/// How the file of a list does.
+#[derive(Debug, Clone, Copy)]
+pub struct FileFigures {
+    /// The list.
+    pub list: List,
+    /// Entries of what is in use.
+    pub entries: u64,
+    /// When that was read.
+    pub loaded: SystemTime,
+    /// Whether that is what the file says now.
+    pub healthy: bool,
+    /// How often a new file was not good.
+    pub failures: u64,
 }
 
 /// How full the memory of answers is.
@@ -89,6 +106,7 @@ impl Collector for Look {
         self.sessions(&mut page)?;
         self.checks(&mut page)?;
         self.dns(&mut page)?;
+        self.files(&mut page)?;
         self.daemon(&mut page)?;
         self.process(&mut page)
     }
@@ -115,12 +133,17 @@ impl Look {
         Ok(())
     }
 
+    /// All lists in use.
+    fn lists(&self) -> impl Iterator<Item = List> {
+        let zones = self.snapshot.zones.iter().map(|zone| zone.list);
+        zones.chain(self.snapshot.files.iter().map(|file| file.list))
+    }
+
     fn checks(&self, page: &mut Page) -> fmt::Result {
         let metrics = &self.metrics;
         let help = "Checks, by list, the stage at which the subject became known, and result.";
         let mut family = page.counter("gatepost_checks", help)?;
-        for zone in &self.snapshot.zones {
-            let list = zone.list;
+        for list in self.lists() {
             // A list about addresses never has anything to say about HELO and MAIL.
             let stages = if list.kind() == Kind::Address { &STAGES[..1] } else { &STAGES[..] };
             for stage in stages {
@@ -132,9 +155,9 @@ impl Look {
         }
         let help = "Listings found, by list and return code; one answer may hold several codes.";
         let mut family = page.counter("gatepost_listings", help)?;
-        for zone in &self.snapshot.zones {
-            for (code, count) in metrics.listings(zone.list) {
-                family.count([("zone", zone.list.name()), ("code", &code)], count)?;
+        for list in self.lists() {
+            for (code, count) in metrics.listings(list) {
+                family.count([("zone", list.name()), ("code", &code)], count)?;
             }
         }
         page.counter("gatepost_messages", "Messages that came to their end.")?.total(metrics.messages())?;
@@ -197,6 +220,29 @@ impl Look {
         family.number([("kind", "question")], cache.questions)?;
         page.counter("gatepost_cache_evictions", "Answers forgotten for lack of room.")?
             .total(cache.evictions)
+    }
+
+    fn files(&self, page: &mut Page) -> fmt::Result {
+        let files = &self.snapshot.files;
+        let mut family = page.gauge("gatepost_file_entries", "Entries of a list in a file.", None)?;
+        for file in files {
+            family.number([("zone", file.list.name())], file.entries)?;
+        }
+        let help = "When what is in use of a file was read, in Unix time.";
+        let mut family = page.gauge("gatepost_file_loaded_timestamp", help, Some(&Unit::Seconds))?;
+        for file in files {
+            family.0.encode_family(&[("zone", file.list.name())])?.encode_gauge(&unix(file.loaded))?;
+        }
+        let help = "Whether what is in use is what the file says: 1 for yes.";
+        let mut family = page.gauge("gatepost_file_healthy", help, None)?;
+        for file in files {
+            family.number([("zone", file.list.name())], u64::from(file.healthy))?;
+        }
+        let mut family = page.counter("gatepost_file_failures", "Files that could not be used.")?;
+        for file in files {
+            family.count([("zone", file.list.name())], file.failures)?;
+        }
+        Ok(())
     }
 
     fn daemon(&self, page: &mut Page) -> fmt::Result {

@@ -16,7 +16,7 @@ mod summary;
 mod verdict;
 
 pub use budget::Budget;
-pub use exposition::{CacheFigures, Snapshot, ZoneFigures};
+pub use exposition::{CacheFigures, FileFigures, Snapshot, ZoneFigures};
 pub use log::{Destination, Level, StartError, detach, flush, lost_lines, muted, start};
 pub use message::{MESSAGES, Message};
 pub use metrics::{Acted, Cause, CheckResult, Ended, Handover, Metrics, ShedAs};

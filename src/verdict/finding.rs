@@ -60,6 +60,9 @@ pub struct Finding {
     pub trimmed: usize,
     /// What was found.
     pub outcome: Outcome,
+    /// What the list says about it in words: the text of an entry in a file, if it has one. Not to be shown
+    /// as it is: whoever feeds the file wrote it.
+    pub text: Option<Arc<str>>,
     /// Where the answer came from.
     pub origin: Origin,
     /// How long the session waited for it.
@@ -225,6 +228,8 @@ pub enum Origin {
     Miss,
     /// A question that another session had started.
     Coalesced,
+    /// A file on this host.
+    File,
 }
 
 impl Origin {
@@ -235,6 +240,7 @@ impl Origin {
             Self::Hit => "hit",
             Self::Miss => "miss",
             Self::Coalesced => "coalesced",
+            Self::File => "file",
         }
     }
 }

@@ -48,17 +48,19 @@ pub enum Kind {
     Address,
     /// Domains and host names.
     Domain,
-    /// Mailboxes; in DNS as a digest of the address.
+    /// Mailboxes; in DNS as a digest of the address, in files as they are.
     Mailbox(Digest),
 }
 
-/// How the digest of a mailbox is written into a DNS name.
+/// How a mailbox is written where a list is asked about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Digest {
     /// SHA-1 in hexadecimal, 40 characters.
     Sha1Hex,
     /// SHA-256 in base32 without padding, 52 characters (RFC 4648, section 6): hexadecimal is too long for a label.
     Sha256Base32,
+    /// As it is, without any digest: in files on this host.
+    Plain,
 }
 
 /// Where a list is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatepost::config::Config;
 use gatepost::dns::{Dns, Source};
-use gatepost::gate::Gate;
+use gatepost::gate::{Gate, Tables};
 use gatepost::limits::Limits;
 use gatepost::server::{Listen, Server};
 use tokio::task::JoinHandle;
@@ -36,7 +36,8 @@ impl World {
     pub fn with(names: NameServer, settings: &[&str]) -> Self {
         let config = config(&names, settings);
         let dns = Dns::new((&config).into(), config.key.clone(), Source::Resolver);
-        let server = Server::new(Gate::compile(&config, Arc::clone(&dns)), Limits::from(&config));
+        let server =
+            Server::new(Gate::compile(&config, &Tables::default(), Arc::clone(&dns)), Limits::from(&config));
         let listen: Listen = "inet:0@127.0.0.1".parse().expect("an endpoint");
         let sockets = listen.bind(0o600).expect("a free port");
         let &Listen::Inet { port, .. } = sockets[0].listen() else { unreachable!("it is TCP") };
@@ -50,7 +51,7 @@ impl World {
         let config = config(&self.names, settings);
         self.dns.reconfigure((&config).into());
         self.dns.set_key(config.key.clone());
-        self.server.replace(Gate::compile(&config, Arc::clone(&self.dns)));
+        self.server.replace(Gate::compile(&config, &Tables::default(), Arc::clone(&self.dns)));
     }
 
     /// A mail server that has connected and negotiated.

@@ -1,7 +1,7 @@
 //! Lists, rules, scores and expectations in TOML.
 
 use gatepost::config::Config;
-use gatepost::gate::expect;
+use gatepost::gate::{Tables, expect};
 use gatepost::policy::{Mode, Spares, Trigger};
 use gatepost::smtp::Stage;
 use gatepost::verdict::{Act, Digest, Identity, Kind, List};
@@ -46,7 +46,7 @@ fn lists_and_rules_are_read_as_they_are_written() {
 fn the_policy_does_what_is_expected_of_it() {
     let config = config(POLICY);
     assert!(config.additions.expectations.len() > 10);
-    if let Err(problems) = expect::check(&config) {
+    if let Err(problems) = expect::check(&config, &Tables::default()) {
         panic!("{problems:#?}");
     }
 }
@@ -58,7 +58,7 @@ fn an_expectation_that_is_not_met_says_what_came_of_it() {
             "[enforce]\nstage = \"mail\"\n[[expect]]\nclient = \"192.0.2.1\"\nsender = \"a@spam.example\"\n\
              answers = {{ dbl = \"127.0.1.2\" }}\n{expectation}"
         );
-        let problems = expect::check(&config(&toml)).expect_err("not met");
+        let problems = expect::check(&config(&toml), &Tables::default()).expect_err("not met");
         problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>().join("\n")
     };
     let remedy = "; mend the rules or the expectation; gatepost explain shows such a session";

@@ -14,7 +14,7 @@ use super::process::new_key;
 use super::{Act, Daemon, Machine, Names, Phone, run};
 
 /// A machine whose daemon has both sockets.
-fn machine(names: &Names, key: &str, settings: &[&str]) -> Machine {
+pub(super) fn machine(names: &Names, key: &str, settings: &[&str]) -> Machine {
     let machine = Machine::new();
     let at = |what: &str| {
         format!("{}_LISTEN=unix:{}", what.to_uppercase(), machine.path(&format!("{what}.sock")).display())
@@ -25,17 +25,17 @@ fn machine(names: &Names, key: &str, settings: &[&str]) -> Machine {
     machine
 }
 
-fn control(machine: &Machine) -> String {
+pub(super) fn control(machine: &Machine) -> String {
     machine.path("control.sock").display().to_string()
 }
 
-fn status(machine: &Machine) -> Value {
+pub(super) fn status(machine: &Machine) -> Value {
     let ended = machine.run(&["status", "--json", "--control", &control(machine)]);
     assert_eq!(ended.status, Some(0), "{ended:?}");
     serde_json::from_str(&ended.stdout).expect("JSON")
 }
 
-fn metrics(machine: &Machine) -> (String, Page) {
+pub(super) fn metrics(machine: &Machine) -> (String, Page) {
     let ended = machine.run(&["status", "--prometheus", "--control", &control(machine)]);
     assert_eq!(ended.status, Some(0), "{ended:?}");
     let page = Page::read(&ended.stdout);

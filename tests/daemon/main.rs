@@ -8,6 +8,7 @@ mod confinement;
 mod control;
 mod handover;
 mod inherited;
+mod lists;
 mod manager;
 mod memory;
 mod process;

@@ -9,6 +9,7 @@ mod allow;
 mod answers;
 mod cache;
 mod coverage;
+mod files;
 mod helo;
 mod names;
 mod policy;

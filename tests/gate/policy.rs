@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gatepost::config::Config;
 use gatepost::dns::{Answers, Dns, Source};
-use gatepost::gate::{Gate, Memory};
+use gatepost::gate::{Gate, Memory, Tables};
 use gatepost::milter::Filter as _;
 use gatepost::smtp::{Client, Dialog, Recipient, Stage, Transaction};
 
@@ -28,7 +28,7 @@ async fn mail(rules: &str, recipients: &[&str]) {
     let toml = format!("[enforce]\nstage = \"rcpt\"\n[zen]\nenable = false\n[zrd]\nenable = false\n{rules}");
     let config = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}"));
     let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(All)));
-    let gate = Gate::compile(&config, dns);
+    let gate = Gate::compile(&config, &Tables::default(), dns);
     let mut memory = Memory::default();
     let mut dialog = Dialog { client: Client::Ip([8, 8, 0, 2].into()), ..Dialog::default() };
     gate.judge(Stage::Connect, &dialog, &mut memory).await;
@@ -85,7 +85,7 @@ async fn forged_fields_are_taken_out_but_not_of_what_a_trusted_network_brings() 
         "trusted_networks = [\"8.8.4.0/24\"]\n[[rule]]\nname = \"mark\"\nlist = \"dbl\"\naction = \"tag\"\n";
     let config = Config::from_texts("", toml).unwrap_or_else(|problems| panic!("{problems}"));
     let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(All)));
-    let gate = Gate::compile(&config, dns);
+    let gate = Gate::compile(&config, &Tables::default(), dns);
     for (client, edits) in [([8, 8, 4, 1], 0), ([8, 8, 0, 1], 2)] {
         let mut memory = Memory::default();
         let mut dialog = Dialog { client: Client::Ip(client.into()), ..Dialog::default() };

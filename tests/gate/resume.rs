@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gatepost::dns::{Dns, Source};
-use gatepost::gate::{Gate, Memory};
+use gatepost::gate::{Gate, Memory, Tables};
 use gatepost::limits::Limits;
 use gatepost::milter::{Filter as _, Frame, Session, Step};
 use gatepost::smtp::SessionId;
@@ -22,7 +22,11 @@ struct Side {
 impl Side {
     fn gate(names: &NameServer, settings: &[&str]) -> Gate {
         let config = config(names, settings);
-        Gate::compile(&config, Dns::new((&config).into(), config.key.clone(), Source::Resolver))
+        Gate::compile(
+            &config,
+            &Tables::default(),
+            Dns::new((&config).into(), config.key.clone(), Source::Resolver),
+        )
     }
 
     /// Takes one packet; if a judgement is due, it is put away before it is given, or not.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use gatepost::config::Config;
 use gatepost::dns::{Dns, Source};
-use gatepost::gate::Gate;
+use gatepost::gate::{Gate, Tables};
 use gatepost::limits::Limits;
 use gatepost::milter::Filter;
 use gatepost::server::{Rested, Server, Taken, pack, unpack};
@@ -32,7 +32,7 @@ const ENOUGH: Duration = Duration::from_mins(1);
 /// A gate with settings, and what asks for it.
 fn gate(config: &Config, dns: Option<Arc<Dns>>) -> Gate {
     let dns = dns.unwrap_or_else(|| Dns::new(config.into(), config.key.clone(), Source::Resolver));
-    Gate::compile(config, dns)
+    Gate::compile(config, &Tables::default(), dns)
 }
 
 /// A connection to a server that takes it over as one that has said nothing yet.

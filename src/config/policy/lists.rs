@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::files::{self, ListFile};
 use super::node::{Fields, Node, Tree};
 use crate::config::Place;
 use crate::config::choice::Word as _;
@@ -33,6 +34,21 @@ pub struct OwnList {
     pub key: Option<Arc<Key>>,
     /// The file that the key was read from.
     pub key_file: Option<PathBuf>,
+    /// The file that it is, if it is one.
+    pub file: Option<ListFile>,
+}
+
+/// Where a list is, and what only lists in that place have.
+struct Whereabouts {
+    kind: Kind,
+    /// Nothing if it was told already what is wrong with it.
+    home: Option<Home>,
+    file: Option<ListFile>,
+    key: Option<Key>,
+    key_file: Option<PathBuf>,
+    refusals: Vec<Pattern>,
+    test: Option<(String, String)>,
+    on_trouble: OnTrouble,
 }
 
 /// Most names that the answers of one list can have: one code each.
@@ -73,24 +89,20 @@ fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
             "use at most 40 printable ASCII characters",
         );
     }
-    let kind = kind(&mut fields)?;
-    let key_file = key_file(&mut fields);
-    let apex = apex(&mut fields, kind, key_file.is_some());
+    let whereabouts = match fields.text("file") {
+        Some((path, place)) => in_file(&mut fields, path, place)?,
+        None => in_dns(&mut fields)?,
+    };
+    let Whereabouts { kind, home, file, key, key_file, refusals, test, on_trouble } = whereabouts;
     let answers = answers(&mut fields);
-    let refusals = patterns(&mut fields, "refusals");
-    let test = test(&mut fields, kind);
     let identities = identities(&mut fields, kind);
     let class = |text: &str| Class::ALL.into_iter().find(|class| class.name() == text);
     let sessions = fields.each("sessions", "choose from inbound, submission, login", class);
-    let on_trouble = fields.each("on_trouble", "choose accept or tempfail", OnTrouble::from_word);
-    let on_trouble = on_trouble.and_then(|words| words.first().map(|(word, _)| *word));
-    let key = key_file.as_ref().and_then(|(path, place)| read_key(&mut fields, path, place));
     let (report, sound) = fields.finish();
     if !sound {
         return None;
     }
-    let home = Home::Zone { apex: apex?, keyed: key_file.is_some() };
-    let sketch = Sketch { name, title, kind, home, answers, refusals, test };
+    let sketch = Sketch { name, title, kind, home: home?, answers, refusals, test };
     let list = match List::define(sketch) {
         Ok(list) => list,
         Err(full) => {
@@ -102,9 +114,50 @@ fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
         list,
         identities,
         sessions: sessions.map(|classes| classes.into_iter().map(|(class, _)| class).collect()),
-        on_trouble: on_trouble.unwrap_or(OnTrouble::LetIn),
+        on_trouble,
         key: key.map(Arc::new),
+        key_file,
+        file,
+    })
+}
+
+fn in_file(fields: &mut Fields<'_>, path: String, place: Place) -> Option<Whereabouts> {
+    let (kind, file) = files::read(fields, path, place);
+    Some(Whereabouts {
+        kind: kind?,
+        home: file.as_ref().map(|file| Home::File { path: file.path.to_string_lossy().into_owned() }),
+        file,
+        key: None,
+        key_file: None,
+        refusals: Vec::new(),
+        test: None,
+        // Its answers are in memory: there is no trouble with reaching it.
+        on_trouble: OnTrouble::LetIn,
+    })
+}
+
+fn in_dns(fields: &mut Fields<'_>) -> Option<Whereabouts> {
+    if let Some(node) = fields.node("format") {
+        fields.fault(&node.place, "format", "only a file has a format", "remove it, or name the file");
+    }
+    let kind = kind(fields)?;
+    let key_file = key_file(fields);
+    let keyed = key_file.is_some();
+    let apex = apex(fields, kind, keyed);
+    let refusals = patterns(fields, "refusals");
+    let test = test(fields, kind);
+    let on_trouble = fields.each("on_trouble", "choose accept or tempfail", OnTrouble::from_word);
+    let on_trouble = on_trouble.and_then(|words| words.first().map(|(word, _)| *word));
+    let key = key_file.as_ref().and_then(|(path, place)| read_key(fields, path, place));
+    Some(Whereabouts {
+        kind,
+        home: apex.map(|apex| Home::Zone { apex, keyed }),
+        file: None,
+        key,
         key_file: key_file.map(|(path, _)| path),
+        refusals,
+        test,
+        on_trouble: on_trouble.unwrap_or(OnTrouble::LetIn),
     })
 }
 
@@ -202,7 +255,8 @@ fn read_key(fields: &mut Fields<'_>, path: &std::path::Path, place: &Place) -> O
 fn apex(fields: &mut Fields<'_>, kind: Kind, keyed: bool) -> Option<String> {
     let Some((text, place)) = fields.text("zone") else {
         let place = fields.place();
-        fields.fault(&place, "zone", "it does not say where it is", "add zone = \"list.example\"");
+        let remedy = "add zone = \"list.example\", or file = \"/etc/gatepost/lists/own\"";
+        fields.fault(&place, "zone", "it does not say where it is", remedy);
         return None;
     };
     // A label such as `_email` is legal in DNS, though no host has it.

@@ -5,11 +5,13 @@
 
 mod conditions;
 mod expect;
+mod files;
 mod lists;
 mod node;
 mod rules;
 
 pub use expect::{Answered, Expectation};
+pub use files::ListFile;
 pub use lists::OwnList;
 
 use super::Place;

@@ -80,6 +80,12 @@ impl Faults {
         self.kept.push(Fault::whole(cause, remedy));
     }
 
+    /// Notes what is wrong at a line that is better not shown.
+    pub(super) fn at(&mut self, line: usize, cause: impl Into<String>, remedy: impl Into<String>) {
+        self.count += 1;
+        self.kept.push(Fault { line, ..Fault::whole(cause, remedy) });
+    }
+
     /// What is wrong, and how much more of it there is.
     pub(super) fn told(mut self) -> Vec<Fault> {
         let more = self.count - self.kept.len();

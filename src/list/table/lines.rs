@@ -85,10 +85,8 @@ pub(super) fn text<'a>(octets: &'a [u8], warnings: &mut Faults, errors: &mut Fau
         _ => {
             if let Some(nul) = memchr(0, octets) {
                 let line = memchr_iter(b'\n', &octets[..nul]).count() + 1;
-                errors.file(
-                    format!("line {line} holds NUL: this is no text, or was damaged when it was written"),
-                    "write the file anew",
-                );
+                let cause = "it holds NUL: this is no text, or was damaged when it was written";
+                errors.at(line, cause, "write the file anew");
             }
             return octets;
         }

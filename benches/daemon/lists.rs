@@ -1,0 +1,126 @@
+//! What sessions notice while a list of a million addresses is replaced under the daemon, and what it takes.
+
+use crate::dns::Behaviour;
+use crate::load::{Job, Outcome};
+use crate::peer::{Filter, NameServer, Peer, Transport, play};
+use crate::report::{figure, millis, number, table};
+use crate::subject::{Crowd, Stage};
+use crate::{Failure, Run};
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const ENTRIES: u32 = 1_000_000;
+
+/// Longest wait of a session in milliseconds, and octets of an entry.
+const STALL: f64 = 50.0;
+const ENTRY: f64 = 64.0;
+
+pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
+    if run.peers_only {
+        return Ok(());
+    }
+    let names = NameServer::start(Behaviour::Answer(0))?;
+    let rounds = if run.quick { 2 } else { 8 };
+    let peer = Peer::Gatepost(Stage::Connect);
+    let without = run.workshop.start(peer, Transport::Tcp, &names)?;
+    let job = |filter: &Filter, seconds| Job {
+        pause: Duration::from_millis(5),
+        budget: Duration::from_secs(seconds),
+        ..Job::stream(&filter.door, Crowd::Regulars(16), u32::MAX)
+    };
+    play(&job(&without, 1))?;
+    let bare = without.resident()?;
+    drop(without);
+
+    let list = run.workshop.path("list");
+    fs::write(&list, written(0))?;
+    let rules = format!(
+        "[[list]]\nname = \"own\"\nfile = \"{}\"\nformat = \"ip4set\"\n\
+         [[rule]]\nname = \"own\"\nlist = \"own\"\naction = \"reject\"\n",
+        list.display()
+    );
+    let config = run.workshop.path("toml");
+    fs::write(&config, rules)?;
+    let filter = run.workshop.start_with(peer, Transport::Tcp, &names, Some(&config))?;
+    play(&job(&filter, 1))?;
+    let each = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
+    let at_rest = play(&job(&filter, 5))?.outcome;
+    // All sessions within the time that the rounds take.
+    let (busy, longest) = thread::scope(|scope| {
+        let sessions = scope.spawn(|| play(&job(&filter, 3 * rounds)).map(|crowd| crowd.outcome));
+        let replaced = replace(&filter, &list, rounds);
+        let sessions = sessions.join().map_err(|_| Failure::from("the load generator panicked"))?;
+        Ok::<_, Failure>((sessions?, replaced?))
+    })?;
+    for (what, outcome) in [("at rest", &at_rest), ("while it is replaced", &busy)] {
+        run.report.sound(&format!("sessions with a list, {what}"), outcome);
+    }
+    let figures =
+        |outcome: &Outcome| [outcome.wait_p50, outcome.wait_p99, outcome.wait_max].map(|t| figure(millis(t)));
+    let mut calm = vec!["at rest".to_owned(), at_rest.good.to_string()];
+    calm.extend(figures(&at_rest));
+    calm.extend([String::new(), String::new(), String::new(), String::new(), figure(each)]);
+    calm.extend(run.report.at_most("octets of an entry in the daemon", each, ENTRY));
+    let mut row = vec![format!("read anew {rounds} times, and a reload each"), busy.good.to_string()];
+    row.extend(figures(&busy));
+    row.extend(run.report.at_most("longest session while a list is replaced", millis(busy.wait_max), STALL));
+    row.extend([figure(longest.as_secs_f64()), figure(number(filter.peak()?) / 1024.0)]);
+    row.extend([String::new(), String::new(), String::new()]);
+    let header = [
+        "list",
+        "sessions",
+        "wait p50 ms",
+        "p99 ms",
+        "max ms",
+        "target (max)",
+        "result",
+        "s to replace",
+        "MiB at most",
+        "octets an entry",
+        "target",
+        "result",
+    ];
+    table("Sessions while a list of a million addresses is replaced", &header, &[calm, row]);
+    Ok(())
+}
+
+/// Puts new lists in the place of the old one, and orders a reload each time; the longest time from the one to the log line
+/// of the other.
+fn replace(filter: &Filter, list: &Path, rounds: u64) -> Result<Duration, Failure> {
+    let aside = list.with_extension("aside");
+    let mut longest = Duration::ZERO;
+    for round in 1..=rounds {
+        // Not in the measured time: to make the text takes as long as to read it.
+        fs::write(&aside, written(round))?;
+        let (read, reloaded) = (filter.lines_with("read anew"), filter.lines_with("event=reloaded"));
+        let begun = Instant::now();
+        fs::rename(&aside, list)?;
+        filter.hang_up()?;
+        while filter.lines_with("read anew") == read || filter.lines_with("event=reloaded") == reloaded {
+            if begun.elapsed() > Duration::from_secs(20) {
+                return Err(format!("the list was not read anew\n{}", filter.last_words()).into());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        longest = longest.max(begun.elapsed());
+        // The old table is freed by the look after the one that read the new one.
+        thread::sleep(Duration::from_secs(1));
+    }
+    Ok(longest)
+}
+
+/// A million addresses that no session comes from, the same but for a comment and the last one.
+fn written(round: u64) -> String {
+    let mut text = format!("# {round}\n");
+    for n in 0..ENTRIES {
+        // An odd factor goes through all numbers without an order; none of them is in 8/8 or 9/8.
+        let address = Ipv4Addr::from_bits(0x4000_0000 | n.wrapping_mul(0x9e37_79b1) >> 2);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{address}");
+    }
+    text
+}

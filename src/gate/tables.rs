@@ -1,0 +1,113 @@
+//! The tables of lists that are files: opened with a configuration, kept as long as a gate uses them.
+//!
+//! What a file means is `list`'s business, and when it is read that of `source`. Here is only which list has
+//! which, and what of it is told like any problem of the configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Config, ListFile, Place, Problem};
+use crate::limits::Limits;
+use crate::list::{Fault, Table};
+use crate::source::{Parse, Parsed, State, Watched, Watcher};
+use crate::verdict::List;
+
+/// The tables of one configuration, by list.
+#[derive(Debug, Clone, Default)]
+pub struct Tables(Vec<(List, Arc<Watched<Table>>)>);
+
+impl Tables {
+    /// Opens the files of all lists. What is watched already is not read again unless it has changed. Takes its time,
+    /// so the caller should not be a thread of a runtime.
+    ///
+    /// The second value holds what is strange in the files but does no harm.
+    ///
+    /// # Errors
+    /// What is wrong with each file, every line of it; also with one that is in use in an older form. A file that a sandbox
+    /// keeps from the process (see [`Sources::confined_to`](crate::config::Sources::confined_to)) is told with the
+    /// restart.
+    pub fn open(
+        config: &Config,
+        watcher: &Watcher,
+        confined_to: &[PathBuf],
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        // Whoever starts or reloads wants what is in the files now.
+        watcher.refresh();
+        let (mut tables, mut errors, mut notices) = (Vec::new(), Vec::new(), Vec::new());
+        for own in &config.additions.lists {
+            let Some(file) = &own.file else { continue };
+            let setting = format!("list.{}.file", own.list);
+            if let Some(problem) = outside(file, &setting, confined_to) {
+                errors.push(problem);
+                continue;
+            }
+            let told = |faults: Vec<Fault>| {
+                faults.into_iter().map(|fault| problem(&file.path, &setting, fault)).collect::<Vec<_>>()
+            };
+            match watcher.open(&file.path, &form(file), Limits::default().list_file, parse(file)) {
+                Ok(table) => {
+                    let state = table.state();
+                    notices.extend(told(state.warnings));
+                    match state.failed {
+                        Some(failed) => errors.extend(told(failed.faults)),
+                        None => tables.push((own.list, table)),
+                    }
+                }
+                Err(failure) => errors.extend(told(failure.faults)),
+            }
+        }
+        // Two lists can be made of one file.
+        notices.dedup();
+        errors.dedup();
+        if errors.is_empty() { Ok((Self(tables), notices)) } else { Err(errors) }
+    }
+
+    /// How the file of each list does.
+    pub fn states(&self) -> impl Iterator<Item = (List, State)> {
+        self.0.iter().map(|(list, table)| (*list, table.state()))
+    }
+
+    /// The table of a list.
+    pub fn find(&self, list: List) -> Option<&Arc<Watched<Table>>> {
+        self.0.iter().find(|(of, _)| *of == list).map(|(_, table)| table)
+    }
+}
+
+/// All that the parse function depends on.
+fn form(file: &ListFile) -> String {
+    format!("{} {}", file.format.name(), file.entries.name())
+}
+
+fn parse(file: &ListFile) -> Parse<Table> {
+    let (format, entries) = (file.format, file.entries);
+    Box::new(move |octets| {
+        let (table, warnings) = Table::parse(format, entries, octets)?;
+        Ok(Parsed { entries: table.entries(), value: table, warnings })
+    })
+}
+
+fn problem(path: &Path, setting: &str, fault: Fault) -> Problem {
+    Problem {
+        place: Place::line(path, fault.line),
+        setting: setting.to_owned(),
+        cause: fault.cause,
+        remedy: fault.remedy,
+    }
+}
+
+/// What is to be told of a file that the sandbox of this process keeps from it.
+fn outside(file: &ListFile, setting: &str, confined_to: &[PathBuf]) -> Option<Problem> {
+    if confined_to.is_empty() || confined_to.iter().any(|place| file.path.starts_with(place)) {
+        return None;
+    }
+    let places: Vec<String> = confined_to.iter().map(|place| place.display().to_string()).collect();
+    Some(Problem {
+        place: file.place.clone(),
+        setting: setting.to_owned(),
+        cause: "the file cannot be read before a restart".to_owned(),
+        remedy: format!(
+            "the sandbox of this process reads below {} only; restart it: systemctl restart gatepost",
+            places.join(" and ")
+        ),
+    })
+}
