@@ -6,6 +6,8 @@ use crate::peer::{Filter, NameServer, Peer, Transport, play};
 use crate::report::{figure, no_target, spread, table};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
+use std::fmt::Write as _;
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -82,6 +84,107 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
     ];
     table("Warm: every answer is in the cache", &header, &rows);
     Ok(())
+}
+
+/// The same clients; fifty rules and twelve lists beside the three lists and no rule of a fresh installation.
+pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
+    if run.peers_only {
+        return Ok(());
+    }
+    let sessions = if run.quick { 2_000 } else { 2_500 };
+    let names = NameServer::start(Behaviour::Answer(0))?;
+    let config = run.workshop.path("rules.toml");
+    fs::write(&config, policy(run)?)?;
+    let mut runners = Vec::new();
+    // A rule about recipients takes RCPT, so the verdict is given there by both.
+    for config in [None, Some(config.as_path())] {
+        let peer = Peer::Gatepost(Stage::Rcpt);
+        let filter = run.workshop.start_with(peer, Transport::Tcp, &names, config)?;
+        runners.push(Runner { filter, sessions, costs: Vec::new(), replies: 0.0 });
+    }
+    for runner in &runners {
+        let greeted = play(&Job::stream(&runner.filter.door, Crowd::Regulars(16), 200))?.outcome;
+        run.report.sound("rules, first acquaintance", &greeted);
+    }
+    rounds(run, &mut runners, |_, _| Crowd::Regulars(16))?;
+    let ratio = runners[1].ratio(&runners[0]);
+    let mut rows = Vec::new();
+    for (runner, lists, of) in [(&runners[0], "3, 0", None), (&runners[1], "12, 50", Some(ratio))] {
+        let mut row = runner.cells()?;
+        row.insert(1, lists.to_owned());
+        row.push(figure(of.unwrap_or(1.0)));
+        row.extend(match of {
+            Some(ratio) => {
+                run.report.at_most("warm CPU with 12 lists and 50 rules beside 3 and none", ratio, 1.5)
+            }
+            None => no_target(),
+        });
+        rows.push(row);
+    }
+    let header = [
+        "filter",
+        "lists, rules",
+        "socket",
+        "replies",
+        "µs CPU/session",
+        "spread",
+        "in the kernel",
+        "× without",
+        "target",
+        "result",
+    ];
+    table("Twelve lists and fifty rules: every answer is in the cache", &header, &rows);
+    Ok(())
+}
+
+/// Nine lists beside those of DQS: six in DNS, three in files; and fifty rules of all kinds, none of which the
+/// clients of a run break.
+fn policy(run: &Run) -> Result<String, Failure> {
+    let mut text = String::from("[score]\ntag = 50\nreject = 90\n");
+    let mut list = |name: &str, lines: &str| {
+        let _ = write!(text, "[[list]]\nname = \"{name}\"\n{lines}\n");
+    };
+    for number in 1..=3 {
+        let zone = |kind: char| format!("zone = \"{kind}{number}.lists.example\"\ntest = false\n");
+        list(&format!("a{number}"), &format!("kind = \"address\"\n{}", zone('a')));
+        list(&format!("d{number}"), &format!("kind = \"domain\"\n{}", zone('d')));
+    }
+    for (name, format, entries) in [
+        ("net", "ip4set", "198.51.100.0/24\n203.0.113.7\n"),
+        ("name", "dnset", ".spam.example\nbulk.example\n"),
+        ("people", "plain\"\nkind = \"mailbox", "@spam.example\nwinner@\n"),
+    ] {
+        let file = run.workshop.path(name);
+        fs::write(&file, entries)?;
+        list(name, &format!("file = \"{}\"\nformat = \"{format}\"\n", file.display()));
+    }
+    let mut rule = |number: usize, lines: &str| {
+        let _ = write!(text, "[[rule]]\nname = \"r{number}\"\n{lines}\n");
+    };
+    let lists = ["a1", "a2", "a3", "d1", "d2", "d3", "net", "name", "people"];
+    for number in 1..=50 {
+        let list = lists[number % lists.len()];
+        rule(
+            number,
+            &match number % 5 {
+                0 => format!("list = \"{list}\"\naction = \"reject\""),
+                1 => format!("list = \"{list}\"\nscore = 3"),
+                2 => format!(
+                    "list = \"{list}\"\naction = \"tag\"\nheader = \"X-Seen-{number}: {{list}}\"\n\
+                     unless = {{ client = [\"192.0.2.0/24\", \"2001:db8::/32\"] }}"
+                ),
+                3 => format!(
+                    "when = {{ sender = [\".s{number}.example\", \"bulk{number}@\"], session = [\"inbound\"] }}\n\
+                     action = \"reject\""
+                ),
+                _ => format!(
+                    "when = [{{ helo = [\"h{number}.example\"] }}, {{ client = [\"198.51.100.{number}\"], \
+                     recipient = [\"r{number}@mail.example\"] }}]\naction = \"quarantine\""
+                ),
+            },
+        );
+    }
+    Ok(text)
 }
 
 /// Nobody has been here before; the name server answers at once.

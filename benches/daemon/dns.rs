@@ -202,6 +202,10 @@ impl Question {
     }
 
     fn resolve(&self, query: &[u8]) -> Vec<u8> {
+        // Lists that have nobody.
+        if self.name.ends_with(".lists.example") {
+            return self.reply(query, NAME_ERROR, &[]);
+        }
         let zone = self.name.strip_suffix(".dq.spamhaus.net").and_then(|rest| rest.rsplit_once('.'));
         // A wrong key is refused, as by the real service: a filter that garbles it must not look clean.
         let Some((subject, zone)) = zone.and_then(|(rest, zone)| {

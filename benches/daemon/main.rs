@@ -48,8 +48,9 @@ impl Run {
 
 type Measurement = fn(&mut Run) -> Result<(), Failure>;
 
-const MEASUREMENTS: [(&str, Measurement); 8] = [
+const MEASUREMENTS: [(&str, Measurement); 9] = [
     ("warm", cpu::warm),
+    ("rules", cpu::rules),
     ("cold", cpu::cold),
     ("latency", latency::measure),
     ("coalesce", burst::coalesce),
