@@ -69,7 +69,10 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     row.extend(figures(&busy));
     row.extend(run.report.at_most("longest session while a list is replaced", millis(busy.wait_max), STALL));
     row.extend([figure(longest.as_secs_f64()), figure(number(filter.peak()?) / 1024.0)]);
-    row.extend([String::new(), String::new(), String::new()]);
+    // What each reading leaves behind would be in it.
+    let after = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
+    row.push(figure(after));
+    row.extend(run.report.at_most("octets of an entry after all of it", after, ENTRY));
     let header = [
         "list",
         "sessions",

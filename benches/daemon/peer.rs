@@ -163,6 +163,8 @@ impl Workshop {
                     ("SPAMHAUS_DQS_ENFORCE_STAGE", stage.word().into()),
                     ("SPAMHAUS_DQS_USER", "nobody".into()),
                     ("SPAMHAUS_DQS_CONNECTIONS", "10000".into()),
+                    // As the unit has it.
+                    ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=1048576".into()),
                 ]);
                 env!("CARGO_BIN_EXE_gatepost").into()
             }

@@ -192,9 +192,9 @@ fn a_bad_file_changes_nothing_and_is_told_once_until_it_changes_again() {
         folder.replace("odd\n");
         watched.look(Look::Due);
     });
-    let bad = "ERROR message=cannot be used; what was read before stays event=\"source\" line=2 cause=\"bad\" remedy=\"be good\"";
-    let good = "INFO message=read anew event=\"source\" entries=1";
-    let odd = "WARN message=is in use, but look at it event=\"source\" cause=\"odd\" remedy=\"\"";
+    let bad = "ERROR message=list cannot be used; what was read before stays event=\"source\" line=2 cause=\"bad\" remedy=\"be good\"";
+    let good = "INFO message=list is read anew event=\"source\" entries=1";
+    let odd = "WARN message=list is in use, but look at it event=\"source\" cause=\"odd\" remedy=\"\"";
     assert_eq!(told, [bad, bad, good, good, odd]);
     assert_eq!((watched.state().warnings.len(), watched.state().failures), (1, 2));
 }

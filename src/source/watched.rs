@@ -199,7 +199,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
                     event = "source",
                     path = shown(&self.path),
                     entries = state.entries,
-                    "as it was before"
+                    "{} is as it was before",
+                    name(&self.path)
                 );
             }
             return;
@@ -211,7 +212,13 @@ impl<T: Send + Sync + 'static> Watched<T> {
             Ok(Parsed { value, entries, warnings }) => {
                 (notes.good, notes.bad) = (digest, None);
                 notes.retired.push(self.current.swap(Arc::new(value)));
-                tracing::info!(event = "source", path = shown(&self.path), entries, "read anew");
+                tracing::info!(
+                    event = "source",
+                    path = shown(&self.path),
+                    entries,
+                    "{} is read anew",
+                    name(&self.path)
+                );
                 tell_warnings(&self.path, &warnings);
                 let mut state = lock(&self.state);
                 (state.entries, state.loaded, state.warnings) = (entries, SystemTime::now(), warnings);
@@ -234,7 +241,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
             cause,
             remedy,
             more,
-            "cannot be used; what was read before stays"
+            "{} cannot be used; what was read before stays",
+            name(&self.path)
         );
         let mut state = lock(&self.state);
         state.failed = Some(Failed { since: SystemTime::now(), faults });
@@ -301,11 +309,16 @@ fn parsed<T>(parse: &Parse<T>, octets: &[u8]) -> Result<Parsed<T>, Vec<Fault>> {
         .unwrap_or_else(|_| Err(vec![Fault::whole("a programming error", "please report it")]))
 }
 
+/// The file's own name, for people who read the log without its fields.
+fn name(path: &Path) -> String {
+    shown(Path::new(path.file_name().unwrap_or_default()))
+}
+
 fn tell_warnings(path: &Path, warnings: &[Fault]) {
     if !warnings.is_empty() {
         let Told { line, cause, remedy, more } = Told::of(warnings);
-        let path = shown(path);
-        tracing::warn!(event = "source", path, line, cause, remedy, more, "is in use, but look at it");
+        let (path, name) = (shown(path), name(path));
+        tracing::warn!(event = "source", path, line, cause, remedy, more, "{name} is in use, but look at it");
     }
 }
 

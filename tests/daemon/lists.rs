@@ -149,7 +149,11 @@ fn a_start_with_a_broken_file_ends_with_every_line_of_it() {
             assert!(ended.stderr.contains(line), "{line}: {ended:?}");
         }
     }
+    let ended = machine.run(&["doctor", "--offline"]);
+    assert!(ended.stdout.contains("own.list:4: "), "{ended:?}");
     replace(&machine, "8.8.0.2\n8.8.0.3\n");
+    let ended = machine.run(&["doctor", "--offline"]);
+    assert!(ended.stdout.contains("OWN has 2 entries in "), "{ended:?}");
     let ended = machine.run(&["check-config"]);
     assert_eq!(ended.status, Some(0), "{ended:?}");
     for (subject, listed) in [("8.8.0.3", true), ("8.8.0.4", false)] {

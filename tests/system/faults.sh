@@ -20,7 +20,7 @@ crowd() { python3 "$here/crowd.py" 11332 "$@" >"$work/log/crowd-$1.txt" 2>&1 || 
 field() { awk -v name="$1:" '$1 == name { print $2 }' "/proc/$gatepost_pid/status"; }
 verdict() { python3 "$here/crowd.py" 11332 one "$1"; }
 
-# The container cannot give a service less memory: here the process may have no more addresses than the unit's
+# The container cannot give a service less memory: here the process may have no more addresses than half of the unit's
 # MemoryMax=, and the cache forgets all the time.
 ulimit -Sv $((256 << 10))
 start_gatepost memory LOG_LEVEL=INFO CACHE_MAX=500 CONNECTIONS=2048

@@ -8,6 +8,8 @@ use super::report::Report;
 use crate::cli::lookup::explain;
 use crate::config::Config;
 use crate::dns::{Answer, Dns, Key, Settings, Source, test_entries};
+use crate::gate::Tables;
+use crate::source::Watcher;
 use crate::verdict::{List, Trouble};
 
 /// An answer that takes longer says that the cache of the name server is far away, or that there is none.
@@ -26,6 +28,26 @@ pub(super) fn name_servers(report: &mut Report, config: &Config) {
             format!("{server} is not on this host: the key travels there in clear text"),
             "run unbound on this host and set dns.servers = [\"127.0.0.1\"]",
         );
+    }
+}
+
+/// Reads the files of lists.
+pub(super) fn files(report: &mut Report, config: &Config) {
+    match Tables::open(config, &Watcher::default(), &[]) {
+        Ok((tables, notices)) => {
+            for (list, state) in tables.states() {
+                let (path, entries) = (state.path.display(), state.entries);
+                report.fine("lists", format!("{} has {entries} entries in {path}", list.title()));
+            }
+            for notice in notices {
+                report.warning("lists", format!("{}: {}", notice.place, notice.cause), notice.remedy);
+            }
+        }
+        Err(problems) => {
+            for problem in problems {
+                report.wrong("lists", format!("{}: {}", problem.place, problem.cause), problem.remedy);
+            }
+        }
     }
 }
 

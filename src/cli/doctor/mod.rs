@@ -49,6 +49,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
         service::units(&mut report, unit.as_ref(), config);
         service::sockets(&mut report, &listens);
         running::look(&mut report, config);
+        lists::files(&mut report, config);
         lists::name_servers(&mut report, config);
         if what.offline {
             report.skipped("lists", "not asked, as --offline says");

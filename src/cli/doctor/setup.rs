@@ -24,7 +24,11 @@ pub(super) fn configuration(report: &mut Report, config: &Config, sources: &Sour
             format!("no file: the built-in settings and the environment hold ({path} is not there)"),
         );
     } else {
-        let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
+        // Those of lists are looked at elsewhere.
+        let lists: Vec<&Path> =
+            config.additions.lists.iter().filter_map(|own| Some(&*own.file.as_ref()?.path)).collect();
+        let files = config.files.iter().filter(|file| !lists.contains(&file.as_path()));
+        let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
         report.fine("configuration", format!("read without errors: {}", files.join(", ")));
     }
     for notice in &config.notices {
