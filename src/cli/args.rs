@@ -51,8 +51,8 @@ pub(super) enum Command {
     /// Ask the lists about addresses, domains or mailboxes, and explain every answer
     #[command(after_help = "Exit status: 0 nothing listed, 1 something listed, 2 could not tell, 64 usage.")]
     Lookup(Lookup),
-    /// Play an SMTP session and show every finding and the decision; no mail server is needed
-    #[command(after_help = "Exit status: 0 let in, 1 refused or deferred, 2 could not tell.")]
+    /// Play an SMTP session and tell what every list and every rule makes of it; no mail server is needed
+    #[command(after_help = "Exit status: 0 let in, 1 refused, deferred or discarded, 2 could not tell.")]
     Explain(Explain),
     /// Look over the whole set-up: configuration, key, name servers, lists, sockets, mail server
     #[command(after_help = "Exit status: 0 all is well, 1 warnings, 2 something is broken.")]
@@ -165,21 +165,27 @@ pub(super) struct Explain {
     /// The client's address
     #[arg(long, value_name = "ADDRESS")]
     pub(super) client: Option<IpAddr>,
+    /// The name that the client's address has in DNS
+    #[arg(long, value_name = "NAME")]
+    pub(super) client_name: Option<String>,
     /// The HELO name
     #[arg(long, value_name = "NAME")]
     pub(super) helo: Option<String>,
     /// The sender, as in MAIL FROM; <> for the null reverse-path
     #[arg(long, value_name = "MAILBOX")]
     pub(super) from: Option<String>,
-    /// A recipient
+    /// A recipient; several are judged one by one
     #[arg(long, value_name = "MAILBOX")]
-    pub(super) rcpt: Option<String>,
+    pub(super) rcpt: Vec<String>,
     /// The login of an authenticated session
     #[arg(long, value_name = "LOGIN")]
     pub(super) auth: Option<String>,
     /// The port that the client connected to, such as 587
     #[arg(long, value_name = "PORT")]
     pub(super) port: Option<u16>,
+    /// The name of the mail server's daemon, as session.submission_daemons names it
+    #[arg(long, value_name = "NAME")]
+    pub(super) daemon: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -15,6 +15,7 @@ mod mta;
 mod orders;
 mod run;
 mod status;
+mod words;
 
 use clap::{CommandFactory as _, Parser as _};
 

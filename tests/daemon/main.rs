@@ -6,6 +6,7 @@ mod common;
 mod commands;
 mod confinement;
 mod control;
+mod explain;
 mod handover;
 mod inherited;
 mod manager;
