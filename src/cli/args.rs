@@ -48,7 +48,7 @@ pub(super) enum Command {
     Run,
     /// Read the configuration as `run` would, and show every setting with its source
     CheckConfig,
-    /// Ask the lists about addresses, domains or mailboxes, and explain every answer
+    /// Ask all lists about addresses, domains or mailboxes, and explain every answer
     #[command(after_help = "Exit status: 0 nothing listed, 1 something listed, 2 could not tell, 64 usage.")]
     Lookup(Lookup),
     /// Play an SMTP session and tell what every list and every rule makes of it; no mail server is needed
@@ -155,6 +155,9 @@ pub(super) struct Lookup {
     /// An address, a domain, or a mailbox
     #[arg(required = true, value_name = "SUBJECT")]
     pub(super) subjects: Vec<String>,
+    /// Ask this list only, even if it is switched off; several may be named
+    #[arg(long, value_name = "NAME")]
+    pub(super) list: Vec<String>,
     /// Print JSON, one object a line
     #[arg(long)]
     pub(super) json: bool,

@@ -5,6 +5,7 @@
 
 mod compile;
 pub mod expect;
+mod lookup;
 mod mark;
 mod memory;
 
@@ -21,6 +22,7 @@ use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
+pub use lookup::About;
 pub use memory::Memory;
 
 /// What a gate is made of.

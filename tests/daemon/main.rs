@@ -9,6 +9,7 @@ mod control;
 mod explain;
 mod handover;
 mod inherited;
+mod lookup;
 mod manager;
 mod memory;
 mod process;
