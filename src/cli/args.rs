@@ -48,6 +48,8 @@ pub(super) enum Command {
     Run,
     /// Read the configuration as `run` would, and show every setting with its source
     CheckConfig,
+    /// Show the settings, lists and rules in force, as a file that says the same
+    ShowConfig(ShowConfig),
     /// Ask all lists about addresses, domains or mailboxes, and explain every answer
     #[command(after_help = "Exit status: 0 nothing listed, 1 something listed, 2 could not tell, 64 usage.")]
     Lookup(Lookup),
@@ -148,6 +150,19 @@ impl Socket {
         };
         self.control.clone().or_else(set).unwrap_or_else(|| CONTROL_SOCKET.into())
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ShowConfig {
+    /// Leave out settings that are as built in
+    #[arg(long)]
+    pub(super) changed: bool,
+    /// Tell where each value comes from: file and line, variable, or built in
+    #[arg(long)]
+    pub(super) origin: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

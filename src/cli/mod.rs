@@ -14,6 +14,7 @@ mod migrate;
 mod mta;
 mod orders;
 mod run;
+mod show_config;
 mod status;
 mod words;
 
@@ -41,6 +42,7 @@ pub fn main() -> Exit {
     match args.command {
         Command::Run => run::run(sources),
         Command::CheckConfig => check_config::run(&sources),
+        Command::ShowConfig(what) => show_config::run(&key::as_the_service(sources), &what),
         Command::Lookup(what) => lookup::run(&key::as_the_service(sources), &what),
         Command::Explain(what) => explain::run(&key::as_the_service(sources), &what),
         Command::Doctor(what) => doctor::run(&key::as_the_service(sources), &what),

@@ -1,8 +1,8 @@
 //! Findings, rules and acts in words, the same in all commands.
 
-use crate::policy::{Mode, Policy, Rule, Spares};
+use crate::policy::{Mode, Policy, Rule, Spares, Trigger};
 use crate::smtp::printable;
-use crate::verdict::{Act, Finding, Outcome};
+use crate::verdict::{Act, Answers, Finding, Identities, Identity, List, Outcome, Place};
 
 use super::lookup;
 
@@ -31,6 +31,47 @@ pub(super) fn outcome(finding: &Finding) -> String {
         Outcome::Trusted(trust) => format!("not asked, spared by an allow rule ({})", trust.name()),
         Outcome::Skipped(skip) => format!("not asked, nothing to ask about ({})", skip.name()),
         Outcome::Unknown(trouble) => format!("could not tell: {}", lookup::explain(trouble)),
+    }
+}
+
+/// What makes a rule fire.
+pub(super) fn trigger(rule: &Rule) -> String {
+    let conditions = match (rule.when.is_empty(), rule.unless.is_empty()) {
+        (true, true) => "",
+        (false, true) => ", when",
+        (true, false) => ", unless",
+        (false, false) => ", when and unless",
+    };
+    match &rule.trigger {
+        Trigger::Listed { lists, identities } => {
+            let codes = |list: &List, codes| match list.definition().answers {
+                Answers::Codes { .. } => crate::verdict::Codes::ranges(codes),
+                Answers::Named(_) => list.shown(codes),
+            };
+            let one = |(list, wanted): &(List, _)| {
+                let is_all = *wanted == list.all_codes();
+                if is_all { list.name().to_owned() } else { format!("{list} {}", codes(list, *wanted)) }
+            };
+            let lists: Vec<String> = lists.iter().map(one).collect();
+            let names: Vec<&str> = identities.iter().map(Identity::name).collect();
+            let of = if *identities == Identities::ALL {
+                String::new()
+            } else {
+                format!(" as {}", names.join(", "))
+            };
+            format!("{}{of}{conditions}", lists.join("; "))
+        }
+        Trigger::Trouble(list) => format!("{list} cannot be reached{conditions}"),
+        Trigger::Met => format!("conditions alone{conditions}"),
+    }
+}
+
+/// Where a list is.
+pub(super) fn place(list: List) -> String {
+    match list.definition().place {
+        Place::Dqs => "Spamhaus DQS".to_owned(),
+        Place::Zone { apex, .. } => format!("zone {apex}"),
+        Place::File { path } => format!("file {path}"),
     }
 }
 

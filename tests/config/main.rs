@@ -5,6 +5,7 @@ mod policy;
 mod secrets;
 mod sources;
 mod values;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;
