@@ -12,6 +12,9 @@ use crate::daemon::{CONTROL_SOCKET, METRICS_SOCKET};
 use crate::server::Listen;
 use crate::verdict::List;
 
+/// Stands for standard input.
+pub(super) const STDIN: &str = "-";
+
 /// A milter that asks Spamhaus DQS, while the SMTP session is still open, who may bring mail in.
 #[derive(Debug, Parser)]
 #[command(
@@ -204,6 +207,15 @@ pub(super) struct Explain {
     /// The name of the mail server's daemon, as session.submission_daemons names it
     #[arg(long, value_name = "NAME")]
     pub(super) daemon: Option<String>,
+    /// Ask the live daemon on its milter socket instead: inet:PORT@HOST, inet6:PORT@HOST, unix:/PATH
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) via: Option<Listen>,
+    /// Make decisions of our own log anew, from these lines or standard input, and tell what differs
+    #[arg(
+        long, value_name = "LINES", num_args = 0..=1, default_missing_value = STDIN,
+        conflicts_with_all = ["via", "client", "helo", "from", "rcpt", "auth"]
+    )]
+    pub(super) replay: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

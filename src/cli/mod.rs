@@ -4,6 +4,7 @@ mod args;
 mod check_config;
 mod completions;
 mod demo;
+mod dial;
 mod doctor;
 mod explain;
 mod host;

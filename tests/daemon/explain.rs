@@ -166,3 +166,125 @@ fn quarantine_observation_and_sessions_that_are_not_checked_are_told() {
     let local = machine.run(&["explain", "--client", "127.0.0.1", "--from", "u@x.example"]);
     assert!(local.stdout.starts_with("nothing of this session is checked (local)"), "{local:?}");
 }
+
+#[test]
+fn a_live_daemon_is_asked_over_its_socket_and_every_reply_is_shown() {
+    let (_names, machine) = machine();
+    let daemon = machine.start();
+    let socket = format!("inet:{}@127.0.0.1", daemon.port);
+    let via = |arguments: &[&str]| machine.run(&[&["explain", "--via", &socket][..], arguments].concat());
+    let tagged = via(&[
+        "--client",
+        "8.8.0.3",
+        "--helo",
+        "mx.example",
+        "--from",
+        "u@abused.example",
+        "--rcpt",
+        "a@mail.example",
+        "--rcpt",
+        "trap@mail.example",
+    ]);
+    assert_eq!(tagged.status, Some(1), "one recipient is refused: {tagged:?}");
+    for (step, answer) in [
+        ("CONNECT 8.8.0.3", "continue"),
+        ("HELO mx.example", "continue"),
+        ("MAIL u@abused.example", "continue"),
+        ("RCPT a@mail.example", "continue"),
+        ("RCPT trap@mail.example", "refused: 550 5.1.1 trap is no user"),
+        ("end of message", "continue"),
+        ("  header field X-Spam-Score: 5", ""),
+    ] {
+        let line = tagged
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(step))
+            .unwrap_or_else(|| panic!("{step}: {tagged:?}"));
+        assert!(line.ends_with(answer), "{answer} in {line}");
+    }
+    let refused = via(&["--client", "8.8.0.2", "--from", "u@ok.example", "--json"]);
+    let told = json(&refused);
+    let last = &told["steps"].as_array().expect("steps").last().expect("a step");
+    assert_eq!((refused.status, &last["event"]), (Some(1), &"mail".into()), "{told}");
+    assert!(
+        last["answer"].as_str().is_some_and(|answer| answer.starts_with("refused: 554 5.7.1 ")),
+        "{told}"
+    );
+    let part = via(&["--client", "8.8.0.9"]);
+    assert_eq!(part.status, Some(0), "{part:?}");
+    assert!(part.stdout.contains("need --from and --rcpt"), "{part:?}");
+    let nobody = machine.run(&["explain", "--via", "unix:/nonexistent/gatepost.sock"]);
+    assert_eq!(nobody.status, Some(69), "{nobody:?}");
+    assert!(
+        nobody.stderr.contains("unix:/nonexistent/gatepost.sock: ")
+            && nobody.stderr.contains("start the service")
+    );
+}
+
+#[test]
+fn a_decision_of_the_log_is_made_again_and_what_differs_has_its_reason() {
+    let (names, machine) = machine();
+    let daemon = machine.start();
+    let socket = format!("inet:{}@127.0.0.1", daemon.port);
+    let play = |client: &str, from: &str, rcpt: &[&str]| {
+        let session = ["explain", "--via", &socket, "--client", client, "--helo", "a \"b\"", "--from", from];
+        machine.run(&[&session[..], rcpt].concat());
+    };
+    play("8.8.0.2", "u@ok.example", &[]);
+    play("8.8.0.3", "u@abused.example", &["--rcpt", "trap@mail.example"]);
+    let (_, lines) = daemon.stop();
+    let log: Vec<String> = lines.into_iter().filter(|line| line.contains("event=verdict")).collect();
+    let replay = |log: &[String]| machine.run(&["explain", "--replay", &log.join("\n")]);
+    let same = replay(&log);
+    assert_eq!(same.status, Some(0), "{same:?}");
+    for line in [
+        "client 8.8.0.2, helo a \\\"b\\\", from <u@ok.example>\n  then reject by zen: 554 5.7.1",
+        "to <trap@mail.example>\n  then reject by trap: 550 5.1.1",
+        "=> the same",
+    ] {
+        assert!(same.stdout.contains(line), "{line} in:\n{}", same.stdout);
+    }
+    // Another answer of the list, another rule, a client that is trusted now.
+    let of = |rule: &str| -> Vec<String> {
+        let line =
+            log.iter().find(|line| line.contains(&format!("rule={rule} ")) && line.contains("action=reject"));
+        vec![line.unwrap_or_else(|| panic!("{rule} in {log:#?}")).clone()]
+    };
+    names.on("2.0.8.8.zen", Act::NotFound(Some(60)));
+    names.on("2.0.8.8.list.example.", Act::NotFound(Some(60)));
+    let lists = replay(&of("zen"));
+    assert_eq!(lists.status, Some(1), "{lists:?}");
+    for line in [
+        "=> not the same",
+        "the lists say something else now",
+        "ZEN about client 8.8.0.2: then 127.0.0.4, now not listed",
+    ] {
+        assert!(lists.stdout.contains(line), "{line} in:\n{}", lists.stdout);
+    }
+    machine
+        .write("gatepost.toml", &RULES.replace("name = \"trap\"\n", "name = \"trap\"\nmode = \"shadow\"\n"));
+    let shadow = replay(&of("trap"));
+    assert!(shadow.stdout.contains("the configuration is another one"), "{shadow:?}");
+    assert!(
+        shadow.stdout.contains("rule trap: fired by its conditions: would reject (mode = shadow)"),
+        "{shadow:?}"
+    );
+    machine.write(
+        "gatepost.toml",
+        &RULES.replace("name = \"trap\"\n", "name = \"pit\"\n").replace("trap@", "pit@"),
+    );
+    let gone = replay(&of("trap"));
+    assert!(gone.stdout.contains("there is no rule trap any more"), "{gone:?}");
+    machine.write("gatepost.toml", &format!("trusted_networks = [\"8.8.0.0/24\"]\n{RULES}"));
+    let trusted = machine.run(&["explain", "--json", "--replay", &of("trap")[0]]);
+    let told = json(&trusted);
+    assert_eq!(
+        (&told["same"], &told["then"]["decision"], &told["now"]["decision"]),
+        (&false.into(), &"reject".into(), &"accept".into())
+    );
+    assert!(told["why"].to_string().contains("nothing of this session is checked (network)"), "{told}");
+    let nothing = machine.run(&["explain", "--replay", "no line of ours"]);
+    assert_eq!(nothing.status, Some(64), "{nothing:?}");
+    assert!(nothing.stderr.contains("no decision of gatepost"), "{nothing:?}");
+    assert_eq!(machine.run(&["explain", "--replay", "x", "--client", "8.8.0.2"]).status, Some(64));
+}

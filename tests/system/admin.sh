@@ -137,6 +137,23 @@ check "it asked the lists" doctor ok 'ZEN knows its test entry'
 check "played a session" doctor ok 'milter.sock answers a whole session'
 check "and reached the socket as Postfix, from its chroot" doctor ok 'postfix reaches unix:gatepost/milter.sock from the chroot'
 
+# --- the policy, asked
+session=(--client 192.0.2.99 --helo mx.example.org --from a@example.org --rcpt b@mail.example)
+check "explain tells every rule" says '^  dbl  +did not fire: ' verb explain "${session[@]}"
+check "explain asks the live daemon" says '^end of message  +continue' \
+    verb explain --via "unix:$queue/gatepost/milter.sock" "${session[@]}"
+line='INFO event=verdict session=1.1 qid=NOQUEUE stage=mail action=reject identity=client zone=zen list=XBL codes=127.0.0.4 subject=192.0.2.99 client_ip=192.0.2.99 helo=mx.example.org mail_from=<a@example.org> rcpt="" auth=0 reply="554 5.7.1 no" reason=listed rule=zen score=0'
+check "explain --replay reads the log on standard input and tells what differs" says 'ZEN about client 192.0.2.99: then 127.0.0.4, now' \
+    verb explain --replay <<<"$line"
+check "and says so by its status" ends_with 1 verb explain --replay "$line"
+check "lookup asks the lists in use" says 'listed in ZEN, reject' verb lookup 127.0.0.2
+check "lookup names the rules that fire" says '^  rule zen: reject' verb lookup 127.0.0.2
+check "show-config shows where a value comes from" says '^enforce.stage = "mail"  # environment, SPAMHAUS_DQS_ENFORCE_STAGE' \
+    verb show-config --changed --origin
+verb show-config >"$work/shown.toml"
+check "what it shows holds no key" none_of -i -- "$key" "$work/shown.toml"
+check "and is taken as a configuration" ends_with 0 verb check-config --config "$work/shown.toml"
+
 # --- and what is wrong, one thing at a time
 check "an account that is not there" bash -c "$(declare -f says verb doctor); $(declare -p gatepost queue work MAIL_CONFIG)
     settings=(SPAMHAUS_DQS_USER=nosuchuser); doctor wrong 'nosuchuser does not exist'"

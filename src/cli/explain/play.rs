@@ -16,6 +16,8 @@ const MACROS: usize = 4_096;
 pub(super) struct Session {
     /// The client's address.
     pub(super) client: Option<IpAddr>,
+    /// Whether the mail did not come over a network.
+    pub(super) is_local: bool,
     /// The client's name.
     pub(super) client_name: Option<Vec<u8>>,
     /// The HELO name.
@@ -59,7 +61,11 @@ pub(super) struct Played {
 impl Session {
     fn dialog(&self) -> Dialog {
         let mut dialog = Dialog {
-            client: self.client.map_or(Client::Unknown, |ip| Client::Ip(canonical(ip))),
+            client: match self.client {
+                Some(ip) => Client::Ip(canonical(ip)),
+                None if self.is_local => Client::Local,
+                None => Client::Unknown,
+            },
             client_name: self.client_name.clone().unwrap_or_default(),
             ..Dialog::default()
         };

@@ -170,7 +170,7 @@ impl Scene {
     }
 
     /// What became of a rule, in words.
-    fn course(&self, policy: &Policy, looked: &Looked) -> String {
+    pub(super) fn course(&self, policy: &Policy, looked: &Looked) -> String {
         let rule = &policy.rules()[looked.rule];
         let by = match looked.finding.and_then(|place| self.findings.get(place)) {
             Some(finding) => format!("fired, {}", evidence_of(finding)),
