@@ -10,7 +10,6 @@ use clap::{Parser, Subcommand};
 use crate::config::{Overrides, Setting, Sources, by_toml};
 use crate::daemon::{CONTROL_SOCKET, METRICS_SOCKET};
 use crate::server::Listen;
-use crate::verdict::List;
 
 /// Stands for standard input.
 pub(super) const STDIN: &str = "-";
@@ -117,9 +116,12 @@ pub(super) struct Cache {
     /// What to do
     #[arg(value_enum)]
     pub(super) act: CacheAct,
-    /// The list whose answers are forgotten; without it those of all lists
-    #[arg(value_parser = list)]
-    pub(super) list: Option<List>,
+    /// The same as --list
+    #[arg(value_name = "LIST")]
+    pub(super) named: Option<String>,
+    /// A list whose answers are forgotten, your own ones too; without it those of all lists
+    #[arg(long, value_name = "NAME")]
+    pub(super) list: Vec<String>,
     #[command(flatten)]
     pub(super) socket: Socket,
 }
@@ -130,10 +132,6 @@ pub(super) enum CacheAct {
     Stats,
     /// Forget them
     Flush,
-}
-
-fn list(name: &str) -> Result<List, &'static str> {
-    List::DQS.into_iter().find(|list| list.name() == name).ok_or("choose zen, dbl or zrd")
 }
 
 #[derive(Debug, clap::Args)]

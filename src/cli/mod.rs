@@ -50,7 +50,7 @@ pub fn main() -> Exit {
         Command::Key(verb) => key::run(&sources, &verb),
         Command::Mta(what) => mta::run(&sources, &what),
         Command::Migrate(what) => migrate::run(&what),
-        Command::Completions { shell } => completions::run(shell),
+        Command::Completions { shell } => completions::run(sources, shell),
         Command::ProbeSocket(what) => doctor::probe(&what),
         Command::Demo => demo::run(),
         Command::Status(what) => status::run(&what),

@@ -126,6 +126,7 @@ check "a missing file is named" ends_with 78 "$gatepost" migrate "$work/none.env
 for shell in bash zsh fish; do
     check "completions for $shell know the verbs" says 'check-config' "$gatepost" completions $shell
 done
+check "and the lists" says 'authbl' "$gatepost" completions bash
 check "bash takes its completions" bash -c "'$gatepost' completions bash | bash -n"
 
 # --- doctor: a good set-up
