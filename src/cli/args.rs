@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 use crate::config::{Overrides, Setting, Sources, by_toml};
 use crate::daemon::{CONTROL_SOCKET, METRICS_SOCKET};
 use crate::server::Listen;
-use crate::verdict::List;
+
+/// Stands for standard input.
+pub(super) const STDIN: &str = "-";
 
 /// A milter that asks Spamhaus DQS, while the SMTP session is still open, who may bring mail in.
 #[derive(Debug, Parser)]
@@ -48,11 +50,13 @@ pub(super) enum Command {
     Run,
     /// Read the configuration as `run` would, and show every setting with its source
     CheckConfig,
-    /// Ask the lists about addresses, domains or mailboxes, and explain every answer
+    /// Show the settings, lists and rules in force, as a file that says the same
+    ShowConfig(ShowConfig),
+    /// Ask all lists about addresses, domains or mailboxes, and explain every answer
     #[command(after_help = "Exit status: 0 nothing listed, 1 something listed, 2 could not tell, 64 usage.")]
     Lookup(Lookup),
-    /// Play an SMTP session and show every finding and the decision; no mail server is needed
-    #[command(after_help = "Exit status: 0 let in, 1 refused or deferred, 2 could not tell.")]
+    /// Play an SMTP session and tell what every list and every rule makes of it; no mail server is needed
+    #[command(after_help = "Exit status: 0 let in, 1 refused, deferred or discarded, 2 could not tell.")]
     Explain(Explain),
     /// Look over the whole set-up: configuration, key, name servers, lists, sockets, mail server
     #[command(after_help = "Exit status: 0 all is well, 1 warnings, 2 something is broken.")]
@@ -112,9 +116,12 @@ pub(super) struct Cache {
     /// What to do
     #[arg(value_enum)]
     pub(super) act: CacheAct,
-    /// The list whose answers are forgotten; without it those of all lists
-    #[arg(value_parser = list)]
-    pub(super) list: Option<List>,
+    /// The same as --list
+    #[arg(value_name = "LIST")]
+    pub(super) named: Option<String>,
+    /// A list whose answers are forgotten, your own ones too; without it those of all lists
+    #[arg(long, value_name = "NAME")]
+    pub(super) list: Vec<String>,
     #[command(flatten)]
     pub(super) socket: Socket,
 }
@@ -125,10 +132,6 @@ pub(super) enum CacheAct {
     Stats,
     /// Forget them
     Flush,
-}
-
-fn list(name: &str) -> Result<List, &'static str> {
-    List::DQS.into_iter().find(|list| list.name() == name).ok_or("choose zen, dbl or zrd")
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,10 +154,26 @@ impl Socket {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct ShowConfig {
+    /// Leave out settings that are as built in
+    #[arg(long)]
+    pub(super) changed: bool,
+    /// Tell where each value comes from: file and line, variable, or built in
+    #[arg(long)]
+    pub(super) origin: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Lookup {
     /// An address, a domain, or a mailbox
     #[arg(required = true, value_name = "SUBJECT")]
     pub(super) subjects: Vec<String>,
+    /// Ask this list only, even if it is switched off; several may be named
+    #[arg(long, value_name = "NAME")]
+    pub(super) list: Vec<String>,
     /// Print JSON, one object a line
     #[arg(long)]
     pub(super) json: bool,
@@ -165,21 +184,36 @@ pub(super) struct Explain {
     /// The client's address
     #[arg(long, value_name = "ADDRESS")]
     pub(super) client: Option<IpAddr>,
+    /// The name that the client's address has in DNS
+    #[arg(long, value_name = "NAME")]
+    pub(super) client_name: Option<String>,
     /// The HELO name
     #[arg(long, value_name = "NAME")]
     pub(super) helo: Option<String>,
     /// The sender, as in MAIL FROM; <> for the null reverse-path
     #[arg(long, value_name = "MAILBOX")]
     pub(super) from: Option<String>,
-    /// A recipient
+    /// A recipient; several are judged one by one
     #[arg(long, value_name = "MAILBOX")]
-    pub(super) rcpt: Option<String>,
+    pub(super) rcpt: Vec<String>,
     /// The login of an authenticated session
     #[arg(long, value_name = "LOGIN")]
     pub(super) auth: Option<String>,
     /// The port that the client connected to, such as 587
     #[arg(long, value_name = "PORT")]
     pub(super) port: Option<u16>,
+    /// The name of the mail server's daemon, as session.submission_daemons names it
+    #[arg(long, value_name = "NAME")]
+    pub(super) daemon: Option<String>,
+    /// Ask the live daemon on its milter socket instead: inet:PORT@HOST, inet6:PORT@HOST, unix:/PATH
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) via: Option<Listen>,
+    /// Make decisions of our own log anew, from these lines or standard input, and tell what differs
+    #[arg(
+        long, value_name = "LINES", num_args = 0..=1, default_missing_value = STDIN,
+        conflicts_with_all = ["via", "client", "helo", "from", "rcpt", "auth"]
+    )]
+    pub(super) replay: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

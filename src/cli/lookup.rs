@@ -1,197 +1,215 @@
 //! `gatepost lookup`: asks the lists as the daemon would, and explains every answer.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::args;
-use crate::check::Target;
+use super::words::{effect_in_force, shown};
 use crate::config::{Config, Sources};
 use crate::daemon::Exit;
-use crate::dns::{Answer, Dns, Source, Subject};
-use crate::gate::Rules;
-use crate::smtp::{Domain, Mailbox, ReversePath, canonical, is_special, printable};
-use crate::verdict::{Finding, Identity, Kind, List, Origin, Outcome, Trouble};
-
-/// Longest subject shown.
-const SHOWN: usize = 256;
+use crate::dns::{Dns, Source};
+use crate::gate::{About, Gate, Rules};
+use crate::smtp::{Domain, Mailbox, ReversePath, canonical, is_special};
+use crate::verdict::{Answers, Finding, Identity, Kind, List, Outcome, Trouble};
 
 pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
     let Some(tables) = super::tables(&config) else { return Exit::Config };
-    let subjects: Vec<(&str, Result<Subject, &'static str>)> =
-        what.subjects.iter().map(|text| (text.as_str(), subject(text))).collect();
+    let subjects: Vec<(&str, Result<About, &'static str>)> =
+        what.subjects.iter().map(|text| (text.as_str(), about(text))).collect();
     for (text, unusable) in
         subjects.iter().filter_map(|(text, subject)| Some((text, subject.as_ref().err()?)))
     {
-        eprintln!("{}: {unusable}", printable(text.as_bytes(), SHOWN));
+        eprintln!("{}: {unusable}", shown(text.as_bytes()));
     }
-    if subjects.iter().any(|(_, subject)| subject.is_err()) {
+    let lists = lists(&config, &what.list);
+    if let Err(unknown) = &lists {
+        eprintln!("{unknown}");
+    }
+    let (false, Ok(lists)) = (subjects.iter().any(|(_, subject)| subject.is_err()), lists) else {
         return Exit::Usage;
-    }
+    };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Exit::Unavailable;
     };
     runtime.block_on(async {
         let dns = Dns::new((&config).into(), config.key.clone(), Source::Resolver);
-        let rules = Rules::new(&config, &tables);
+        let gate = Gate::compile(&config, &tables, dns);
         let mut exit = Exit::Ok;
-        for (text, subject) in subjects {
-            let Ok(subject) = subject else { continue };
-            let in_files = look_up(&rules, &dns, text, &subject);
-            for line in ask(&dns, &config, &subject).await.into_iter().chain(in_files) {
+        for (text, about) in subjects {
+            let Ok(about) = about else { continue };
+            let asked: Vec<List> = lists.iter().copied().filter(|list| about.suits(*list)).collect();
+            if asked.is_empty() {
+                eprintln!("{}: {}", shown(text.as_bytes()), nobody(&about));
+                exit = if exit == Exit::Listed { exit } else { Exit::Unknown };
+            }
+            for finding in gate.look_up(asked, &about).await {
+                let line =
+                    Line { finding, gate: &gate, special: matches!(about, About::Ip(ip) if is_special(ip)) };
                 exit = line.exit(exit);
-                if what.json { println!("{}", line.json(text, &rules)) } else { line.print(text, &rules) }
+                if what.json { println!("{}", line.json(text)) } else { line.print(text) }
             }
         }
         exit
     })
 }
 
-/// An address, the domain of a mailbox, or a domain.
-fn subject(text: &str) -> Result<Subject, &'static str> {
+/// An address, a mailbox, or a domain.
+fn about(text: &str) -> Result<About, &'static str> {
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(Subject::Ip(canonical(ip)));
+        return Ok(About::Ip(canonical(ip)));
     }
     if text.contains('@') {
-        return match ReversePath::parse(text.as_bytes()) {
-            ReversePath::Domain { domain, .. } => Ok(Subject::Domain(domain)),
+        return match (ReversePath::parse(text.as_bytes()), Mailbox::parse(text.as_bytes())) {
+            (ReversePath::Domain { domain, .. }, Some(mailbox)) => Ok(About::Mailbox(mailbox, domain)),
+            (ReversePath::Domain { domain, .. }, None) => Ok(About::Domain(domain)),
             _ => Err("the mailbox has no domain that a list could know"),
         };
     }
     // Test entries such as `test` are single labels: here they may be asked about.
-    Domain::from_setting(text)
-        .map(Subject::Domain)
-        .map_err(|_| "neither an address nor a domain nor a mailbox")
+    Domain::from_setting(text).map(About::Domain).map_err(|_| "neither an address nor a domain nor a mailbox")
 }
 
-async fn ask(dns: &Arc<Dns>, config: &Config, subject: &Subject) -> Vec<Line> {
-    let kind = match subject {
-        Subject::Ip(_) => Kind::Address,
-        Subject::Domain(_) | Subject::Mailbox(_) => Kind::Domain,
-    };
-    let lists = [List::ZEN, List::DBL, List::ZRD].into_iter().filter(|list| list.kind() == kind);
-    let deadline = Instant::now() + config.dns_lifetime;
-    let mut tickets: Vec<_> = lists.map(|list| (list, dns.ask(list, subject.clone()))).collect();
-    let mut lines = Vec::new();
-    for (list, ticket) in &mut tickets {
-        let answer = ticket.wait(deadline).await.answer;
-        let subject = match subject {
-            Subject::Domain(domain) => Subject::Domain(dns.fit(*list, domain)),
-            other => other.clone(),
-        };
-        let special = matches!(subject, Subject::Ip(ip) if is_special(ip));
-        lines.push(Line { list: *list, subject: subject.to_string(), answer, special });
+/// The lists that are in use, or those with these names.
+fn lists(config: &Config, names: &[String]) -> Result<Vec<List>, String> {
+    let own = config.additions.lists.iter().map(|own| own.list);
+    if names.is_empty() {
+        return Ok(Rules::from(config).checks.iter().map(|check| check.list).collect());
     }
-    lines
+    let all: Vec<List> = List::DQS.into_iter().chain(own).collect();
+    let find = |name: &String| {
+        all.iter().copied().find(|list| list.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = all.iter().map(|list| list.name()).collect();
+            format!("there is no list {}; there are {}", shown(name.as_bytes()), known.join(", "))
+        })
+    };
+    names.iter().map(find).collect()
 }
 
-/// What the lists in files say that know such a subject; of a mailbox also those of mailboxes.
-fn look_up(rules: &Rules, dns: &Arc<Dns>, text: &str, subject: &Subject) -> Vec<Line> {
-    let target = match subject {
-        Subject::Ip(ip) => Target::Ip(*ip),
-        Subject::Domain(domain) => {
-            let mailbox = if text.contains('@') { Mailbox::parse(text.as_bytes()) } else { None };
-            Target::Domain { domain: domain.clone(), trimmed: 0, mailbox }
+fn nobody(about: &About) -> &'static str {
+    match about {
+        About::Ip(_) => "not asked about: no list that is chosen, or switched on, is about addresses",
+        About::Domain(_) => "not asked about: no list that is chosen, or switched on, is about domains",
+        About::Mailbox(..) => {
+            "not asked about: no list that is chosen, or switched on, is about domains or mailboxes"
         }
-        Subject::Mailbox(_) => return Vec::new(),
-    };
-    let files = rules.checks.iter().filter(|check| check.table.is_some());
-    let found = files.filter_map(|check| {
-        let inquiry = check.begin(check.identities.iter().next()?, &target, None, dns);
-        let finding = inquiry.finding();
-        let answer = match finding.outcome {
-            Outcome::Hit(codes) => Answer::Listed(codes),
-            Outcome::Clear => Answer::NotListed,
-            _ => return None,
-        };
-        Some(Line { list: check.list, subject: finding.subject.to_string(), answer, special: false })
-    });
-    found.collect()
+    }
 }
 
 /// What one list says about one subject.
-struct Line {
-    list: List,
-    subject: String,
-    answer: Answer,
+struct Line<'a> {
+    finding: Finding,
+    gate: &'a Gate,
     special: bool,
 }
 
-impl Line {
+impl Line<'_> {
     fn exit(&self, so_far: Exit) -> Exit {
-        match (self.answer, so_far) {
-            (Answer::Listed(_), _) | (_, Exit::Listed) => Exit::Listed,
-            (Answer::Failed(_), _) => Exit::Unknown,
-            (Answer::NotListed, so_far) => so_far,
+        match (self.finding.outcome, so_far) {
+            (Outcome::Hit(_), _) | (_, Exit::Listed) => Exit::Listed,
+            (Outcome::Unknown(_), _) => Exit::Unknown,
+            (_, so_far) => so_far,
         }
     }
 
-    fn print(&self, text: &str, rules: &Rules) {
-        let text = printable(text.as_bytes(), SHOWN);
-        let asked = if text == self.subject { String::new() } else { format!(" ({})", self.subject) };
-        let title = self.list.title();
-        match self.answer {
-            Answer::NotListed => println!("{text}{asked}: not listed in {title}"),
-            Answer::Failed(trouble) => {
+    fn print(&self, text: &str) {
+        let (text, subject, list) = (shown(text.as_bytes()), &self.finding.subject, self.finding.list);
+        let asked = if *text == **subject { String::new() } else { format!(" ({subject})") };
+        let title = list.title();
+        match self.finding.outcome {
+            Outcome::Unknown(trouble) => {
                 println!("{text}{asked}: {title} could not tell: {}", explain(trouble));
             }
-            Answer::Listed(codes) => {
-                println!("{text}{asked}: listed in {title}, {}", self.consequence(rules));
+            Outcome::Hit(codes) => {
+                println!("{text}{asked}: listed in {title}, {}", self.consequence());
                 for code in codes.iter() {
-                    println!("  {}  {}", self.code(code), self.list.meaning(code));
+                    println!("  {}  {}", self.code(code), self.meaning(code));
                 }
             }
+            _ => println!("{text}{asked}: not listed in {title}"),
+        }
+        for (rule, told) in self.rules() {
+            println!("  rule {rule}{told}");
+        }
+        if self.gate.asks_about(list).is_none() {
+            println!("  {title} is switched off: sessions do not ask it");
         }
         if self.special {
             println!("  a special-purpose address: the daemon does not ask about such a client");
         }
     }
 
-    fn json(&self, text: &str, rules: &Rules) -> Value {
-        let (result, codes, trouble) = match self.answer {
-            Answer::NotListed => ("not-listed", Vec::new(), None),
-            Answer::Failed(trouble) => ("unknown", Vec::new(), Some(trouble.name())),
-            Answer::Listed(codes) => {
-                let each = codes
-                    .iter()
-                    .map(|code| json!({"code": self.code(code), "meaning": self.list.meaning(code)}));
+    fn json(&self, text: &str) -> Value {
+        let list = self.finding.list;
+        let (result, codes, trouble) = match self.finding.outcome {
+            Outcome::Unknown(trouble) => ("unknown", Vec::new(), Some(trouble.name())),
+            Outcome::Hit(codes) => {
+                let each =
+                    codes.iter().map(|code| json!({"code": self.code(code), "meaning": self.meaning(code)}));
                 ("listed", each.collect(), None)
             }
+            _ => ("not-listed", Vec::new(), None),
         };
+        let rules: Vec<String> = self.rules().into_iter().map(|(rule, _)| rule).collect();
         json!({
-            "query": text, "subject": self.subject, "list": self.list.name(), "result": result,
-            "codes": codes, "action": self.consequence(rules), "trouble": trouble, "special": self.special,
+            "query": text, "subject": &*self.finding.subject, "list": list.name(), "result": result,
+            "codes": codes, "action": self.consequence(), "trouble": trouble, "special": self.special,
+            "rules": rules, "in_use": self.gate.asks_about(list).is_some(),
         })
     }
 
     fn code(&self, code: u8) -> String {
-        let mut one = self.list.no_codes();
+        let mut one = self.finding.list.no_codes();
         one.insert(code);
-        self.list.shown(one)
+        self.finding.list.shown(one)
     }
 
-    /// What the policy makes of it for a client, or for the sender of a message.
-    fn consequence(&self, rules: &Rules) -> &'static str {
-        let outcome = match self.answer {
-            Answer::Listed(codes) => Outcome::Hit(codes),
-            Answer::NotListed => Outcome::Clear,
-            Answer::Failed(trouble) => Outcome::Unknown(trouble),
+    /// What a code means: the answer, where the administrator gave it a name.
+    fn meaning(&self, code: u8) -> String {
+        match self.finding.list.definition().answers {
+            Answers::Named(names) => {
+                names.get(usize::from(code)).map_or_else(String::new, |(_, pattern)| pattern.to_string())
+            }
+            Answers::Codes { .. } => self.finding.list.meaning(code).to_owned(),
+        }
+    }
+
+    /// What the policy makes of it for a client, or for the sender of a message, of which nothing else is known.
+    fn consequence(&self) -> &'static str {
+        super::action(self.gate.rules(), &self.finding)
+    }
+
+    /// The rules that it fires, and what is to be known of each.
+    fn rules(&self) -> Vec<(String, String)> {
+        let list = self.finding.list;
+        let policy = &self.gate.rules().policy;
+        let usual: &[Identity] = match list.kind() {
+            Kind::Address => &[Identity::Client],
+            Kind::Domain => &[Identity::Helo, Identity::Sender],
+            Kind::Mailbox(_) => &[Identity::Sender],
         };
-        let identity = if self.list.kind() == Kind::Address { Identity::Client } else { Identity::Sender };
-        let finding = Finding {
-            list: self.list,
-            identity,
-            subject: self.subject.as_str().into(),
-            trimmed: 0,
-            outcome,
-            text: None,
-            origin: Origin::None,
-            waited: std::time::Duration::ZERO,
+        let usual = usual.iter().copied().collect();
+        let identities: Vec<Identity> = self.gate.asks_about(list).unwrap_or(usual).iter().collect();
+        let mut fired: Vec<(usize, Vec<&'static str>)> = Vec::new();
+        for identity in &identities {
+            for rule in policy.fired_by(&Finding { identity: *identity, ..self.finding.clone() }) {
+                match fired.iter_mut().find(|(other, _)| *other == rule) {
+                    Some((_, of)) => of.push(identity.name()),
+                    None => fired.push((rule, vec![identity.name()])),
+                }
+            }
+        }
+        fired.sort_unstable();
+        let told = |(place, of): (usize, Vec<&str>)| {
+            let rule = &policy.rules()[place];
+            let of =
+                if of.len() == identities.len() { String::new() } else { format!(", as {}", of.join(", ")) };
+            let conditional = !rule.when.is_empty() || !rule.unless.is_empty();
+            let conditions = if conditional { ", if its conditions are met" } else { "" };
+            (rule.name.to_string(), format!(": {}{of}{conditions}", effect_in_force(policy, rule)))
         };
-        super::action(rules, &finding)
+        fired.into_iter().map(told).collect()
     }
 }
 

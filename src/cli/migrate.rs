@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::args;
-use crate::config::{Config, DEFAULT_ENV_FILE, Overrides, Place, SETTINGS, Shape, Sources};
+use crate::config::{Config, DEFAULT_ENV_FILE, Overrides, Place, Sources};
 use crate::daemon::Exit;
 
 /// The settings with which gatepost does in some point what the Python milter did.
@@ -75,36 +75,21 @@ fn toml(config: &Config, file: &std::path::Path) -> String {
         .collect();
     origins.sort_by_key(|origin| origin.toml.contains('.'));
     for origin in origins {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.toml == origin.toml) else { continue };
-        if setting.is_secret() {
+        if origin.is_secret() {
             keyed = true;
-            continue;
         }
+        let Some(literal) = origin.literal() else { continue };
         let (table, name) = origin.toml.rsplit_once('.').unwrap_or(("", origin.toml));
         if table != section {
             let _ = writeln!(text, "\n[{table}]");
             section = table;
         }
-        let _ = writeln!(text, "{name} = {}", literal(setting.shape, &origin.value));
+        let _ = writeln!(text, "{name} = {literal}");
     }
     if keyed {
         text.push_str("\n# The key is not copied. Keep it with: gatepost key set\n");
     }
     text
-}
-
-/// A value as TOML writes it.
-fn literal(shape: Shape, value: &str) -> String {
-    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    match shape {
-        Shape::Number => value.to_owned(),
-        Shape::Flag => (if value == "1" { "true" } else { "false" }).to_owned(),
-        Shape::Text => quoted(value),
-        Shape::List => {
-            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
-            format!("[{}]", items.map(quoted).collect::<Vec<_>>().join(", "))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod args;
 mod check_config;
 mod completions;
 mod demo;
+mod dial;
 mod doctor;
 mod explain;
 mod host;
@@ -14,7 +15,9 @@ mod migrate;
 mod mta;
 mod orders;
 mod run;
+mod show_config;
 mod status;
+mod words;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -41,13 +44,14 @@ pub fn main() -> Exit {
     match args.command {
         Command::Run => run::run(sources),
         Command::CheckConfig => check_config::run(&sources),
+        Command::ShowConfig(what) => show_config::run(&key::as_the_service(sources), &what),
         Command::Lookup(what) => lookup::run(&key::as_the_service(sources), &what),
         Command::Explain(what) => explain::run(&key::as_the_service(sources), &what),
         Command::Doctor(what) => doctor::run(&key::as_the_service(sources), &what),
         Command::Key(verb) => key::run(&sources, &verb),
         Command::Mta(what) => mta::run(&sources, &what),
         Command::Migrate(what) => migrate::run(&what),
-        Command::Completions { shell } => completions::run(shell),
+        Command::Completions { shell } => completions::run(sources, shell),
         Command::ProbeSocket(what) => doctor::probe(&what),
         Command::Demo => demo::run(),
         Command::Status(what) => status::run(&what),

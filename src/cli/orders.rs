@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::args;
+use super::words::shown;
 use crate::daemon::{AskError, CacheStatus, Exit, ask};
 
 /// What came of an order.
@@ -25,17 +26,34 @@ pub(super) fn drain(socket: &args::Socket) -> Exit {
 }
 
 pub(super) fn cache(what: &args::Cache) -> Exit {
-    match (&what.act, &what.list) {
-        (args::CacheAct::Flush, None) => order(&what.socket, "cache flush", Exit::Unavailable, ""),
-        (args::CacheAct::Flush, Some(list)) => {
-            order(&what.socket, &format!("cache flush {}", list.name()), Exit::Unavailable, "")
-        }
-        (args::CacheAct::Stats, Some(_)) => {
+    let lists: Vec<&String> = what.named.iter().chain(&what.list).collect();
+    match (&what.act, &lists[..]) {
+        (args::CacheAct::Flush, []) => order(&what.socket, "cache flush", Exit::Unavailable, ""),
+        (args::CacheAct::Flush, lists) => flush(&what.socket, lists),
+        (args::CacheAct::Stats, []) => stats(&what.socket),
+        (args::CacheAct::Stats, _) => {
             eprintln!("cache stats takes no list");
             Exit::Usage
         }
-        (args::CacheAct::Stats, None) => stats(&what.socket),
     }
+}
+
+/// Which lists there are is the daemon's to know.
+fn flush(socket: &args::Socket, lists: &[&String]) -> Exit {
+    let is_name = |name: &String| {
+        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+    };
+    if let Some(name) = lists.iter().find(|name| !is_name(name)) {
+        eprintln!("{} is no name of a list", shown(name.as_bytes()));
+        return Exit::Usage;
+    }
+    for name in lists {
+        let exit = order(socket, &format!("cache flush {name}"), Exit::Usage, "");
+        if exit != Exit::Ok {
+            return exit;
+        }
+    }
+    Exit::Ok
 }
 
 fn stats(socket: &args::Socket) -> Exit {

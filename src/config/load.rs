@@ -360,9 +360,13 @@ impl Draft {
             env: setting.variable(),
             // The key may have got into another setting, such as the zone base.
             value: self.report.clean((setting.show)(&self.config)),
+            items: (setting.items)(&self.config).into_iter().map(|item| self.report.clean(item)).collect(),
             place,
         };
         self.config.origins = SETTINGS.iter().zip(self.places).map(origin).collect();
+        let tables = std::mem::take(&mut self.config.additions.tables).into_iter();
+        let clean = |text| self.report.clean(text);
+        self.config.additions.tables = tables.map(|table| table.cleaned(&clean)).collect();
         self.config.notices = self.report.close()?;
         Ok(self.config)
     }

@@ -17,6 +17,7 @@ mod settings;
 mod show;
 mod text;
 mod value;
+mod write;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use policy::{Additions, Answered, Expectation, ListFile, OwnList};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};
 pub use value::Shape;
+pub use write::Table;
 
 /// A complete, validated configuration.
 ///
@@ -197,6 +199,8 @@ pub struct Origin {
     pub env: String,
     /// The value in effect; for the key `(set)` or nothing.
     pub value: String,
+    /// Its entries, if it is a list.
+    pub items: Vec<String>,
     /// The source.
     pub place: Place,
 }

@@ -25,6 +25,7 @@ pub struct Setting {
     pub help: &'static str,
     pub(super) set: fn(&mut Config, &Value) -> Effect,
     pub(super) show: fn(&Config) -> String,
+    pub(super) items: fn(&Config) -> Vec<String>,
 }
 
 /// What setting a value did.
@@ -90,6 +91,7 @@ macro_rules! settings {
             help: $help,
             set: |config, value| put(&mut config.$field, ($read)(value)),
             show: |config| config.$field.show(),
+            items: |config| config.$field.items(),
         },)+];
     };
 }

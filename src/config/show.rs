@@ -20,6 +20,11 @@ use crate::verdict::{Act, Codes, List};
 /// A value as text, in the form in which it could be set.
 pub(super) trait Show {
     fn show(&self) -> String;
+
+    /// The entries of a list.
+    fn items(&self) -> Vec<String> {
+        self.show().split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
 }
 
 macro_rules! show {
@@ -53,7 +58,7 @@ show! {
     Option<Listen> => |listen| listen.as_ref().map(ToString::to_string).unwrap_or_default();
     ReplyStyle => |style| style.word().to_owned();
     OnFailure => |on| show_on_failure(*on);
-    Codes => |codes| show_codes(*codes);
+    Codes => |codes| codes.ranges();
     CodeActs => |acts| {
         let shown = acts.0.iter().map(|(first, last, act)| {
             let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
@@ -71,7 +76,11 @@ show! {
 
 impl<T: Show> Show for Vec<T> {
     fn show(&self) -> String {
-        self.iter().map(Show::show).collect::<Vec<_>>().join(",")
+        self.items().join(",")
+    }
+
+    fn items(&self) -> Vec<String> {
+        self.iter().map(Show::show).collect()
     }
 }
 
@@ -81,22 +90,4 @@ fn show_on_failure(on: OnFailure) -> String {
     }
     let pairs = List::DQS.map(|list| format!("{}={}", list.name(), on.of(list).word()));
     pairs.join(",")
-}
-
-/// Codes, with four and more in a row as a range.
-fn show_codes(codes: Codes) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut rest = codes.iter().peekable();
-    while let Some(first) = rest.next() {
-        let mut last = first;
-        while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
-            last = next;
-        }
-        if last - first >= 3 {
-            parts.push(format!("{first}-{last}"));
-        } else {
-            parts.extend((first..=last).map(|code| code.to_string()));
-        }
-    }
-    parts.join(",")
 }

@@ -20,11 +20,12 @@ use super::status::{CacheStatus, FORMAT};
 use super::{Daemon, StartError};
 use crate::config::Config;
 use crate::server::Socket;
+use crate::smtp::printable;
 use crate::verdict::List;
 
 /// Mode of the sockets that we make: for the account and a group.
 const SOCKET_MODE: u32 = 0o660;
-/// Longest request in octets. The longest that means something has 15.
+/// Longest request in octets. The longest that means something has 44: `cache flush` and a name.
 const LONGEST: usize = 1_024;
 /// Longest time for a request to arrive, and for its reply to leave. Both fit into one packet.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -216,13 +217,34 @@ impl Clerk {
             ["drain"] => self.order(Order::Drain).await,
             ["cache", "stats"] => json(&Stats { format: FORMAT, cache: self.daemon.cache_status() }),
             ["cache", "flush"] => self.flush(None),
-            ["cache", "flush", name] => match List::DQS.into_iter().find(|list| list.name() == *name) {
-                Some(list) => self.flush(Some(list)),
-                None => refuse("there is no such list; choose zen, dbl or zrd"),
+            ["cache", "flush", name] => match self.list(name) {
+                Ok(list) => self.flush(Some(list)),
+                Err(why) => refuse(&why),
             },
             _ => refuse(
                 "there is no such request; choose status, metrics, reload, drain, cache stats or cache flush [LIST]",
             ),
+        }
+    }
+
+    /// The list with this name: one of DQS, or one in use, of which answers are remembered.
+    fn list(&self, name: &str) -> Result<List, String> {
+        let in_use = self.daemon.dns.health().into_iter().map(|zone| zone.list);
+        let mut lists: Vec<List> = List::DQS.into_iter().collect();
+        lists.extend(in_use.filter(|list| !list.is_dqs()));
+        match lists.iter().find(|list| list.name() == name) {
+            Some(list) if list.is_local() => Err(format!(
+                "{name} is a file, of which no answers are remembered; a changed file is read by itself"
+            )),
+            Some(list) => Ok(*list),
+            None => {
+                let names: Vec<&str> = lists.iter().map(|list| list.name()).collect();
+                Err(format!(
+                    "there is no list {}; there are {}",
+                    printable(name.as_bytes(), 80),
+                    names.join(", ")
+                ))
+            }
         }
     }
 

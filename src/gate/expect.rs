@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use super::{Gate, Memory, Rules, Tables};
-use crate::config::{Config, Expectation, Problem};
+use crate::config::{Answered, Config, Expectation, Problem};
 use crate::dns::{self, Answers, Dns, Key, Source, Subject};
 use crate::milter::Filter as _;
 use crate::smtp::{Client, Dialog, Domain, Recipient, Stage, Transaction, canonical};
@@ -73,6 +73,11 @@ impl Outcome {
     }
 }
 
+/// Lists that say this, and have nothing else.
+pub fn answers(answers: &[Answered]) -> Arc<dyn Answers> {
+    Arc::new(Script::of(answers))
+}
+
 /// The answers of one expectation.
 struct Script(Vec<Line>);
 
@@ -84,8 +89,8 @@ struct Line {
 }
 
 impl Script {
-    fn of(expected: &Expectation) -> Self {
-        let entry = |answered: &crate::config::Answered| {
+    fn of(answers: &[Answered]) -> Self {
+        let entry = |answered: &Answered| {
             let subject = answered.subject.as_ref().map(|subject| match subject.parse::<IpAddr>() {
                 Ok(ip) => Subject::Ip(canonical(ip)).name(),
                 Err(_) => Domain::from_setting(subject)
@@ -93,7 +98,7 @@ impl Script {
             });
             Line { list: answered.list.name(), subject, answer: answered.answer.clone() }
         };
-        Self(expected.answers.iter().map(entry).collect())
+        Self(answers.iter().map(entry).collect())
     }
 
     fn find(&self, name: &str) -> Option<&Result<Vec<Ipv4Addr>, Trouble>> {
@@ -119,7 +124,7 @@ impl Answers for Script {
 
 fn play(config: &Config, tables: &Tables, expected: &Expectation) -> Outcome {
     let settings = dns::Settings::from(config);
-    let dns = Dns::new(settings, None::<Key>, Source::Table(Arc::new(Script::of(expected))));
+    let dns = Dns::new(settings, None::<Key>, Source::Table(answers(&expected.answers)));
     // Documentation addresses are the natural ones for examples, and no question leaves.
     let mut rules = Rules::new(config, tables);
     rules.exempt.ask_special = true;

@@ -6,6 +6,7 @@
 mod compile;
 pub mod expect;
 mod load;
+mod lookup;
 mod mark;
 mod memory;
 mod tables;
@@ -18,12 +19,13 @@ use tokio::time::Instant;
 use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Cause, Facts, Judgement, Policy};
+use crate::policy::{Cause, Facts, Judgement, Policy, Review};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
 pub use load::{Loaded, load};
+pub use lookup::About;
 pub use memory::Memory;
 pub use tables::Tables;
 
@@ -167,6 +169,19 @@ impl Gate {
             return Judgement::default();
         }
         self.rules.policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
+    }
+
+    /// The same, with what became of each rule. There are none in a session of which nothing is checked.
+    pub fn review(&self, stage: Stage, dialog: &Dialog, memory: &Memory) -> Review {
+        if self.rules.exempt.session(dialog).is_some() {
+            return Review::default();
+        }
+        self.rules.policy.review(memory.findings(), stage, &self.facts(dialog), dialog)
+    }
+
+    /// Whether verdicts can differ from recipient to recipient.
+    pub fn judges_recipients(&self) -> bool {
+        self.by_recipient
     }
 
     fn facts(&self, dialog: &Dialog) -> Facts {

@@ -3,18 +3,22 @@
 //! Never looks anything up, never waits; the same findings always give the same decision.
 
 mod replies;
+mod review;
 mod rule;
 mod tag;
 mod template;
 
+use std::borrow::Borrow;
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::smtp::{Dialog, Reply, Stage};
 use crate::verdict::{Act, Codes, Finding, HeaderName, Outcome};
 
 pub use replies::{Replies, ReplyStyle};
+pub use review::{Fate, Looked, Review};
 pub use rule::{Condition, Effect, Facts, Mode, OnTrouble, Rule, Spares, Trigger};
 pub use tag::{BadTag, Tag};
 pub use template::{BadTemplate, Template, Variable};
@@ -119,6 +123,16 @@ impl Policy {
         Self { observe, ..self }
     }
 
+    /// What the sum of rules leads to.
+    pub fn score(&self) -> &Score {
+        &self.score
+    }
+
+    /// Whether it only looks on.
+    pub fn is_observing(&self) -> bool {
+        self.observe
+    }
+
     /// The rules.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -162,21 +176,46 @@ impl Policy {
         facts: impl FnOnce() -> Facts,
         dialog: &Dialog,
     ) -> Judgement {
-        let telling: Vec<(usize, &Finding)> = findings
-            .into_iter()
-            .enumerate()
-            .filter(|(_, finding)| matches!(finding.outcome, Outcome::Hit(_) | Outcome::Unknown(_)))
-            .collect();
+        let telling = telling(findings);
         if telling.is_empty() && !self.acts_unasked {
             return Judgement::default();
         }
-        let facts = LazyCell::new(facts);
-        let mut look = Look { findings: &telling, fired: Vec::new(), missed: Vec::new(), stage, dialog };
+        let look = self.look(&telling, stage, &LazyCell::new(facts), dialog);
+        if look.fired.is_empty() {
+            return Judgement::default();
+        }
+        let is_shadowed =
+            self.observe || look.fired.iter().any(|fired| self.rules[fired.rule].mode == Mode::Shadow);
+        let in_force = self.weigh(&look, false);
+        let shadow = if is_shadowed { self.weigh(&look, true).cause } else { None };
+        let tags = match &in_force.cause {
+            Some(cause) if cause.act >= Act::Defer => Vec::new(),
+            _ => self.fields(&look, in_force.score),
+        };
+        let fired = look
+            .fired
+            .iter()
+            .map(|fired| Fired { spared_by: self.spared_by(&look, *fired, is_shadowed), ..*fired })
+            .collect();
+        let reason = |cause: &Cause| (cause.act, Arc::clone(&cause.rule), cause.finding);
+        let shadow = shadow.filter(|shadow| in_force.cause.as_ref().map(reason) != Some(reason(shadow)));
+        Judgement { cause: in_force.cause, shadow, fired, tags, score: in_force.score }
+    }
+
+    /// Finds the rules that fire.
+    fn look<'a>(
+        &self,
+        telling: &'a [(usize, &'a Finding)],
+        stage: Stage,
+        facts: &impl Deref<Target: Borrow<Facts>>,
+        dialog: &'a Dialog,
+    ) -> Look<'a> {
+        let mut look = Look { findings: telling, fired: Vec::new(), missed: Vec::new(), stage, dialog };
         for (number, rule) in self.rules.iter().enumerate() {
             let met = rule.trigger == Trigger::Met;
             if self.ripe[number] > stage
                 || (!met && telling.is_empty())
-                || !(rule.is_for_all() || rule.concerns(&facts))
+                || !(rule.is_for_all() || rule.concerns((**facts).borrow()))
             {
                 continue;
             }
@@ -197,25 +236,7 @@ impl Policy {
                 look.missed.extend(by.map(|(place, _)| (number, *place)));
             }
         }
-        if look.fired.is_empty() {
-            return Judgement::default();
-        }
-        let is_shadowed =
-            self.observe || look.fired.iter().any(|fired| self.rules[fired.rule].mode == Mode::Shadow);
-        let in_force = self.weigh(&look, false);
-        let shadow = if is_shadowed { self.weigh(&look, true).cause } else { None };
-        let tags = match &in_force.cause {
-            Some(cause) if cause.act >= Act::Defer => Vec::new(),
-            _ => self.fields(&look, in_force.score),
-        };
-        let fired = look
-            .fired
-            .iter()
-            .map(|fired| Fired { spared_by: self.spared_by(&look, *fired, is_shadowed), ..*fired })
-            .collect();
-        let reason = |cause: &Cause| (cause.act, Arc::clone(&cause.rule), cause.finding);
-        let shadow = shadow.filter(|shadow| in_force.cause.as_ref().map(reason) != Some(reason(shadow)));
-        Judgement { cause: in_force.cause, shadow, fired, tags, score: in_force.score }
+        look
     }
 
     /// The part of the list that decided, as the log and replies name it.
@@ -402,6 +423,12 @@ impl Policy {
             Variable::Text => of_finding(|_, finding| finding.text.as_deref().unwrap_or_default().to_owned()),
         }
     }
+}
+
+/// The findings that say something, each with its place.
+fn telling<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Vec<(usize, &'f Finding)> {
+    let says = |finding: &Finding| matches!(finding.outcome, Outcome::Hit(_) | Outcome::Unknown(_));
+    findings.into_iter().enumerate().filter(|(_, finding)| says(finding)).collect()
 }
 
 impl<'a> Look<'a> {

@@ -103,7 +103,7 @@ pub struct Condition {
 }
 
 /// What conditions look at.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The client's address.
     pub client: Option<IpAddr>,
@@ -142,19 +142,38 @@ impl Condition {
             || (!self.session.is_empty() && !self.session.contains(Class::Inbound))
     }
 
-    fn is_met(&self, facts: &Facts) -> bool {
-        let client = || facts.client.is_some_and(|ip| self.client.contains(ip));
-        let below = |set: &Domains, name: &Option<Domain>| name.as_ref().is_some_and(|name| set.covers(name));
-        let sender = || facts.sender.as_ref().is_some_and(|sender| self.sender.contains(sender.as_ref()));
-        let recipient =
-            || facts.recipient.as_ref().is_some_and(|recipient| self.recipient.contains(Some(recipient)));
-        (self.client.is_empty() || client())
-            && (self.client_name.is_empty() || below(&self.client_name, &facts.client_name))
-            && (self.helo.is_empty() || below(&self.helo, &facts.helo))
-            && (self.sender.is_empty() || sender())
-            && (self.recipient.is_empty() || recipient())
-            && (self.session.is_empty() || facts.session.is_some_and(|class| self.session.contains(class)))
+    pub(super) fn is_met(&self, facts: &Facts) -> bool {
+        self.unmet(facts).next().is_none()
     }
+
+    /// What of it does not fit, by the names in settings.
+    pub(super) fn unmet<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = &'static str> + 'a {
+        PARTS.iter().filter(|(_, fits)| !fits(self, facts)).map(|(name, _)| *name)
+    }
+}
+
+type Fits = fn(&Condition, &Facts) -> bool;
+
+/// The parts of a condition, each with what must be for it to fit.
+const PARTS: [(&str, Fits); 6] = [
+    ("client", |it, facts| it.client.is_empty() || facts.client.is_some_and(|ip| it.client.contains(ip))),
+    ("client_name", |it, facts| is_below(&it.client_name, facts.client_name.as_ref())),
+    ("helo", |it, facts| is_below(&it.helo, facts.helo.as_ref())),
+    ("sender", |it, facts| {
+        it.sender.is_empty()
+            || facts.sender.as_ref().is_some_and(|sender| it.sender.contains(sender.as_ref()))
+    }),
+    ("recipient", |it, facts| {
+        it.recipient.is_empty()
+            || facts.recipient.as_ref().is_some_and(|recipient| it.recipient.contains(Some(recipient)))
+    }),
+    ("session", |it, facts| {
+        it.session.is_empty() || facts.session.is_some_and(|class| it.session.contains(class))
+    }),
+];
+
+fn is_below(set: &Domains, name: Option<&Domain>) -> bool {
+    set.is_empty() || name.is_some_and(|name| set.covers(name))
 }
 
 impl Rule {

@@ -78,6 +78,24 @@ impl Codes {
         any
     }
 
+    /// The codes as settings have them, with four and more in a row as a range: `2,3,9-14`.
+    pub fn ranges(self) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        let mut rest = self.iter().peekable();
+        while let Some(first) = rest.next() {
+            let mut last = first;
+            while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
+                last = next;
+            }
+            if last - first >= 3 {
+                parts.push(format!("{first}-{last}"));
+            } else {
+                parts.extend((first..=last).map(|code| code.to_string()));
+            }
+        }
+        parts.join(",")
+    }
+
     /// The codes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..=255).filter(move |&code| self.contains(code))

@@ -9,6 +9,7 @@ mod decision;
 mod finding;
 mod list;
 mod meaning;
+mod pattern;
 
 pub use act::Act;
 pub use class::{Class, Classes, Identities};

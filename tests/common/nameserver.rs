@@ -287,7 +287,7 @@ fn plain(name: &Name) -> String {
 /// `2.0.8.8.KEY.zen.dq.spamhaus.net.` → `2.0.8.8.zen`.
 fn short(full: &str) -> String {
     let labels: Vec<&str> = full.trim_end_matches('.').split('.').collect();
-    match labels.iter().rposition(|label| matches!(*label, "zen" | "dbl" | "zrd")) {
+    match labels.iter().rposition(|label| matches!(*label, "zen" | "dbl" | "zrd" | "authbl")) {
         Some(zone) if zone > 0 => [&labels[..zone - 1], &labels[zone..=zone]].concat().join("."),
         _ => full.to_owned(),
     }

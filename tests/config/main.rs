@@ -6,6 +6,7 @@ mod policy;
 mod secrets;
 mod sources;
 mod values;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;

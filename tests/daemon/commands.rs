@@ -43,6 +43,79 @@ fn check_config_shows_every_setting_with_its_source() {
 }
 
 #[test]
+fn show_config_is_a_file_that_says_the_same_and_tells_where_all_comes_from() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &["ENFORCE_STAGE=rcpt"]).env("DNS_LIFETIME", "1.5");
+    let own_key = new_key();
+    let file = machine.write("own.key", &own_key);
+    let policy = include_str!("../data/policy.toml").replace(
+        "zone = \"list.example\"",
+        &format!("zone = \"list.example\"\nkey_file = \"{}\"", file.display()),
+    );
+    let policy = format!("# made for a test\n{policy}");
+    machine.write("gatepost.toml", &policy);
+    let plain = machine.run(&["show-config"]);
+    assert_eq!((plain.status, &*plain.stderr), (Some(0), ""), "{plain:?}");
+    for line in [
+        "enforce.stage = \"rcpt\"\n",
+        "dns.lifetime = 1.5\n",
+        "# key.value is set, from ",
+        "[[rule]]\n",
+        "action = \"quarantine\"\n",
+    ] {
+        assert!(plain.stdout.contains(line), "{line} in {}", plain.stdout);
+    }
+    // Another machine, which has the key from elsewhere and everything else from that file.
+    let other = Machine::new().env("API_KEY", &key);
+    other.write("gatepost.toml", &plain.stdout);
+    let again = other.run(&["show-config"]);
+    let without_key = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with("# key.value")).map(str::to_owned).collect()
+    };
+    assert_eq!(without_key(&again.stdout), without_key(&plain.stdout));
+    let checked = other.run(&["check-config"]);
+    assert!(checked.stdout.contains("expectations are met"), "{checked:?}");
+
+    let told = machine.run(&["show-config", "--changed", "--origin"]);
+    for (setting, source) in [
+        ("enforce.stage", "gatepost.env:5"),
+        ("dns.lifetime", "# environment, SPAMHAUS_DQS_DNS_LIFETIME"),
+        ("zen.action", "gatepost.toml:8:10"),
+        ("user", "# command line"),
+        ("[score]", "gatepost.toml:"),
+    ] {
+        let line = told.stdout.lines().find(|line| line.starts_with(setting)).expect("a line");
+        assert!(line.contains(source), "{source} in {line}");
+    }
+    assert!(!told.stdout.contains("cache.max") && plain.stdout.contains("cache.max = 20000\n"));
+    let whole = machine.run(&["show-config", "--json"]);
+    let whole_json = json(&whole.stdout);
+    let find = |kind: &str, name: &str| {
+        let all = whole_json[kind].as_array().expect("a list").iter();
+        all.clone().find(|one| one["name"] == name).cloned().unwrap_or_else(|| panic!("{kind} {name}"))
+    };
+    assert_eq!(find("settings", "dns.lifetime")["value"], 1.5);
+    assert_eq!(
+        (&find("settings", "key.value")["value"], &find("settings", "key.value")["set"]),
+        (&Value::Null, &true.into())
+    );
+    assert_eq!(
+        (&find("lists", "own")["key_set"], &find("lists", "zen")["key_set"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(find("lists", "friends")["key_set"], Value::Null);
+    assert_eq!(find("rules", "later")["effect"], "would reject");
+    assert_eq!(find("rules", "zen")["origin"], "made of settings");
+    for ended in [plain, told, whole, again] {
+        let text = ended.stdout.to_lowercase();
+        assert!(!text.contains(&key) && !text.contains(&own_key), "{text}");
+    }
+    machine.write("gatepost.toml", "[enforce]\nstage = \"never\"\n");
+    let broken = machine.run(&["show-config"]);
+    assert_eq!((broken.status, &*broken.stdout), (Some(78), ""), "{broken:?}");
+}
+
+#[test]
 fn lookup_says_by_its_status_what_it_found() {
     let (_names, machine) = listed();
     for (subjects, status, words) in [

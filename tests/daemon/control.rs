@@ -249,8 +249,48 @@ fn cache_flush_forgets_one_list_or_all() {
     cache(&["flush"]);
     ask();
     assert_eq!(asked(), (2, 3, 2));
-    let wrong = machine.run(&["cache", "flush", "sbl", "--control", &control(&machine)]);
+    let flush =
+        |list: &str| machine.run(&["cache", "flush", "--list", list, "--control", &control(&machine)]);
+    let wrong = flush("sbl");
     assert_eq!(wrong.status, Some(64), "{wrong:?}");
+    assert_eq!(wrong.stderr, "there is no list sbl; there are zen, dbl, zrd, authbl\n");
+    assert_eq!(flush("zen\nreload").status, Some(64), "one request, whatever the name");
+}
+
+#[test]
+fn cache_flush_knows_lists_of_the_administrators() {
+    let (names, key) = (Names::start(), new_key());
+    names.on("2.0.8.8.list.example.", Act::records(["127.0.0.2"]));
+    let machine = machine(&names, &key, &["ENFORCE_STAGE=mail"]);
+    machine.write(
+        "gatepost.toml",
+        "[[list]]\nname = \"friends\"\nkind = \"address\"\nzone = \"list.example\"\ntest = false\n",
+    );
+    let daemon = machine.start();
+    let ask = || {
+        run(async {
+            let mut phone = Phone::dial(daemon.port).await;
+            assert_eq!(phone.connect("8.8.0.2").await, "continue");
+            assert_eq!(phone.from("<u@ok.example>").await, "continue");
+        });
+        (names.count("2.0.8.8.list.example."), names.count("ok.example.dbl"), names.count("2.0.8.8.zen"))
+    };
+    assert_eq!(ask(), (1, 1, 1));
+    let socket = control(&machine);
+    let flushed =
+        machine.run(&["cache", "flush", "--list", "friends", "--list", "dbl", "--control", &socket]);
+    assert_eq!(
+        (flushed.status, &*flushed.stdout),
+        (Some(0), "forgot the answers of friends\nforgot the answers of dbl\n")
+    );
+    assert_eq!(ask(), (2, 2, 1));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = machine.run(&["completions", shell]).stdout;
+        assert!(script.contains("authbl") && script.contains("friends"), "{shell} does not know the lists");
+    }
+    machine.write("gatepost.toml", "[[list]]\nname = \"broken\"\n");
+    let script = machine.run(&["completions", "bash"]);
+    assert!(script.status == Some(0) && script.stdout.contains("authbl"), "{script:?}");
 }
 
 #[test]

@@ -126,6 +126,7 @@ check "a missing file is named" ends_with 78 "$gatepost" migrate "$work/none.env
 for shell in bash zsh fish; do
     check "completions for $shell know the verbs" says 'check-config' "$gatepost" completions $shell
 done
+check "and the lists" says 'authbl' "$gatepost" completions bash
 check "bash takes its completions" bash -c "'$gatepost' completions bash | bash -n"
 
 # --- doctor: a good set-up
@@ -136,6 +137,61 @@ check "and says so by its status" ends_with 0 verb doctor
 check "it asked the lists" doctor ok 'ZEN knows its test entry'
 check "played a session" doctor ok 'milter.sock answers a whole session'
 check "and reached the socket as Postfix, from its chroot" doctor ok 'postfix reaches unix:gatepost/milter.sock from the chroot'
+
+# --- the policy, asked
+session=(--client 192.0.2.99 --helo mx.example.org --from a@example.org --rcpt b@mail.example)
+check "explain tells every rule" says '^  dbl  +did not fire: ' verb explain "${session[@]}"
+check "explain asks the live daemon" says '^end of message  +continue' \
+    verb explain --via "unix:$queue/gatepost/milter.sock" "${session[@]}"
+line='INFO event=verdict session=1.1 qid=NOQUEUE stage=mail action=reject identity=client zone=zen list=XBL codes=127.0.0.4 subject=8.8.99.99 client_ip=8.8.99.99 helo=mx.example.org mail_from=<a@example.org> rcpt="" auth=0 reply="554 5.7.1 no" reason=listed rule=zen score=0'
+check "explain --replay reads the log on standard input and tells what differs" says 'ZEN about client 8.8.99.99: then 127.0.0.4, now' \
+    verb explain --replay <<<"$line"
+check "and says so by its status" ends_with 1 verb explain --replay "$line"
+check "lookup asks the lists in use" says 'listed in ZEN, reject' verb lookup 127.0.0.2
+check "lookup names the rules that fire" says '^  rule zen: reject' verb lookup 127.0.0.2
+check "show-config shows where a value comes from" says '^enforce.stage = "mail"  # environment, SPAMHAUS_DQS_ENFORCE_STAGE' \
+    verb show-config --changed --origin
+verb show-config >"$work/shown.toml"
+check "what it shows holds no key" none_of -i -- "$key" "$work/shown.toml"
+check "and is taken as a configuration" ends_with 0 verb check-config --config "$work/shown.toml"
+
+# --- lists of one's own, with and without test entries
+printf ':127.0.0.2:listed\n127.0.0.2\n198.51.100.7 :127.0.0.6:known and liked\n' >"$work/zones/own4"
+printf ':127.0.0.2:listed\nspam.example\n' >"$work/zones/own"
+serve 5393 "friends.example:ip4set:own4" "names.example:dnset:own" "empty.example:ip4set:/dev/null"
+await 10 bash -c 'dig +short +tries=1 +time=1 -p 5393 @127.0.0.1 2.0.0.127.friends.example | grep -qx 127.0.0.2'
+cat >"$work/own.toml" <<END
+[[list]]
+name = "friends"
+kind = "address"
+zone = "friends.example"
+bits = { known = 2, liked = 4 }
+[[list]]
+name = "names"
+kind = "domain"
+zone = "names.example"
+test = false
+[[list]]
+name = "empty"
+kind = "address"
+zone = "empty.example"
+[[rule]]
+name = "liked"
+list = "friends"
+codes = "liked"
+action = "allow"
+END
+own() {
+    settings=(SPAMHAUS_DQS_NAMESERVERS=127.0.0.1:5393 SPAMHAUS_DQS_ZEN_ENABLE=0 SPAMHAUS_DQS_DBL_ENABLE=0 SPAMHAUS_DQS_ZRD_ENABLE=0)
+    verb "$@" --config "$work/own.toml"
+}
+check "doctor asks a list of one's own for its test entries" says '"level":"ok".*FRIENDS knows its test entry' own doctor --json
+check "and tells if it has none" says '"level":"wrong".*EMPTY does not know its test entry' own doctor --json
+check "one without test entries is asked about nobody" says '"level":"ok".*NAMES answers; .*without test entries' own doctor --json
+check "lookup decodes the bits of its answers" says '^  known  bit 2$' own lookup 198.51.100.7
+check "and names the rule that they fire" says '^  rule liked: allow$' own lookup 198.51.100.7
+check "lookup asks only the list that is named" says 'spam.example: listed in NAMES' own lookup --list names spam.example
+settings=()
 
 # --- and what is wrong, one thing at a time
 check "an account that is not there" bash -c "$(declare -f says verb doctor); $(declare -p gatepost queue work MAIL_CONFIG)

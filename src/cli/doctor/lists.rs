@@ -1,5 +1,6 @@
 //! Name servers and lists.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Clock};
 
 use tokio::time::Instant;
@@ -7,10 +8,11 @@ use tokio::time::Instant;
 use super::report::Report;
 use crate::cli::lookup::explain;
 use crate::config::Config;
-use crate::dns::{Answer, Dns, Key, Settings, Source, test_entries};
+use crate::dns::{Answer, Dns, Key, Settings, Source, Subject, test_entries};
 use crate::gate::Tables;
+use crate::smtp::Domain;
 use crate::source::Watcher;
-use crate::verdict::{List, Trouble};
+use crate::verdict::{Kind, List, Place, Trouble};
 
 /// An answer that takes longer says that the cache of the name server is far away, or that there is none.
 const SLOW: Duration = Duration::from_millis(200);
@@ -52,25 +54,24 @@ pub(super) fn files(report: &mut Report, config: &Config) {
 }
 
 /// Asks each name server and each list for the lists' test entries.
-pub(super) fn ask(report: &mut Report, config: &Config, key: Option<Key>) {
-    let Some(key) = key else {
-        report.skipped("lists", "not asked: there is no key");
-        return;
-    };
+pub(super) fn ask(report: &mut Report, config: &Config, key: Option<&Key>) {
+    let settings: Settings = config.into();
+    if key.is_none() && config.asks_dqs() {
+        report.skipped("lists", "those of DQS are not asked: there is no key");
+    }
+    let lists: Vec<List> =
+        settings.lists.iter().copied().filter(|list| key.is_some() || !list.is_dqs()).collect();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         report.wrong("lists", "the runtime does not start", "look at the limits of the system");
         return;
     };
+    // A list in a file says nothing about name servers.
+    let dqs = (key.is_some() && config.asks_dqs()).then_some(List::ZEN);
+    let first = dqs.or_else(|| lists.iter().copied().find(|list| !list.is_local()));
     runtime.block_on(async {
-        let mut alive = false;
-        for server in &config.nameservers {
-            let settings = Settings { servers: vec![*server], ..config.into() };
-            let began = Clock::now();
-            let answer = one(&settings, &key, List::ZEN, true).await;
-            let took = began.elapsed();
-            alive |= server_entry(report, &server.to_string(), answer, took);
-        }
-        if !alive {
+        if let Some(list) = first
+            && !servers(report, config, key, list).await
+        {
             report.wrong(
                 "name servers",
                 "none of them answers: every mail comes in unchecked",
@@ -78,11 +79,8 @@ pub(super) fn ask(report: &mut Report, config: &Config, key: Option<Key>) {
             );
             return;
         }
-        let settings: Settings = config.into();
-        for list in settings.lists.clone() {
-            let listed = one(&settings, &key, list, true).await;
-            let unlisted = one(&settings, &key, list, false).await;
-            list_entry(report, list, listed, unlisted);
+        for list in lists {
+            one_list(report, &settings, key, list).await;
         }
         for list in List::DQS.into_iter().filter(|list| !settings.lists.contains(list)) {
             report.skipped("lists", format!("{} is switched off", list.title()));
@@ -90,11 +88,50 @@ pub(super) fn ask(report: &mut Report, config: &Config, key: Option<Key>) {
     });
 }
 
-/// Asks for the entry that a list must have, or for the one that it must not have.
-async fn one(settings: &Settings, key: &Key, list: List, listed: bool) -> Answer {
-    let dns = Dns::new(settings.clone(), Some(key.clone()), Source::Resolver);
-    let Some((must, must_not)) = test_entries(list) else { return Answer::Failed(Trouble::Misuse) };
-    let subject = if listed { must } else { must_not };
+/// Asks each name server about an entry of one list. Whether any of them lives.
+async fn servers(report: &mut Report, config: &Config, key: Option<&Key>, list: List) -> bool {
+    let (present, _) = entries(list);
+    let mut alive = false;
+    for server in &config.nameservers {
+        let settings = Settings { servers: vec![*server], ..config.into() };
+        let began = Clock::now();
+        let answer = one(&settings, key, list, present.clone()).await;
+        alive |= server_entry(report, &server.to_string(), answer, began.elapsed());
+    }
+    alive
+}
+
+async fn one_list(report: &mut Report, settings: &Settings, key: Option<&Key>, list: List) {
+    if let Place::File { path } = list.definition().place {
+        report.fine("lists", format!("{} is a file of this host: {path}", list.title()));
+        return;
+    }
+    let (present, absent) = entries(list);
+    let unlisted = one(settings, key, list, absent).await;
+    if list.definition().test.is_some() {
+        let listed = one(settings, key, list, present).await;
+        list_entry(report, list, listed, unlisted);
+    } else {
+        untested_entry(report, list, unlisted);
+    }
+}
+
+/// What a list must have and what it must not have; for one without test entries what any list must not have.
+fn entries(list: List) -> (Subject, Subject) {
+    if let Some(entries) = test_entries(list) {
+        return entries;
+    }
+    let nobody = match list.kind() {
+        Kind::Address => Subject::Ip(Ipv4Addr::LOCALHOST.into()),
+        // RFC 2606, section 2: nobody has it, so that nobody lists it.
+        Kind::Domain => Subject::Domain(Domain::from_setting("invalid").expect("a legal domain")),
+        Kind::Mailbox(digest) => Subject::mailbox("nobody@invalid", digest),
+    };
+    (nobody.clone(), nobody)
+}
+
+async fn one(settings: &Settings, key: Option<&Key>, list: List, subject: Subject) -> Answer {
+    let dns = Dns::new(settings.clone(), key.cloned(), Source::Resolver);
     dns.ask(list, subject).wait(Instant::now() + settings.lifetime).await.answer
 }
 
@@ -131,30 +168,62 @@ fn list_entry(report: &mut Report, list: List, listed: Answer, unlisted: Answer)
         (Answer::Listed(_), Answer::NotListed) => {
             report.fine("lists", format!("{title} knows its test entry and nothing else"));
         }
-        (_, Answer::Listed(_)) => report.wrong(
-            "lists",
-            format!("{title} lists what it must not: somebody on the way answers everything"),
-            "use a resolver of your own, which asks the list itself",
-        ),
-        (Answer::NotListed, _) => report.wrong(
+        (_, Answer::Listed(_)) => everything(report, list),
+        (Answer::NotListed, _) if list.is_dqs() => report.wrong(
             "lists",
             format!("{title} does not know its own test entry: the key is not valid for it"),
             "compare the key with the one in your Spamhaus account; a new one needs some minutes",
         ),
-        (Answer::Failed(trouble), _) | (_, Answer::Failed(trouble)) => {
-            let remedy = match trouble {
-                Trouble::Service(250..=252) => {
-                    "ask Spamhaus about the account, or check the key: gatepost key set"
-                }
-                Trouble::Service(254) => "use a resolver of your own, not a public one",
-                Trouble::Service(255) => "the account's volume is used up: ask Spamhaus about the plan",
-                Trouble::ServFail => "the list may not be part of your plan: then switch it off",
-                Trouble::Bogus => "use a resolver of your own, which does not rewrite answers",
-                _ => "look at the name server",
-            };
-            report.wrong("lists", format!("{title}: {}", explain(trouble)), remedy);
-        }
+        (Answer::NotListed, _) => report.wrong(
+            "lists",
+            format!("{title} does not know its test entry: zone or key may be wrong, or it has no such entry"),
+            "compare zone and key_file with what its owner says; set test to its own entries, or test = false",
+        ),
+        (Answer::Failed(trouble), _) | (_, Answer::Failed(trouble)) => failed(report, list, trouble),
     }
+}
+
+/// What the answer about nobody says about a list that has no test entries.
+fn untested_entry(report: &mut Report, list: List, unlisted: Answer) {
+    match unlisted {
+        Answer::NotListed => report.fine(
+            "lists",
+            format!(
+                "{} answers; whether it knows anything cannot be told without test entries (test = false)",
+                list.title()
+            ),
+        ),
+        Answer::Listed(_) => everything(report, list),
+        Answer::Failed(trouble) => failed(report, list, trouble),
+    }
+}
+
+fn everything(report: &mut Report, list: List) {
+    report.wrong(
+        "lists",
+        format!("{} lists what it must not: somebody on the way answers everything", list.title()),
+        "use a resolver of your own, which asks the list itself",
+    );
+}
+
+fn failed(report: &mut Report, list: List, trouble: Trouble) {
+    let remedy = match trouble {
+        Trouble::Service(250..=252) => "ask Spamhaus about the account, or check the key: gatepost key set",
+        Trouble::Service(254) => "use a resolver of your own, not a public one",
+        Trouble::Service(255) => "the account's volume is used up: ask Spamhaus about the plan",
+        Trouble::ServFail if list.is_dqs() => "the list may not be part of your plan: then switch it off",
+        Trouble::Declined => "ask the list's owner why it refuses this host, and check key_file",
+        Trouble::Bogus => "use a resolver of your own, which does not rewrite answers",
+        Trouble::NoKey => "set key_file to a file that holds the key of this list",
+        _ => "look at the name server",
+    };
+    // The words about trouble of DQS' own plans do not fit other lists.
+    let told = match trouble {
+        Trouble::ServFail if !list.is_dqs() => "the name server failed (SERVFAIL)".to_owned(),
+        Trouble::NoKey if !list.is_dqs() => "its key is missing".to_owned(),
+        trouble => explain(trouble),
+    };
+    report.wrong("lists", format!("{}: {told}", list.title()), remedy);
 }
 
 #[cfg(test)]
@@ -184,6 +253,32 @@ mod tests {
             let (level, remedy) = level(one, other);
             assert_eq!(level, Level::Wrong, "{one:?} {other:?}");
             assert!(!remedy.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_list_without_test_entries_is_asked_about_nobody() {
+        let toml = "[[list]]\nname = \"own\"\nkind = \"domain\"\nzone = \"list.example\"\ntest = false\n\
+                    [[list]]\nname = \"people\"\nkind = \"mailbox\"\nhash = \"sha1-hex\"\nzone = \"p.example\"\n";
+        let config = Config::from_texts("", toml).expect("a configuration");
+        for own in &config.additions.lists {
+            let list = own.list;
+            assert!(list.definition().test.is_none());
+            let told = |answer| {
+                let mut report = Report::default();
+                untested_entry(&mut report, list, answer);
+                (report.entries()[0].level, report.entries()[0].text.clone())
+            };
+            assert_eq!(told(Answer::NotListed).0, Level::Fine);
+            assert!(told(Answer::NotListed).1.contains("without test entries"));
+            assert_eq!(told(Answer::Listed(list.all_codes())).0, Level::Wrong);
+            let (level, text) = told(Answer::Failed(Trouble::ServFail));
+            assert!(level == Level::Wrong && !text.contains("plan"), "{text}");
+            let (_, subject) = entries(list);
+            match list.kind() {
+                Kind::Domain => assert_eq!(subject.to_string(), "invalid"),
+                _ => assert_eq!(subject.to_string().len(), 40, "a digest"),
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
         if what.offline {
             report.skipped("lists", "not asked, as --offline says");
         } else {
-            lists::ask(&mut report, config, key);
+            lists::ask(&mut report, config, key.as_ref());
         }
         mail::postfix(&mut report, postfix.as_ref(), config, &listens);
         mail::reach(&mut report, postfix.as_ref(), &listens);

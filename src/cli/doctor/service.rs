@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::report::Report;
+use crate::cli::dial::{dial, remedy};
 use crate::cli::host::systemd::{Unit, is_booted};
 use crate::config::Config;
 use crate::milter::Offer;
@@ -103,30 +102,9 @@ pub(super) fn sockets(report: &mut Report, listens: &[Listen]) {
     }
 }
 
-fn remedy(error: &CallError) -> &'static str {
-    let text = error.to_string();
-    if text.contains("ermission") {
-        "run doctor as root, or as a member of the socket's group"
-    } else {
-        "start the service, or look who listens there: ss -lp"
-    }
-}
-
-async fn session(listen: &Listen) -> Result<(), CallError> {
-    match listen {
-        Listen::Unix(path) => talk(UnixStream::connect(path).await?).await,
-        Listen::Inet { port, host } => {
-            talk(TcpStream::connect((host.as_deref().unwrap_or("127.0.0.1"), *port)).await?).await
-        }
-        Listen::Inet6 { port, host } => {
-            talk(TcpStream::connect((host.as_deref().unwrap_or("::1"), *port)).await?).await
-        }
-    }
-}
-
 /// A session of this host with itself: no list is asked about it.
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<(), CallError> {
-    let mut call = Call::new(stream, Offer::V6);
+async fn session(listen: &Listen) -> Result<(), CallError> {
+    let mut call = Call::new(dial(listen).await?, Offer::V6);
     call.negotiate().await?;
     let client = crate::smtp::Client::Ip(std::net::Ipv4Addr::LOCALHOST.into());
     call.connect(b"localhost", client, 25).await?;

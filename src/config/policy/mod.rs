@@ -16,6 +16,7 @@ pub use lists::OwnList;
 
 use super::Place;
 use super::report::Report;
+use super::write::Table;
 use crate::policy::{Rule, Score};
 pub(super) use node::{Node, Tree};
 
@@ -46,6 +47,15 @@ impl Kind {
         }
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Rule => "rule",
+            Self::Score => "score",
+            Self::Expect => "expect",
+        }
+    }
+
     /// Whether there can be several.
     pub(super) fn is_array(self) -> bool {
         self != Self::Score
@@ -63,6 +73,8 @@ pub struct Additions {
     pub score: Score,
     /// What must come of certain sessions.
     pub expectations: Vec<Expectation>,
+    /// All of that as it was written; of scores the one that counts.
+    pub tables: Vec<Table>,
 }
 
 /// Reads all tables. `lists_in_use` are those of DQS that are asked.
@@ -70,10 +82,25 @@ pub(super) fn read(sections: Vec<Section>, report: &mut Report) -> Additions {
     let of = |kind: Kind, sections: &mut Vec<Section>| -> Vec<Node> {
         sections.extract_if(.., |section| section.kind == kind).map(|section| section.node).collect()
     };
+    let tables = written(&sections);
     let mut sections = sections;
     let lists = lists::read(of(Kind::List, &mut sections), report);
     let rules = rules::read(of(Kind::Rule, &mut sections), &lists, report);
     let score = rules::score(of(Kind::Score, &mut sections), report);
     let expectations = expect::read(of(Kind::Expect, &mut sections), &lists, report);
-    Additions { lists, rules, score, expectations }
+    Additions { lists, rules, score, expectations, tables }
+}
+
+/// The tables as they were written, by kind; of several scores the last, which counts.
+fn written(sections: &[Section]) -> Vec<Table> {
+    let mut tables = Vec::with_capacity(sections.len());
+    for kind in [Kind::List, Kind::Rule, Kind::Score, Kind::Expect] {
+        let of = sections.iter().filter(|section| section.kind == kind);
+        let mut of: Vec<Table> = of.filter_map(|section| Table::of(kind.name(), &section.node)).collect();
+        if !kind.is_array() {
+            of.drain(..of.len().saturating_sub(1));
+        }
+        tables.extend(of);
+    }
+    tables
 }

@@ -7,14 +7,14 @@ use super::super::value::{Fault, elide, shown};
 use crate::smtp::printable;
 
 /// A value with its place.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::config) struct Node {
     pub(in crate::config) place: Place,
     pub(in crate::config) tree: Tree,
 }
 
 /// A value of TOML.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::config) enum Tree {
     Text(String),
     Number(String),

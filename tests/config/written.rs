@@ -1,0 +1,119 @@
+//! A configuration that is written out reads as the same.
+
+use gatepost::config::{Config, Expectation, Origin, Place, SETTINGS, Shape};
+use gatepost::policy::Rule;
+
+/// A policy of all kinds of tables.
+const POLICY: &str = include_str!("../data/policy.toml");
+
+/// Values that are none of those built in, the odd ones among them.
+const ODD: &str = r#"
+listen = ["inet6:11333@::1", "unix:/run/with a, comma/\u00fc.sock"]
+user = "mail$"
+sandbox = "require"
+threads = 3
+connections = 17
+overload = "tempfail"
+without_key = "accept"
+observe = true
+exempt_recipients = []
+local_domains = [".own.example", "b\u00fccher.example"]
+trusted_networks = ["192.0.2.0/24", "2001:db8::/32", "198.51.100.7"]
+on_failure = ["zen=tempfail", "authbl=tempfail"]
+[socket]
+owner = "mail"
+mode = "0666"
+[log]
+level = "debug"
+[control]
+listen = "unix:/run/gatepost/control.sock"
+[dns]
+servers = ["127.0.0.1:5353", "[::1]:53", "[2001:db8::1]:5354"]
+lifetime = 1.25
+probe_interval = 0
+skip_special = false
+[cache]
+ttl_listed = 0.5
+honor_ttl = false
+[enforce]
+stage = "rcpt"
+[zen]
+reject_codes = "2,3,4,5,9"
+action = ["10-11=tag", "30=discard"]
+[zrd]
+action = "tempfail"
+max_age = 5
+[reply]
+zen = "554 5.7.1 {ip} \"quoted\" \\ back"
+failure = "451 4.7.1 later"
+[allow]
+force = true
+addresses = "0.0.0.0/0"
+[session]
+submission_daemons = ["sub,mission"]
+"#;
+
+fn config(env: &str, toml: &str) -> Config {
+    Config::from_texts(env, toml).unwrap_or_else(|problems| panic!("{toml}\n{problems}"))
+}
+
+/// All of it, as `gatepost show-config` writes it.
+fn written(config: &Config) -> String {
+    let setting = |origin: &Origin| Some(format!("{} = {}\n", origin.toml, origin.literal()?));
+    let mut text: String = config.origins().iter().filter_map(setting).collect();
+    for table in &config.additions.tables {
+        for line in std::iter::once(table.header()).chain(table.lines()) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// What does not depend on where it stands.
+fn said(config: &Config) -> impl PartialEq + std::fmt::Debug {
+    let origins: Vec<(String, Vec<String>)> =
+        config.origins().iter().map(|origin| (origin.value.clone(), origin.items.clone())).collect();
+    let rules: Vec<Rule> = config.additions.rules.iter().map(|(rule, _)| rule.clone()).collect();
+    let anywhere = |one: &Expectation| Expectation { place: Place::Nowhere, ..one.clone() };
+    let expectations: Vec<Expectation> = config.additions.expectations.iter().map(anywhere).collect();
+    (origins, config.additions.lists.clone(), rules, config.additions.score.clone(), expectations)
+}
+
+#[test]
+fn what_is_written_reads_as_the_same() {
+    let tuned = "SPAMHAUS_DQS_DNS_LIFETIME=9\nSPAMHAUS_DQS_COMPAT_PARSE=1\nSPAMHAUS_DQS_THREADS=many\n";
+    for (env, toml) in [("", ""), ("", ODD), ("", POLICY), (tuned, POLICY)] {
+        let first = config(env, toml);
+        let text = written(&first);
+        let second = config("", &text);
+        assert_eq!(format!("{:?}", said(&second)), format!("{:?}", said(&first)), "{text}");
+        assert!(said(&second) == said(&first), "{text}");
+        assert_eq!(written(&second), text, "and is written as the same again");
+    }
+}
+
+#[test]
+fn the_odd_values_are_those_of_every_shape() {
+    let odd = config("", ODD);
+    let changed = odd.origins().iter().filter(|origin| origin.is_changed());
+    let shape =
+        |origin: &Origin| SETTINGS.iter().find(|setting| setting.toml == origin.toml).map(|it| it.shape);
+    let shapes: Vec<_> = changed.filter_map(shape).collect();
+    for shape in [Shape::Text, Shape::Number, Shape::Flag, Shape::List] {
+        assert!(shapes.iter().filter(|other| **other == shape).count() > 3, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_key_is_never_written_whatever_it_got_into() {
+    let key = "abcdefghij0123456789klmnop";
+    let toml = format!(
+        "[key]\nvalue = \"{key}\"\n[[rule]]\nname = \"r\"\nlist = \"zen\"\naction = \"reject\"\nreply = \"550 5.7.1 {key}\"\n"
+    );
+    let config = config("", &toml);
+    let text = written(&config);
+    assert!(!text.contains(key) && !text.contains("key.value"), "{text}");
+    let json: String = config.additions.tables.iter().map(|table| table.json().to_string()).collect();
+    assert!(json.contains("(...)") && !json.contains(key), "{json}");
+}
