@@ -3,6 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use gatepost::telemetry::{CacheFigures, Metrics, Process, Snapshot, ZoneFigures};
+use gatepost::verdict::{Home, Kind, List, Pattern, Sketch};
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::openmetrics::Page;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -35,6 +45,115 @@ fn dashboard_and_alert_rules_speak_of_metrics_that_exist() {
             assert!(known.contains(name) || base.is_some_and(|base| known.contains(base)), "{file}: {name}");
         }
     }
+}
+
+/// The page that the daemon gives, with a list of the administrator's among the others.
+fn page() -> Page {
+    let sketch = Sketch {
+        name: "own".to_owned(),
+        title: "Own list".to_owned(),
+        kind: Kind::Address,
+        home: Home::Zone { apex: "list.example".to_owned(), keyed: false },
+        answers: vec![("spam".to_owned(), Pattern::Octets([(127, 127), (0, 0), (0, 0), (2, 2)]))],
+        refusals: Vec::new(),
+        test: None,
+    };
+    let own = List::define(sketch).expect("room for a list");
+    let figures = |list| ZoneFigures { list, healthy: true, open: false, queries: 1, hits: 1, coalesced: 1 };
+    let now = SystemTime::UNIX_EPOCH;
+    let metrics = Arc::<Metrics>::default();
+    metrics.watchdog(Duration::from_millis(1));
+    Page::read(&metrics.text(Snapshot {
+        open: 1,
+        zones: List::DQS.into_iter().chain([own]).map(figures).collect(),
+        cache: CacheFigures::default(),
+        suppressed: vec![("log", 1)],
+        reload_success: true,
+        reloaded: now,
+        process: Process::new().usage(),
+    }))
+}
+
+/// A metric, and labels with the values that they may have.
+type Selector<'a> = (&'a str, Vec<(&'a str, Vec<&'a str>)>);
+
+/// What a text asks of metrics: `gatepost_x{a="b",c=~"d|e"}`.
+fn selectors(text: &str) -> Vec<Selector<'_>> {
+    let legal = |c: char| c.is_ascii_lowercase() || c == '_';
+    let starts = text.match_indices("gatepost_").map(|(start, _)| &text[start..]);
+    let selectors = starts.map(|rest| {
+        let (name, rest) = rest.split_at(rest.find(|c| !legal(c)).unwrap_or(rest.len()));
+        let labels = rest.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+        let labels = labels.split("\",").filter(|label| !label.is_empty()).map(|label| {
+            let (name, values) = label.split_once(['=', '~']).expect("a label");
+            (name, values.trim_matches(['~', '"', '=']).split('|').collect())
+        });
+        (name, labels.collect())
+    });
+    selectors.collect()
+}
+
+/// The labels that a text sums by, and those of its legends and summaries.
+fn used(text: &str) -> BTreeSet<&str> {
+    let sums = text.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+    let legends = text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+    let legends = legends.map(|name| name.trim().trim_start_matches("$labels."));
+    sums.flat_map(|names| names.split(", ")).chain(legends).collect()
+}
+
+#[test]
+fn dashboard_and_alert_rules_ask_for_labels_and_values_that_exist() {
+    let page = page();
+    assert!(page.series.contains_key("gatepost_listings_total{zone=\"own\",code=\"spam\"}"));
+    // What a query or a panel says, one by one: its labels must be those of all metrics in it.
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("etc/grafana/gatepost.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let text = |target: &serde_json::Value, field: &str| target[field].as_str().expect("a text").to_owned();
+    let targets = targets.map(|target| text(target, "expr") + " " + &text(target, "legendFormat"));
+    let rules = read("etc/prometheus/gatepost.rules.yml");
+    let queries: Vec<String> = rules.split("- alert:").skip(1).map(str::to_owned).chain(targets).collect();
+    assert!(queries.len() > 25, "{}", queries.len());
+    for query in queries {
+        for (name, labels) in selectors(&query).into_iter().filter(|(name, _)| *name != "gatepost_up") {
+            let of_it: Vec<&String> =
+                page.series.keys().filter(|series| series.split('{').next() == Some(name)).collect();
+            assert!(!of_it.is_empty(), "there is no metric {name}: {query}");
+            for (label, values) in labels {
+                for value in values.into_iter().filter(|value| *value != "$zone") {
+                    let pair = format!("{label}=\"{value}\"");
+                    assert!(
+                        of_it.iter().any(|series| series.contains(&pair)),
+                        "{name} has no {pair}: {query}"
+                    );
+                }
+            }
+            for label in used(&query) {
+                let pair = format!("{label}=\"");
+                let plain = label == "open" || of_it.iter().all(|series| series.contains(&pair));
+                assert!(plain, "{name} has no label {label}: {query}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_shows_every_act_every_list_and_what_is_on_trial() {
+    let dashboard = read("etc/grafana/gatepost.json");
+    for word in [
+        "reject|tempfail",
+        "tag|quarantine|discard",
+        "action=\\\"would\\\"",
+        "label_values(gatepost_zone_healthy, zone)",
+    ] {
+        assert!(dashboard.contains(word), "{word}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
+    let places: BTreeSet<String> = panels.iter().map(|panel| panel["gridPos"].to_string()).collect();
+    assert_eq!((ids.len(), places.len()), (panels.len(), panels.len()), "two panels in one place");
 }
 
 #[test]

@@ -328,6 +328,20 @@ mod tests {
     use crate::daemon::Inherited;
     use crate::dns::Source;
 
+    #[tokio::test]
+    async fn a_reload_changes_how_often_the_log_sums_up() {
+        let mut config = Config::default();
+        config.listen = vec!["inet:0@127.0.0.1".parse().expect("an endpoint")];
+        let daemon =
+            Daemon::new(config.clone(), Source::Resolver, Inherited::default()).expect("a free port");
+        let summaries = daemon.summaries.subscribe();
+        assert_eq!(*summaries.borrow(), Some(std::time::Duration::from_mins(10)));
+        config.log_summary = None;
+        let mut standing = Standing { keyless: true, failed: false };
+        let _ = daemon.reload(Ok(config), &mut standing);
+        assert_eq!(*summaries.borrow(), None);
+    }
+
     #[test]
     fn a_thread_that_cannot_serve_ends_the_daemon_with_its_reason() {
         let mut config = Config::default();

@@ -147,7 +147,7 @@ impl Report<'_> {
     fn summary(&self) -> String {
         let action = self.action.name();
         let Some(finding) = self.finding else {
-            return format!("{action} at {}: rule {}", self.stage, self.rule);
+            return format!("{action} at {}: client {}, rule {}", self.stage, self.dialog.client, self.rule);
         };
         let identity = finding.identity.name();
         let blank = if finding.subject.is_empty() { "" } else { " " };

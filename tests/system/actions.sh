@@ -87,6 +87,28 @@ check "Postfix: a reply of its own at MAIL" client_hears mail-reply '550 5.7.1'
 start_dns
 for file in "$here"/policies/*.txt; do play postfix $tcp "$work/sink" "$file"; done
 
+# What other programs make of such lines: as the journal has them, without their fields.
+extras=$here/../../etc
+messages() { sed -nE 's/^[^ ]+ INFO event=(verdict|summary) .* message="(.*)"$/\2/p' "$work"/log/gatepost-{actions,observe}-*.log; }
+short() { messages | sed 's/^/Nov 26 13:20:22 mx gatepost[350]: /'; }
+check "logcheck has no word about what rules do" none_of -vEf "$extras/logcheck/ignore" <(short)
+messages | awk -f "$extras/logwatch/gatepost" >"$work/log/logwatch.txt"
+for line in "reject +client +Own list" "tempfail +client +Own list" "quarantine +client +Own list" "discard +client +Own list" \
+    "tag +sender +DBL" "reject +rule +score" "would-reject +client +Own list" "would-tag +sender +DBL" "reject +client +AuthBL"; do
+    check "logwatch counts: $line" grep -qE "^ +[0-9]+  $line\$" "$work/log/logwatch.txt"
+done
+check "logwatch counts sessions" grep -qE "^[1-9][0-9]+ sessions, [1-9][0-9]* messages$" "$work/log/logwatch.txt"
+check "logwatch knows every line" none_of "Other lines" "$work/log/logwatch.txt"
+bans() {
+    messages | python3 -c '
+import re, sys
+rule = next(line for line in open(sys.argv[1]) if line.startswith("failregex"))
+rule = re.compile(rule.split("=", 1)[1].strip().replace("<ADDR>", r"(?P<ip>[0-9a-f.:]+)"))
+found = {match["ip"] for match in map(rule.search, sys.stdin.read().splitlines()) if match}
+sys.exit(found != {"8.8.2.2", "8.8.2.54", "8.8.2.120"} and f"found {found}")' "$extras/fail2ban/filter.conf"
+}
+check "fail2ban finds who is refused for a list, and nobody else" bans
+
 check "Postfix found nothing wrong with the filter" \
     none_of -nE "unreasonable|premature|bogus|read size|error state|can't read|warning: milter|bad command" "$work/log/mail/maillog"
 check "no process of Postfix failed" none_of -nE "(fatal|panic|error): " "$work/log/mail/maillog"
