@@ -333,12 +333,12 @@ mod tests {
         let mut config = Config::default();
         config.listen = vec!["inet:0@127.0.0.1".parse().expect("an endpoint")];
         let daemon =
-            Daemon::new(config.clone(), Source::Resolver, Inherited::default()).expect("a free port");
+            Daemon::new(config.clone().into(), Source::Resolver, Inherited::default()).expect("a free port");
         let summaries = daemon.summaries.subscribe();
         assert_eq!(*summaries.borrow(), Some(std::time::Duration::from_mins(10)));
         config.log_summary = None;
         let mut standing = Standing { keyless: true, failed: false };
-        let _ = daemon.reload(Ok(config), &mut standing);
+        let _ = daemon.reload(Ok(config.into()), &mut standing);
         assert_eq!(*summaries.borrow(), None);
     }
 
