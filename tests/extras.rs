@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gatepost::telemetry::{CacheFigures, Metrics, Process, Snapshot, ZoneFigures};
+use gatepost::telemetry::{CacheFigures, FileFigures, Metrics, Process, Snapshot, ZoneFigures};
 use gatepost::verdict::{Home, Kind, List, Pattern, Sketch};
 
 #[path = "common/mod.rs"]
@@ -66,6 +66,7 @@ fn page() -> Page {
     Page::read(&metrics.text(Snapshot {
         open: 1,
         zones: List::DQS.into_iter().chain([own]).map(figures).collect(),
+        files: vec![FileFigures { list: own, entries: 1, loaded: now, healthy: true, failures: 1 }],
         cache: CacheFigures::default(),
         suppressed: vec![("log", 1)],
         reload_success: true,
