@@ -83,6 +83,14 @@ impl Table {
         })
     }
 
+    /// Where in it a text stands that `is_it` recognises: the place, and the field that it belongs to.
+    pub(super) fn places_of(&self, is_it: &impl Fn(&str) -> bool) -> Vec<(Place, &str)> {
+        let holds = |(name, node): &&(String, Node)| is_it(name) || node.holds(is_it);
+        let found = self.fields.iter().filter(holds);
+        // The field may be what was recognised.
+        found.map(|(name, node)| (node.place.clone(), if is_it(name) { "" } else { name })).collect()
+    }
+
     /// Its lines, without the header.
     pub fn lines(&self) -> Vec<String> {
         self.fields.iter().map(|(name, node)| format!("{} = {}", key(name), node.tree.literal())).collect()
@@ -100,6 +108,15 @@ impl Table {
 }
 
 impl Node {
+    fn holds(&self, is_it: &impl Fn(&str) -> bool) -> bool {
+        match &self.tree {
+            Tree::Text(text) | Tree::Number(text) => is_it(text),
+            Tree::Array(items) => items.iter().any(|item| item.holds(is_it)),
+            Tree::Table(fields) => fields.iter().any(|(name, node)| is_it(name) || node.holds(is_it)),
+            Tree::Flag(_) | Tree::Other => false,
+        }
+    }
+
     fn cleaned(self, clean: &impl Fn(String) -> String) -> Self {
         let tree = match self.tree {
             Tree::Text(text) => Tree::Text(clean(text)),

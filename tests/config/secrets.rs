@@ -228,7 +228,7 @@ fn no_message_ever_holds_the_key() {
 
 #[test]
 fn a_key_in_another_setting_is_refused_before_anybody_sees_it() {
-    let cause = "the value holds the DQS key, which it would give away; take it out";
+    let cause = "the value holds a key, which it would give away; take it out";
     for (name, value) in [
         ("ZONE_BASE", format!("{KEY}.dq.spamhaus.net")),
         ("USER", KEY.to_owned()),
@@ -243,6 +243,43 @@ fn a_key_in_another_setting_is_refused_before_anybody_sees_it() {
     }
     let machine = Machine::keyed().toml(&format!("[reply]\nhelo = '550 5.7.1 {KEY}'\n"));
     assert_eq!(machine.errors(), [format!("gatepost.toml:2:8: reply.helo: {cause}")]);
+}
+
+#[test]
+fn a_key_in_a_rule_a_list_or_a_test_is_refused_before_anybody_sees_it() {
+    let cause = "the value holds a key, which it would give away; take it out";
+    let list = "name = 'own'\nkind = 'address'\nzone = 'list.example'\n";
+    let rule = "name = 'own'\nlist = 'zen'\n";
+    for (text, place) in [
+        (format!("[[rule]]\n{rule}action = 'reject'\nreply = '554 5.7.1 {KEY} {{ip}}'"), "5:9: rule.reply"),
+        (format!("[[rule]]\n{rule}action = 'tag'\nheader = 'X-Own: {KEY}'"), "5:10: rule.header"),
+        (format!("[[rule]]\nname = '{KEY}'\nlist = 'zen'\naction = 'log'"), "2:8: rule.name"),
+        (format!("[[rule]]\n{rule}action = 'log'\nwhen = {{ helo = ['{KEY}.example'] }}"), "5:8: rule.when"),
+        (format!("[[list]]\n{list}title = '{}'", KEY.to_uppercase()), "5:9: list.title"),
+        (format!("[[list]]\n{list}answers = {{ {KEY} = '127.0.0.2' }}"), "5:11: list.answers"),
+        (format!("[score]\nreject = 3\nreply = '554 5.7.1 {KEY}'"), "3:9: score.reply"),
+        (
+            format!("[[expect]]\nname = 'x'\nsender = 'a@{KEY}.example'\ndecision = 'accept'"),
+            "3:10: expect.sender",
+        ),
+    ] {
+        let errors = Machine::keyed().toml(&text).errors();
+        assert_eq!(errors, [format!("gatepost.toml:{place}: {cause}")], "{text}");
+    }
+}
+
+#[test]
+fn the_key_of_a_list_is_refused_in_every_other_place() {
+    let machine = Machine::keyed().file_with_mode("own.key", "qwertyuiopasdfghjklzxcvbnm", 0o600);
+    let path = machine.path("own.key");
+    let path = path.display();
+    let list =
+        format!("[[list]]\nname = 'own'\nkind = 'address'\nzone = 'list.example'\nkey_file = '{path}'\n");
+    let rule = "[[rule]]\nname = 'own'\nlist = 'own'\naction = 'reject'\n\
+                reply = '554 5.7.1 qwertyuiopasdfghjklzxcvbnm'\n";
+    let errors = machine.toml(&format!("{list}{rule}")).errors();
+    let cause = "the value holds a key, which it would give away; take it out";
+    assert_eq!(errors, [format!("gatepost.toml:10:9: rule.reply: {cause}")]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
 use crate::config::value::Fault;
-use crate::dns::longest_base;
+use crate::dns::{Key, longest_base};
 use crate::policy::{Template, Trigger};
 use crate::smtp::Domain;
 use crate::verdict::{Act, List};
@@ -202,15 +202,22 @@ impl Draft {
         }
     }
 
-    /// Finds the key in settings that are no secret: in a reply it would go out to every client, in a name
+    /// Finds a key in settings that are no secret: in a reply it would go out to every client, in a name
     /// of a zone or an account to the log.
     pub(super) fn check_key(&mut self) {
-        let Some(key) = &self.config.key else { return };
-        for (setting, place) in SETTINGS.iter().zip(&self.places) {
-            if *place != Place::Default && key.stands_in(&(setting.show)(&self.config)) {
-                let fault =
-                    Fault::new("the value holds the DQS key, which it would give away", "take it out");
-                self.report.error(place.clone(), name_at(setting.env, place), fault);
+        let Self { config, places, report, .. } = self;
+        let own = config.additions.lists.iter().filter_map(|list| list.key.as_deref());
+        let keys: Vec<&Key> = config.key.iter().chain(own).collect();
+        let is_key = |text: &str| keys.iter().any(|key| key.stands_in(text));
+        let fault = || Fault::new("the value holds a key, which it would give away", "take it out");
+        for (setting, place) in SETTINGS.iter().zip(&*places) {
+            if *place != Place::Default && is_key(&(setting.show)(config)) {
+                report.error(place.clone(), name_at(setting.env, place), fault());
+            }
+        }
+        for table in &config.additions.tables {
+            for (place, field) in table.places_of(&is_key) {
+                report.error(place, format!("{}.{field}", table.what).trim_end_matches('.'), fault());
             }
         }
     }
