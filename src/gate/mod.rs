@@ -200,7 +200,10 @@ impl Gate {
 
     fn decide(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, waited: Duration) -> Decision {
         let judgement = self.weigh(stage, dialog, memory);
-        self.tell(stage, dialog, memory, &judgement, waited);
+        let counts = !dialog.id.is_rehearsal();
+        if counts {
+            self.tell(stage, dialog, memory, &judgement, waited);
+        }
         let cause = judgement.cause.as_ref();
         let reply = cause.and_then(|cause| cause.reply.as_ref());
         let verdict = match (cause.map(|cause| cause.act), reply) {
@@ -213,9 +216,11 @@ impl Gate {
             Stage::Rcpt if verdict == Verdict::Continue => memory.mark.join(&judgement),
             _ => {}
         }
-        self.metrics.decided(stage, cause.map(|cause| cause.act));
-        if judgement.shadow.is_some() {
-            self.metrics.would_have(stage);
+        if counts {
+            self.metrics.decided(stage, cause.map(|cause| cause.act));
+            if judgement.shadow.is_some() {
+                self.metrics.would_have(stage);
+            }
         }
         verdict.into()
     }

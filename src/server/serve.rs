@@ -227,7 +227,7 @@ impl<F: Filter> Server<F> {
 
     /// Serves one connection that counts nowhere: to see whether sessions are served.
     pub async fn rehearse(&self, stream: tokio::net::UnixStream) {
-        let id = SessionId { process: self.shared.process, number: 0 };
+        let id = SessionId::rehearsal(self.shared.process);
         Connection::new(Stream::Unix(stream), id, Arc::clone(&self.shared)).serve().await;
     }
 

@@ -14,6 +14,18 @@ pub struct SessionId {
     pub number: u64,
 }
 
+impl SessionId {
+    /// The session that a process has with itself, to see whether sessions are served: it is in no log line and in no count.
+    pub fn rehearsal(process: u32) -> Self {
+        Self { process, number: u64::MAX }
+    }
+
+    /// Whether it is that.
+    pub fn is_rehearsal(self) -> bool {
+        self.number == u64::MAX
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}.{:x}", self.process, self.number)

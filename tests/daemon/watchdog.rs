@@ -15,6 +15,11 @@ use super::{Machine, Names, run};
 fn a_process_that_is_stopped_gives_no_sign_of_life_and_goes_on_where_it_was() {
     let (names, key) = (Names::start(), new_key());
     let (ear, machine) = Ear::new(Machine::with(&names, &key, &[]));
+    // What the daemon says to itself is judged like any mail.
+    machine.write(
+        "gatepost.toml",
+        "[[rule]]\nname = \"bounces\"\nwhen = { sender = [\"<>\"] }\naction = \"reject\"\n",
+    );
     let machine = machine.variable("WATCHDOG_USEC", "3000000");
     let daemon = machine.start();
     run(async {
@@ -34,6 +39,15 @@ fn a_process_that_is_stopped_gives_no_sign_of_life_and_goes_on_where_it_was() {
     assert!(
         lines.last().is_some_and(|line| line.contains("served=1")),
         "its own sessions count nowhere: {lines:#?}"
+    );
+    let mut verdicts = lines.iter().filter(|line| line.contains("event=verdict"));
+    assert!(
+        verdicts.all(|line| line.contains("client_ip=8.8.0.2")),
+        "nor does the log tell of them: {lines:#?}"
+    );
+    assert!(
+        lines.iter().any(|line| line.contains(" sessions=1 ") && line.contains(" reject=0 ")),
+        "{lines:#?}"
     );
     assert_eq!(names.asked().iter().filter(|asked| asked.full.contains("localhost")).count(), 0);
 }
