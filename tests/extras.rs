@@ -58,7 +58,9 @@ fn page() -> Page {
         refusals: Vec::new(),
         test: None,
     };
-    let own = List::define(sketch).expect("room for a list");
+    let home = Home::File { path: "/lists/local".to_owned() };
+    let local = Sketch { name: "local".to_owned(), title: "Local".to_owned(), home, ..sketch.clone() };
+    let [own, local] = [sketch, local].map(|sketch| List::define(sketch).expect("room for a list"));
     let figures = |list| ZoneFigures { list, healthy: true, open: false, queries: 1, hits: 1, coalesced: 1 };
     let now = SystemTime::UNIX_EPOCH;
     let metrics = Arc::<Metrics>::default();
@@ -66,7 +68,7 @@ fn page() -> Page {
     Page::read(&metrics.text(Snapshot {
         open: 1,
         zones: List::DQS.into_iter().chain([own]).map(figures).collect(),
-        files: vec![FileFigures { list: own, entries: 1, loaded: now, healthy: true, failures: 1 }],
+        files: vec![FileFigures { list: local, entries: 1, loaded: now, healthy: true, failures: 1 }],
         cache: CacheFigures::default(),
         suppressed: vec![("log", 1)],
         reload_success: true,

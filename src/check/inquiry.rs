@@ -107,7 +107,13 @@ impl Inquiry {
     /// Whether the next message has to ask anew: the question failed, or was never put because of a
     /// login or for want of one, which is the message's own.
     pub fn is_spent(&self) -> bool {
-        self.failed || matches!(self.said, Outcome::Trusted(Trust::Login | Trust::Inbound))
+        let by_class = match self.said {
+            Outcome::Trusted(Trust::Login | Trust::Inbound) => true,
+            // A list of its own sessions may be one of logins; all others have nothing to say of them either.
+            Outcome::Trusted(Trust::Submission) => self.sessions.is_some(),
+            _ => false,
+        };
+        self.failed || by_class
     }
 
     /// What is known so far.

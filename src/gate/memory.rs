@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
 use crate::telemetry::Action;
-use crate::verdict::{Finding, Identity};
+use crate::verdict::{Finding, Identities, Identity};
 
 /// What was asked in one session and what came of it.
 ///
@@ -19,6 +19,9 @@ pub struct Memory {
     /// By identity, in the order of [`Identity::ALL`].
     #[serde(skip)]
     asked: [Option<Vec<Inquiry>>; Identity::ALL.len()],
+    /// Identities of which some, but not all, is to be asked anew.
+    #[serde(skip)]
+    partly: Identities,
     /// How long the session has waited for answers that did not come.
     pub(super) spent: Duration,
     /// What is to be done at the end of the open message.
@@ -39,7 +42,14 @@ impl Memory {
     }
 
     pub(super) fn knows(&self, identity: Identity) -> bool {
-        self.asked[identity as usize].is_some()
+        self.asked[identity as usize].is_some() && !self.partly.contains(identity)
+    }
+
+    /// What is known of an identity and need not be asked anew.
+    pub(super) fn take_known(&mut self, identity: Identity) -> Vec<Inquiry> {
+        let mut known = self.asked[identity as usize].take().unwrap_or_default();
+        known.retain(|inquiry| !inquiry.is_spent());
+        known
     }
 
     pub(super) fn of_mut(&mut self, identity: Identity) -> &mut [Inquiry] {
@@ -53,10 +63,12 @@ impl Memory {
 
     pub(super) fn keep(&mut self, identity: Identity, inquiries: Vec<Inquiry>) {
         self.asked[identity as usize] = Some(inquiries);
+        self.partly.remove(identity);
     }
 
     pub(super) fn forget(&mut self, identity: Identity) {
         self.asked[identity as usize] = None;
+        self.partly.remove(identity);
     }
 
     /// Forgets sender and recipient, and what could not be answered or was spared for a login about the client:
@@ -71,7 +83,7 @@ impl Memory {
         self.forget(Identity::Recipient);
         for identity in [Identity::Client, Identity::ClientName, Identity::Helo] {
             if self.of_mut(identity).iter().any(Inquiry::is_spent) {
-                self.forget(identity);
+                self.partly.insert(identity);
             }
         }
         self.mark = Mark::default();

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Cause, Facts, Judgement, Policy, Review};
+use crate::policy::{Cause, Facts, Judgement, Mode, Policy, Review};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
@@ -120,8 +120,12 @@ impl Gate {
             }
             let exempt = &self.rules.exempt;
             let Some(target) = Target::of(identity, dialog, exempt, self.mailboxes) else { continue };
+            let mut known = memory.take_known(identity);
             let mut begun = Vec::with_capacity(count);
             begun.extend(checks.map(|check| {
+                if let Some(place) = known.iter().position(|of| of.finding().list == check.list) {
+                    return known.swap_remove(place);
+                }
                 let trust = exempt.identity(check.sessions, identity, dialog, standing);
                 check.begin(identity, &target, trust, &self.dns)
             }));
@@ -248,6 +252,8 @@ impl Gate {
             }
             is_new
         };
+        // While the policy only looks on, it is told as if it were in force.
+        let is_in_force = |rule: usize| policy.rules()[rule].mode == Mode::Enforce;
         let of = |place: Option<usize>| fired.iter().find(|fired| fired.finding == place);
         let report = |finding, action, rule, reply| Report {
             dialog,
@@ -267,7 +273,7 @@ impl Gate {
                 self.metrics.checked(finding);
             }
             let rule = of(Some(place));
-            let spared = rule.is_some_and(|rule| rule.spared_by.is_some());
+            let spared = rule.and_then(|rule| rule.spared_by).is_some_and(&is_in_force);
             let mut is_reason = false;
             // One finding can be the reason for what is done, and for what would be.
             for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding == Some(place)) {
@@ -298,10 +304,12 @@ impl Gate {
                 report(None, *action, &cause.rule, cause.reply.as_ref()).log();
             }
         }
-        for fired in fired {
-            let rule = &policy.rules()[fired.rule];
-            if rule.effect.spares.is_some() && is_new(&rule.name, Action::Spared) {
-                report(None, Action::Spared, &rule.name, None).log();
+        // Who lets mail in is told of where there was something to let it in from.
+        for by in fired.iter().filter_map(|fired| fired.spared_by) {
+            let rule = &policy.rules()[by].name;
+            let action = if is_in_force(by) { Action::Spared } else { Action::WouldSpare };
+            if is_new(rule, action) {
+                report(None, action, rule, None).log();
             }
         }
         memory.told = told;

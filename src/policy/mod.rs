@@ -15,7 +15,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::smtp::{Dialog, Reply, Stage};
-use crate::verdict::{Act, Codes, Finding, HeaderName, Outcome};
+use crate::verdict::{Act, Codes, Finding, HeaderName, Identity, Outcome};
 
 pub use replies::{Replies, ReplyStyle};
 pub use review::{Fate, Looked, Review};
@@ -86,7 +86,7 @@ pub struct Fired {
     pub rule: usize,
     /// The finding that made it fire, by its place.
     pub finding: Option<usize>,
-    /// The rule that keeps it from doing anything, by its place.
+    /// The rule that keeps it from doing anything, by its place; one that is not in force only if none that is does.
     pub spared_by: Option<usize>,
 }
 
@@ -96,6 +96,8 @@ struct Look<'a> {
     fired: Vec<Fired>,
     /// Rules that might have let the mail in, had their list been reached, and what it could not be asked about.
     missed: Vec<(usize, usize)>,
+    /// Rules, in their order, one of whose conditions that are met [is proof](Condition::is_proof).
+    proven: Vec<usize>,
     stage: Stage,
     dialog: &'a Dialog,
 }
@@ -167,7 +169,7 @@ impl Policy {
     /// Decides on findings that come in the order of the session.
     ///
     /// Rules that let mail in come first, then the strongest reason wins, among equal ones the first; there is
-    /// one reply. A refusal that a list might have prevented, had it been reached, is a deferral. The
+    /// one reply. A refusal or discard that a list might have prevented, had it answered, is a deferral. The
     /// dialog is for replies that mention the client's address or the mail server's own name.
     pub fn decide<'f>(
         &self,
@@ -189,13 +191,18 @@ impl Policy {
         let in_force = self.weigh(&look, false);
         let shadow = if is_shadowed { self.weigh(&look, true).cause } else { None };
         let tags = match &in_force.cause {
-            Some(cause) if cause.act >= Act::Defer => Vec::new(),
+            // One recipient's discard is another one's message, and that keeps its tags.
+            Some(cause) if matches!(cause.act, Act::Refuse | Act::Defer) => Vec::new(),
             _ => self.fields(&look, in_force.score),
         };
         let fired = look
             .fired
             .iter()
-            .map(|fired| Fired { spared_by: self.spared_by(&look, *fired, is_shadowed), ..*fired })
+            .map(|fired| {
+                let by = self.spared_by(&look, *fired, false);
+                let shadow = || if is_shadowed { self.spared_by(&look, *fired, true) } else { None };
+                Fired { spared_by: by.or_else(shadow), ..*fired }
+            })
             .collect();
         let reason = |cause: &Cause| (cause.act, Arc::clone(&cause.rule), cause.finding);
         let shadow = shadow.filter(|shadow| in_force.cause.as_ref().map(reason) != Some(reason(shadow)));
@@ -210,7 +217,14 @@ impl Policy {
         facts: &impl Deref<Target: Borrow<Facts>>,
         dialog: &'a Dialog,
     ) -> Look<'a> {
-        let mut look = Look { findings: telling, fired: Vec::new(), missed: Vec::new(), stage, dialog };
+        let mut look = Look {
+            findings: telling,
+            fired: Vec::new(),
+            missed: Vec::new(),
+            proven: Vec::new(),
+            stage,
+            dialog,
+        };
         for (number, rule) in self.rules.iter().enumerate() {
             let met = rule.trigger == Trigger::Met;
             if self.ripe[number] > stage
@@ -218,6 +232,9 @@ impl Policy {
                 || !(rule.is_for_all() || rule.concerns((**facts).borrow()))
             {
                 continue;
+            }
+            if !rule.when.is_empty() && rule.has_proof((**facts).borrow()) {
+                look.proven.push(number);
             }
             if met {
                 look.fired.push(Fired { rule: number, finding: None, spared_by: None });
@@ -230,8 +247,9 @@ impl Policy {
                 finding: Some(*place),
                 spared_by: None,
             }));
-            let lets_in = rule.effect.spares.is_some() || rule.effect.weight < 0;
-            if look.fired.len() == before && lets_in {
+            // What it fired by may spare less than what it could not be asked about; a weight counts once.
+            let is_silent = look.fired.len() == before;
+            if rule.effect.spares.is_some() || (is_silent && rule.effect.weight < 0) {
                 let by = telling.iter().filter(|(_, finding)| rule.is_missed_by(finding));
                 look.missed.extend(by.map(|(place, _)| (number, *place)));
             }
@@ -270,31 +288,57 @@ impl Policy {
 
     /// The rule in force that keeps a fired one from doing anything.
     fn spared_by(&self, look: &Look<'_>, fired: Fired, all: bool) -> Option<usize> {
+        // Who lets mail in does nothing that it could be kept from.
+        if self.rules[fired.rule].effect.spares.is_some() {
+            return None;
+        }
         let finding = look.finding(fired.finding);
         let mut others = look.fired.iter().filter(|other| self.is_in_force(other.rule, all));
         others
-            .find(|other| {
-                let by = look.finding(other.finding);
-                self.rules[other.rule].spares(by, &self.rules[fired.rule], finding)
-            })
+            .find(|other| self.spares(look, other.rule, other.finding, fired, finding))
             .map(|other| other.rule)
+    }
+
+    /// Whether a rule, fired `by` a finding or by its conditions, keeps another from what it does.
+    fn spares(
+        &self,
+        look: &Look<'_>,
+        rule: usize,
+        by: Option<usize>,
+        fired: Fired,
+        finding: Option<&Finding>,
+    ) -> bool {
+        let is_claimed = match finding {
+            Some(finding) => matches!(finding.identity, Identity::Helo | Identity::Sender),
+            None => !look.is_proven(fired.rule),
+        };
+        let is_proven = look.is_proven(rule);
+        self.rules[rule].spares(look.finding(by), is_proven, finding, is_claimed)
     }
 
     fn weigh(&self, look: &Look<'_>, all: bool) -> Weighed {
         let mut best: Option<(Act, bool, Fired)> = None;
-        let mut score = 0_i32;
-        let mut counted = None;
+        // The sum, and what it would be had all lists of friends answered, and well.
+        let (mut score, mut at_best) = (0_i32, 0_i32);
+        let (mut counted, mut counted_at_best) = (None, None);
         for fired in look.fired.iter().filter(|fired| self.is_in_force(fired.rule, all)) {
-            if self.spared_by(look, *fired, all).is_some() {
+            let effect = &self.rules[fired.rule].effect;
+            // A good word is nothing to be spared.
+            let is_good = effect.weight < 0;
+            let is_spared = self.spared_by(look, *fired, all).is_some();
+            if is_spared && !is_good {
                 continue;
             }
-            let effect = &self.rules[fired.rule].effect;
+            let is_doubtful = !is_spared && self.may_be_spared(look, *fired, all);
             // A list that has several identities counts once; all findings of a rule stand together.
             if counted.replace(fired.rule) != Some(fired.rule) {
                 score = score.saturating_add(effect.weight);
             }
-            let Some(act) = effect.act else { continue };
-            let doubtful = act == Act::Refuse && self.may_be_spared(look, *fired, all);
+            if (is_good || !is_doubtful) && counted_at_best.replace(fired.rule) != Some(fired.rule) {
+                at_best = at_best.saturating_add(effect.weight);
+            }
+            let Some(act) = effect.act.filter(|_| !is_spared) else { continue };
+            let doubtful = is_doubtful && is_final(act);
             let act = if doubtful { Act::Defer } else { act };
             let place = |fired: &Fired| (fired.finding, fired.rule);
             if best.is_none_or(|(other, _, holder)| {
@@ -306,10 +350,11 @@ impl Policy {
         let by_score = if self.observe && !all { None } else { self.at(score) };
         if let Some(act) = by_score {
             let friends = look.missed.iter().map(|(rule, _)| *rule).collect::<BTreeSet<_>>().into_iter();
+            let has_fired = |number: &usize| look.fired.iter().any(|fired| fired.rule == *number);
             let at_best = friends
-                .filter(|number| self.is_in_force(*number, all))
-                .fold(score, |sum, number| sum.saturating_add(self.rules[number].effect.weight.min(0)));
-            let doubtful = act == Act::Refuse && self.at(at_best) != by_score;
+                .filter(|number| self.is_in_force(*number, all) && !has_fired(number))
+                .fold(at_best, |sum, number| sum.saturating_add(self.rules[number].effect.weight.min(0)));
+            let doubtful = is_final(act) && self.at(at_best) != by_score;
             let act = if doubtful { Act::Defer } else { act };
             if best.is_none_or(|(other, ..)| act > other) {
                 return Weighed { cause: Some(self.by_score(look, act, score, doubtful)), score };
@@ -319,12 +364,11 @@ impl Policy {
         Weighed { cause, score }
     }
 
-    /// Whether a rule that lets mail in might keep this one from doing anything, had its list been reached.
+    /// Whether a rule that lets mail in might keep this one from doing anything, had its list answered.
     fn may_be_spared(&self, look: &Look<'_>, fired: Fired, all: bool) -> bool {
         let finding = look.finding(fired.finding);
         look.missed.iter().any(|(number, place)| {
-            let by = look.finding(Some(*place));
-            self.is_in_force(*number, all) && self.rules[*number].spares(by, &self.rules[fired.rule], finding)
+            self.is_in_force(*number, all) && self.spares(look, *number, Some(*place), fired, finding)
         })
     }
 
@@ -431,7 +475,16 @@ fn telling<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Vec<(usize, &
     findings.into_iter().enumerate().filter(|(_, finding)| says(finding)).collect()
 }
 
+/// Whether mail is lost for good to whom this is done: that is not done as long as a friend might have a word to say.
+fn is_final(act: Act) -> bool {
+    matches!(act, Act::Refuse | Act::Discard)
+}
+
 impl<'a> Look<'a> {
+    fn is_proven(&self, rule: usize) -> bool {
+        self.proven.binary_search(&rule).is_ok()
+    }
+
     fn finding(&self, place: Option<usize>) -> Option<&'a Finding> {
         let place = place?;
         self.findings.iter().find(|(at, _)| *at == place).map(|(_, finding)| *finding)

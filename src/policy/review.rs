@@ -6,7 +6,7 @@ use std::cell::LazyCell;
 
 use super::{Condition, Facts, Fired, Judgement, Look, Policy, Trigger};
 use crate::smtp::{Dialog, Stage};
-use crate::verdict::{Act, Finding};
+use crate::verdict::Finding;
 
 /// A look at a session with everything that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -112,7 +112,7 @@ impl Policy {
     fn fate(&self, look: &Look<'_>, fired: Fired) -> Fate {
         let in_force = self.is_in_force(fired.rule, false);
         let spared = self.spared_by(look, fired, !in_force);
-        let refuses = self.rules[fired.rule].effect.act == Some(Act::Refuse);
+        let refuses = self.rules[fired.rule].effect.act.is_some_and(super::is_final);
         match spared {
             by if !in_force => Fate::Shadow(by),
             Some(by) => Fate::Spared(by),
@@ -127,7 +127,8 @@ impl Policy {
         for fired in look.fired.iter().filter(|fired| self.is_in_force(fired.rule, all)) {
             let weight = self.rules[fired.rule].effect.weight;
             let is_counted = parts.iter().any(|(rule, _)| *rule == fired.rule);
-            if weight != 0 && !is_counted && self.spared_by(look, *fired, all).is_none() {
+            let counts = weight < 0 || (weight > 0 && self.spared_by(look, *fired, all).is_none());
+            if counts && !is_counted {
                 parts.push((fired.rule, weight));
             }
         }
@@ -152,7 +153,7 @@ mod tests {
     use crate::list::MailboxPattern;
     use crate::policy::{Effect, Mode, Replies, ReplyStyle, Rule, SCORE, Score, Spares};
     use crate::smtp::Mailbox;
-    use crate::verdict::{Codes, Identities, Identity, List, Origin, Outcome, Trouble};
+    use crate::verdict::{Act, Codes, Identities, Identity, List, Origin, Outcome, Trouble};
 
     fn finding(list: List, identity: Identity, outcome: Outcome) -> Finding {
         let (origin, waited) = (Origin::Miss, Duration::ZERO);

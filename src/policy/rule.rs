@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Tag, Template};
 use crate::list::{Domains, Mailboxes, Networks};
 use crate::smtp::{Domain, Mailbox, Stage};
-use crate::verdict::{Act, Class, Classes, Codes, Finding, Identities, Identity, List, Outcome};
+use crate::verdict::{Act, Class, Classes, Codes, Finding, Identities, Identity, List, Outcome, Trouble};
 
 /// What becomes of mail while a list cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,13 +124,19 @@ impl Condition {
     pub fn ripe(&self) -> Stage {
         if !self.recipient.is_empty() {
             Stage::Rcpt
-        } else if !self.sender.is_empty() || self.session.contains(Class::Login) {
+        } else if !self.sender.is_empty() || self.depends_on_login() {
             Stage::Mail
         } else if !self.helo.is_empty() {
             Stage::Helo
         } else {
             Stage::Connect
         }
+    }
+
+    /// Whether it holds with a login and not without, or the other way: that is known from MAIL on.
+    fn depends_on_login(&self) -> bool {
+        let classes = [Class::Inbound, Class::Submission, Class::Login];
+        !self.session.is_empty() && !classes.into_iter().all(|class| self.session.contains(class))
     }
 
     /// Whether it rests on what a stranger can only have by our leave: a verified address or name, a login, or
@@ -211,11 +217,12 @@ impl Rule {
         }
     }
 
-    /// Whether it might have been fired by a list that could not be reached.
+    /// Whether it might have been fired by a list that did not answer, for whatever reason: a friend of whom an
+    /// exhausted plan keeps silent is no less one.
     pub(super) fn is_missed_by(&self, finding: &Finding) -> bool {
         match (&self.trigger, finding.outcome) {
             (Trigger::Listed { lists, identities }, Outcome::Unknown(trouble)) => {
-                trouble.is_transport()
+                !matches!(trouble, Trouble::Misuse)
                     && identities.contains(finding.identity)
                     && lists.iter().any(|(list, _)| *list == finding.list)
             }
@@ -231,24 +238,28 @@ impl Rule {
     /// Whether this rule, fired `by` a finding or by its conditions, keeps another one from what it would do on
     /// account of `finding`.
     ///
-    /// Whoever is let in for what a stranger can write at will is spared only what is found about that.
-    pub(super) fn spares(&self, by: Option<&Finding>, other: &Self, finding: Option<&Finding>) -> bool {
+    /// Whoever is let in for what a stranger can write at will is spared only what is found about that:
+    /// `is_proven` says that its conditions rest on more, `is_claimed` that what the other rule looks at does not.
+    pub(super) fn spares(
+        &self,
+        by: Option<&Finding>,
+        is_proven: bool,
+        finding: Option<&Finding>,
+        is_claimed: bool,
+    ) -> bool {
         let covered = match (&self.effect.spares, finding) {
             (Some(Spares::All), _) => true,
             (Some(Spares::Lists(lists)), Some(finding)) => lists.contains(&finding.list),
             (None, _) | (Some(Spares::Lists(_)), None) => false,
         };
-        let claimed = match finding {
-            Some(finding) => matches!(finding.identity, Identity::Helo | Identity::Sender),
-            None => !other.rests_on_proof(),
-        };
         // The name that an address has in DNS is its owner's to choose.
         let listed = by.is_some_and(|by| matches!(by.identity, Identity::Client | Identity::Recipient));
-        covered && (claimed || listed || self.rests_on_proof())
+        covered && (is_claimed || listed || is_proven)
     }
 
-    fn rests_on_proof(&self) -> bool {
-        !self.when.is_empty() && self.when.iter().all(Condition::is_proof)
+    /// Whether one of its conditions is met that [is proof](Condition::is_proof).
+    pub(super) fn has_proof(&self, facts: &Facts) -> bool {
+        self.when.iter().any(|condition| condition.is_proof() && condition.is_met(facts))
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Action {
     Would(Act),
     /// A rule lets the mail in.
     Spared,
+    /// A rule would let the mail in, if it were in force.
+    WouldSpare,
     /// Not checked, or nothing to check.
     Skip,
     /// Checked and clean, or could not be checked.
@@ -35,6 +37,7 @@ impl Action {
             Self::Would(Act::Tag) => "would-tag",
             Self::Would(Act::Log) => "would-log",
             Self::Spared => "spared",
+            Self::WouldSpare => "would-spare",
             Self::Skip => "skip",
             Self::Accept => "accept",
         }
@@ -98,6 +101,7 @@ impl Report<'_> {
         }
         match self.action {
             Action::Done(_) | Action::Would(_) => line!(info),
+            Action::WouldSpare => line!(info),
             Action::Spared | Action::Skip | Action::Accept => line!(debug),
         }
     }

@@ -20,6 +20,16 @@ impl Identities {
         self.0 == 0
     }
 
+    /// Takes one in.
+    pub fn insert(&mut self, identity: Identity) {
+        self.0 |= 1 << identity as u8;
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, identity: Identity) {
+        self.0 &= !(1 << identity as u8);
+    }
+
     /// Those it holds, in the order in which they are known.
     pub fn iter(self) -> impl Iterator<Item = Identity> {
         Identity::ALL.into_iter().filter(move |identity| self.contains(*identity))

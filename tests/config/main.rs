@@ -1,5 +1,6 @@
 //! What an administrator writes, and what gatepost makes of it or says about it.
 
+mod judged;
 mod lists;
 mod packaged;
 mod policy;

@@ -80,6 +80,45 @@ async fn a_score_does_not_hide_who_was_spared() {
 }
 
 #[tokio::test]
+async fn who_lets_in_nobody_is_not_said_to_and_a_shadow_says_that_it_would() {
+    let refused = "[[rule]]\nname = \"all\"\nwhen = { client = \"8.8.0.2\" }\naction = \"reject\"\n";
+    for (rule, spared, would) in [
+        ("when = { sender = \"abused.example\" }", 0, 0),
+        ("when = { client = \"8.8.0.2\" }\nmode = \"shadow\"", 0, 1),
+        ("when = { client = \"8.8.0.2\" }", 1, 0),
+    ] {
+        let (log, _guard) = Log::listen();
+        let rules = format!("{refused}[[rule]]\nname = \"known\"\naction = \"allow\"\n{rule}\n");
+        mail(&rules, &["<a@mail.example>"]).await;
+        let told = |action| log.with(&[action, "rule=known"]).len();
+        assert_eq!(
+            (told("action=spared"), told("action=would-spare")),
+            (spared, would),
+            "{rule}: {:#?}",
+            log.lines()
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_login_might_change_is_asked_anew_and_nothing_else() {
+    for settings in [&["ENFORCE_STAGE=mail"][..], &["AUTHBL_ENABLE=1", "ENFORCE_STAGE=mail"]] {
+        let (log, _guard) = Log::listen();
+        let world = World::new(settings).await;
+        world.names.on("2.0.8.8.zen", Act::records(["127.0.0.30"]));
+        let mut phone = world.call().await;
+        phone.connect("8.8.0.2").await;
+        phone.helo("a.example").await;
+        for _ in 0..3 {
+            phone.from("<u@x.example>").await;
+            phone.abort().await;
+        }
+        let lines = log.with(&["event=verdict", "identity=client", "zone=zen"]);
+        assert_eq!(lines.len(), 1, "{settings:?}: {:#?}", log.lines());
+    }
+}
+
+#[tokio::test]
 async fn forged_fields_are_taken_out_but_not_of_what_a_trusted_network_brings() {
     let toml =
         "trusted_networks = [\"8.8.4.0/24\"]\n[[rule]]\nname = \"mark\"\nlist = \"dbl\"\naction = \"tag\"\n";
