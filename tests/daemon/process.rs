@@ -154,6 +154,23 @@ impl Machine {
         path
     }
 
+    /// Takes a file away from the daemon's account, but not from root.
+    pub fn withhold(&self, name: &str) {
+        let path = &self.path(name);
+        let mode = if Uid::effective().is_root() { 0o600 } else { 0 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+        if Uid::effective().is_root() {
+            chown(path, Some(0), Some(0)).expect("an owner");
+        }
+    }
+
+    /// Gives it back.
+    pub fn hand_over(&self, name: &str) {
+        let path = self.path(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        own(&path);
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command_as_told(arguments);
         command.args(["--user", ACCOUNT]);

@@ -19,7 +19,7 @@ impl Unit {
         if !is_booted() {
             return None;
         }
-        let properties = "LoadState,ActiveState,SubState,UnitFileState,MainPID,Environment,EnvironmentFiles,NeedDaemonReload";
+        let properties = "LoadState,ActiveState,SubState,UnitFileState,MainPID,User,Environment,EnvironmentFiles,NeedDaemonReload";
         let unit = Self::parse(&ask("systemctl", &["show", "--property", properties, "--", name])?);
         (unit.get("LoadState") == "loaded").then_some(unit)
     }
