@@ -82,6 +82,8 @@ pub struct Machine {
     directory: tempfile::TempDir,
     pub environment: BTreeMap<String, String>,
     launcher: Option<Launcher>,
+    /// It is started in its directory, and told names without it.
+    is_home: bool,
 }
 
 /// What starts the program: a shell script that ends with `exec "$@"`, with sockets as its standard
@@ -97,7 +99,7 @@ impl Machine {
         // The account that root becomes has to read what is in it.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("a mode");
         own(&directory.path().to_owned());
-        let machine = Self { directory, environment: BTreeMap::new(), launcher: None };
+        let machine = Self { directory, environment: BTreeMap::new(), launcher: None, is_home: false };
         machine.write("gatepost.toml", "");
         machine.write("gatepost.env", "");
         machine
@@ -138,6 +140,12 @@ impl Machine {
     pub fn launched(mut self, script: &str, one: impl Into<OwnedFd>, other: impl Into<OwnedFd>) -> Self {
         let script = format!("{script} exec \"$@\"");
         self.launcher = Some(Launcher { script, sockets: [one.into(), other.into()] });
+        self
+    }
+
+    /// Starts programs in the machine's directory, with the files' names alone.
+    pub fn at_home(mut self) -> Self {
+        self.is_home = true;
         self
     }
 
@@ -185,8 +193,12 @@ impl Machine {
             command.args(["-c", &launcher.script, "sh", program]);
         }
         command.env_clear().envs(&self.environment).args(arguments);
-        command.arg("--config").arg(self.path("gatepost.toml"));
-        command.arg("--env-file").arg(self.path("gatepost.env"));
+        let named = |name: &str| if self.is_home { name.into() } else { self.path(name) };
+        command.arg("--config").arg(named("gatepost.toml"));
+        command.arg("--env-file").arg(named("gatepost.env"));
+        if self.is_home {
+            command.current_dir(&self.directory);
+        }
         command.stdin(Stdio::null());
         if let Some(launcher) = &self.launcher {
             let [one, other] = &launcher.sockets;
