@@ -148,7 +148,8 @@ impl Daemon {
             tracing::warn!(
                 event = "inherited",
                 place = %config.place_of("listen"),
-                "listen is set, but the sockets of the socket unit are used; take the setting out, or disable the socket unit"
+                "listen is set, but the sockets of the socket unit are used; take the setting out, and have the unit listen there: \
+                 systemctl edit gatepost.socket, [Socket] ListenStream=, then systemctl restart gatepost.socket"
             );
         }
         let desks = Desk::all(&config, control, metrics)?;

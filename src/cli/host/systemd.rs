@@ -24,7 +24,7 @@ impl Unit {
         (unit.get("LoadState") == "loaded").then_some(unit)
     }
 
-    fn parse(text: &str) -> Self {
+    pub(in crate::cli) fn parse(text: &str) -> Self {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }

@@ -170,6 +170,23 @@ check "killed, it comes back" kill_it
 often() { for n in 1 2 3 4 5 6 7 8; do systemctl restart gatepost.service || return 1; done; active gatepost.socket; }
 check "eight restarts at once are no outage" often
 
+# listen does not count, and the log says what does.
+mkdir -p /etc/gatepost/gatepost.toml.d
+echo 'listen = "inet:11399@127.0.0.1"' >/etc/gatepost/gatepost.toml.d/listen.toml
+systemctl restart gatepost.service
+advice() { journalctl --sync; journalctl -t gatepost -o cat _PID="$(main_pid)" | grep -F 'systemctl edit gatepost.socket, [Socket] ListenStream=, then systemctl restart gatepost.socket' >/dev/null; }
+check "listen is not used beside the socket unit, and the log says what to do" await 5 advice
+rm -r /etc/gatepost/gatepost.toml.d
+printf '[Socket]\nListenStream=127.0.0.1:11399\n' >/etc/systemd/system/gatepost.socket.d/70-listen.conf
+systemctl daemon-reload
+check "the socket unit gets another socket" systemctl restart gatepost.socket
+elsewhere() { gatepost status | grep -F 'inet:11399' >/dev/null; }
+check "on which gatepost listens" await 5 elsewhere
+check "and it filters" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+rm /etc/systemd/system/gatepost.socket.d/70-listen.conf
+systemctl daemon-reload; systemctl restart gatepost.socket
+before=$(inode $socket)
+
 # A choice of the administrator is kept; a mail server that comes later is noticed.
 printf '[Socket]\nSocketGroup=adm\n' >/etc/systemd/system/gatepost.socket.d/50-group.conf
 check "install again" apt-get install -y --reinstall "$old"
