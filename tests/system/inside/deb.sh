@@ -57,15 +57,21 @@ journalctl --sync
 lines() { journalctl -t gatepost -o "$1" | grep 'reject at '; }
 check "logcheck has no word about refused mail" none_of -vEf /etc/logcheck/ignore.d.server/gatepost <(lines short)
 check "logwatch counts it" grep -E '^ +1  reject +sender +DBL$' <(lines cat | awk -f /usr/share/logwatch/scripts/services/gatepost)
+# A line of somebody else's under our name.
+runuser -u nobody -- logger -t gatepost 'reject at mail: client 8.8.9.9 listed (SBL)'
+journalctl --sync
+forged() { journalctl -t gatepost -o cat | grep -F 8.8.9.9 >/dev/null; }
+check "anybody can write under the name of gatepost" await 5 forged
+read -ra match < <(sed -n 's/^journalmatch = //p' /etc/fail2ban/filter.d/gatepost.conf)
 bans() {
-    lines cat | python3 -c '
+    journalctl "${match[@]}" -o cat | python3 -c '
 import re, sys
 rule = next(line for line in open("/etc/fail2ban/filter.d/gatepost.conf") if line.startswith("failregex"))
 rule = re.compile(rule.split("=", 1)[1].strip().replace("<ADDR>", r"(?P<ip>[0-9a-f.:]+)"))
 found = [match["ip"] for match in map(rule.search, sys.stdin.read().splitlines()) if match]
 sys.exit(found != ["8.8.2.2"] and f"found {found}")'
 }
-check "fail2ban finds the client" bans
+check "fail2ban finds the client, and believes nobody else" bans
 
 # The exporter, with its own account and sandbox.
 check "the exporter starts" systemctl start gatepost-metrics-exporter.service
