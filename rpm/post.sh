@@ -16,10 +16,10 @@ if [ ! -e "$dropin" ] || grep -qxF "$mark" "$dropin"; then
 fi
 
 version=$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-link=/etc/systemd/system/gatepost.service.d/50-fd-store-preserve.conf
+link=/etc/systemd/system/gatepost.service.d/50-systemd-254.conf
 if [ "${version:-0}" -ge 254 ] && [ ! -e "$link" ] && [ ! -L "$link" ]; then
     mkdir -p "${link%/*}"
-    ln -s /usr/share/gatepost/fd-store-preserve.conf "$link"
+    ln -s /usr/share/gatepost/systemd-254.conf "$link"
 fi
 
 if [ "$1" -eq 1 ]; then

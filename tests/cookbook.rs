@@ -1,13 +1,14 @@
 //! Holds the policies of `etc/examples` to their promise: they are accepted, and do what they say.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gatepost::config::{Config, Problem};
 use gatepost::gate::{Tables, expect};
 use gatepost::policy::{Mode, Rule};
+use nix::unistd::{Uid, User};
 
 /// What the key files hold that examples name, and a key of DQS.
 const KEY: &str = "abcdefghij0123456789abcdef";
@@ -35,6 +36,11 @@ fn examples(directory: &Path) -> Vec<Example> {
     let entries = fs::read_dir(root().join("etc/examples")).expect("the directory");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
+    // The account that a daemon becomes has to read them.
+    fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).expect("a mode");
+    let account = User::from_name("nobody").expect("accounts").expect("the account nobody");
+    let is_root = Uid::effective().is_root();
+    let group = is_root.then(|| account.gid.as_raw());
     let examples = paths.into_iter().map(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let text = read(&path);
@@ -42,6 +48,7 @@ fn examples(directory: &Path) -> Vec<Example> {
             let file = directory.join(file);
             fs::write(&file, KEY).expect("a file");
             fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).expect("a mode");
+            chown(&file, None, group).expect("a group");
         }
         let tried = text.replace("/etc/gatepost/", &format!("{}/", directory.display()));
         let path = directory.join(&name);

@@ -218,6 +218,18 @@ fn the_manual_has_every_field_of_a_verdict() {
 }
 
 #[test]
+fn the_line_of_the_readme_has_every_field_of_a_verdict() {
+    let source = read("src/telemetry/verdict.rs");
+    let line = between(&source, "event = \"verdict\",", "\"{}\", self.summary()");
+    let mut fields = line.lines().filter_map(|line| Some(line.trim().split_once(" = ")?.0)).peekable();
+    assert!(fields.peek().is_some());
+    let readme = read("README.md");
+    let shown = between(&readme, "event=verdict ", "message=");
+    let places: Vec<Option<usize>> = fields.map(|field| shown.find(&format!("{field}="))).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {shown}");
+}
+
+#[test]
 fn the_manual_has_every_reason() {
     // The names of each kind of reason, from `=> "word"` in its `name`.
     let names = |file: &str, kind: &str| -> Vec<String> {

@@ -41,6 +41,11 @@ fn a_restart_or_a_failure_cannot_take_the_sockets_away() {
     for trap in ["RuntimeDirectory", "RestartPreventExitStatus", "Also", "EnvironmentFile"] {
         assert!(values(&service, trap).is_empty(), "{trap}");
     }
+    // Tried again without end, but not in a storm; and in less time than mail servers are told to wait.
+    assert_eq!(values(&service, "RestartSec"), ["1s"]);
+    let newer = unit("systemd-254.conf");
+    assert_eq!(values(&newer, "RestartMaxDelaySec"), ["3s"]);
+    assert_eq!(values(&newer, "RestartSteps"), ["10"], "without steps the delay does not grow");
     // An absolute path that is missing stops the start, and so does a name that both kinds have.
     assert_eq!(values(&service, "LoadCredential"), ["dqs-key-plain:gatepost.dqs-key-plain"]);
     assert_eq!(values(&service, "LoadCredentialEncrypted"), ["dqs-key:gatepost.dqs-key"]);

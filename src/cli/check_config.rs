@@ -19,11 +19,22 @@ pub(super) fn run(sources: &Sources) -> Exit {
     for notice in fixed_at_start(&config) {
         eprintln!("{notice}");
     }
-    if Account::is_needed()
-        && let Err(error) = Account::find(&config.user)
-    {
-        eprintln!("user: {error}");
-        return Exit::Config;
+    if Account::is_needed() {
+        // Root can read what the account cannot, and a start or a reload is the account's.
+        let barred = Account::find(&config.user).and_then(|account| account.barred_from(&config.files));
+        match barred {
+            Err(error) => {
+                eprintln!("user: {error}");
+                return Exit::Config;
+            }
+            Ok(barred) if !barred.is_empty() => {
+                for barred in &barred {
+                    eprintln!("{barred}");
+                }
+                return Exit::Config;
+            }
+            Ok(_) => {}
+        }
     }
     if let Err(error) = Ownership::find(&config) {
         eprintln!("{error}");

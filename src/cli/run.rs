@@ -61,6 +61,9 @@ fn serve(
     let account = if Account::is_needed() { Some(Account::find(&config.user)?) } else { None };
     Ownership::find(config)?;
     let files = config.files.clone();
+    // While names can still be looked up.
+    let group = account.as_ref().map_or_else(Gid::effective, |account| Gid::from_raw(account.group()));
+    let group = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
     let mut daemon = Daemon::new(loaded, Source::Resolver, inherited)?;
     daemon.confine(account.as_ref())?;
     if let Some(account) = &account {
@@ -68,7 +71,7 @@ fn serve(
     }
     sources.confined_to = daemon.readable();
     for file in &files {
-        try_to_read(file);
+        try_to_read(file, &group);
     }
     let watcher = Arc::new(watcher);
     let ours = Arc::clone(&watcher);
@@ -76,14 +79,13 @@ fn serve(
 }
 
 /// Says so if a reload will fail for lack of a permission that the start had.
-fn try_to_read(file: &Path) {
+fn try_to_read(file: &Path, group: &str) {
     let Err(error) = File::open(file) else { return };
     let mode = std::fs::metadata(file).map(|about| {
         let owners = format!("{}:{}", about.uid(), about.gid());
         format!("{:04o}, owner {owners}", about.mode() & 0o7777)
     });
-    let (path, group) = (file.display(), Gid::effective());
-    let group = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
+    let path = file.display();
     tracing::warn!(
         event = "config", file = %path, mode = mode.unwrap_or_default(), %error,
         "a reload will not be able to read this file; chgrp {group} {path} && chmod g+r {path}, and let that group \

@@ -375,7 +375,7 @@ impl Draft {
     fn miss_key(&mut self) {
         let config = &self.config;
         let needed = config.asks_dqs();
-        if config.key.is_some() || !needed || self.report.blames_key() {
+        if config.key.is_some() || !needed || self.report.unread || self.report.blames_key() {
             return;
         }
         let remedy = format!(

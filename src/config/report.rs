@@ -1,6 +1,6 @@
 //! Collects what is wrong while the sources are read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::load::CREDENTIAL;
 use super::secrets::Secrets;
@@ -38,17 +38,14 @@ pub(super) struct Report {
     files: Vec<PathBuf>,
     /// Where the process can still read; empty for everywhere.
     pub(super) confined_to: Vec<PathBuf>,
+    /// A file could not be read: what is in it is not known, and does not count as missing.
+    pub(super) unread: bool,
 }
 
 impl Report {
     /// Remembers a text that must not be shown.
     pub(super) fn hide(&mut self, secret: &str) {
         self.secrets.add(secret);
-    }
-
-    /// Whether a sandbox keeps the process from a file.
-    pub(super) fn forbids(&self, path: &Path) -> bool {
-        !self.confined_to.is_empty() && !self.confined_to.iter().any(|place| path.starts_with(place))
     }
 
     /// Fixes the place of a file in the order of problems.

@@ -10,6 +10,7 @@ use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::Place;
+use super::reach::out_of_reach;
 use super::report::Report;
 use super::value::Fault;
 
@@ -75,20 +76,14 @@ pub(super) fn read(path: &Path, missing: Missing, setting: &str, report: &mut Re
             }
             return None;
         }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && report.forbids(path) => {
-            let remedy = format!(
-                "the sandbox of this process reads below {} only; restart it: systemctl restart gatepost",
-                report
-                    .confined_to
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect::<Vec<_>>()
-                    .join(" and ")
-            );
-            Fault::new("the file cannot be read before a restart", remedy)
-        }
-        Err(error) => Fault::new(format!("the file cannot be read: {}", plain(&error)), remedy(&error, path)),
+        Err(error) => match out_of_reach(path, &report.confined_to) {
+            Some(remedy) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Fault::new("the file cannot be read before a restart", remedy)
+            }
+            _ => Fault::new(format!("the file cannot be read: {}", plain(&error)), remedy(&error, path)),
+        },
     };
+    report.unread = true;
     report.error(Place::file(path), setting, fault);
     None
 }

@@ -62,7 +62,7 @@ pub(super) async fn leave(server: &Server<Gate>, dns: &Dns) {
         (_, Ok(false)) => 0,
         (_, Err(error)) => {
             tracing::warn!(event = "handover", %error, "the service manager does not answer; open sessions are drained");
-            0
+            return server.drain();
         }
     };
     if room == 0 {

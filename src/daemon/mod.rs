@@ -3,6 +3,7 @@
 //! The order is the design: configuration, log, sockets, privileges, and only then threads and the
 //! runtime. What a decision is, is none of its business.
 
+mod access;
 mod answers;
 mod ask;
 mod confinement;
@@ -38,6 +39,7 @@ use crate::telemetry::Metrics;
 use control::Desk;
 use status::Notes;
 
+pub use access::Barred;
 pub use ask::{AskError, CONTROL_SOCKET, METRICS_SOCKET, ask};
 pub use confinement::{Confinement, Extent, Step};
 pub use exit::Exit;
@@ -146,7 +148,8 @@ impl Daemon {
             tracing::warn!(
                 event = "inherited",
                 place = %config.place_of("listen"),
-                "listen is set, but the sockets of the socket unit are used; take the setting out, or disable the socket unit"
+                "listen is set, but the sockets of the socket unit are used; take the setting out, and have the unit listen there: \
+                 systemctl edit gatepost.socket, [Socket] ListenStream=, then systemctl restart gatepost.socket"
             );
         }
         let desks = Desk::all(&config, control, metrics)?;

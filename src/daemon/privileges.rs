@@ -211,7 +211,7 @@ pub(super) fn read_back_hidden(confinement: &mut Confinement) {
     confinement.note("core", if core { Extent::Enforced } else { Extent::Off }, "");
 }
 
-fn step(step: &'static str, cause: impl Display) -> PrivilegeError {
+pub(super) fn step(step: &'static str, cause: impl Display) -> PrivilegeError {
     PrivilegeError::Step { step, cause: cause.to_string() }
 }
 

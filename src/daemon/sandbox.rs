@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, NetPort,
@@ -49,7 +49,10 @@ impl Bounds {
     /// Whole directories, since an editor puts a new file in the place of the old one: a rule for the file
     /// would hold for the old one only.
     pub(super) fn new<'a>(config: &Config, sockets: impl Iterator<Item = &'a Path>) -> Self {
-        let directory = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
+        let directory = |path: &Path| {
+            let path = absolute(path).unwrap_or_else(|_| path.to_owned());
+            path.parent().unwrap_or(Path::new("/")).to_owned()
+        };
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         let mut read: BTreeSet<PathBuf> = config.files.iter().map(|file| directory(file)).collect();
         // Links count by what they lead to.

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, ListFile, Place, Problem};
+use crate::config::{Config, ListFile, Place, Problem, out_of_reach};
 use crate::limits::Limits;
 use crate::list::{Fault, Table};
 use crate::source::{Parse, Parsed, State, Watched, Watcher};
@@ -97,17 +97,11 @@ fn problem(path: &Path, setting: &str, fault: Fault) -> Problem {
 
 /// What is to be told of a file that the sandbox of this process keeps from it.
 fn outside(file: &ListFile, setting: &str, confined_to: &[PathBuf]) -> Option<Problem> {
-    if confined_to.is_empty() || confined_to.iter().any(|place| file.path.starts_with(place)) {
-        return None;
-    }
-    let places: Vec<String> = confined_to.iter().map(|place| place.display().to_string()).collect();
+    let remedy = out_of_reach(&file.path, confined_to)?;
     Some(Problem {
         place: file.place.clone(),
         setting: setting.to_owned(),
         cause: "the file cannot be read before a restart".to_owned(),
-        remedy: format!(
-            "the sandbox of this process reads below {} only; restart it: systemctl restart gatepost",
-            places.join(" and ")
-        ),
+        remedy,
     })
 }

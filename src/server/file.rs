@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 use nix::sys::stat::{Mode, fchmod};
 
 /// Listens on a new socket file. Not for an instant has it permissions beyond `mode`; the umask may have taken
@@ -24,6 +24,16 @@ pub(super) fn make(path: &Path, mode: u32) -> io::Result<UnixListener> {
     bind(endpoint.as_raw_fd(), &UnixAddr::new(path)?)?;
     listen(&endpoint, Backlog::MAXALLOWABLE)?;
     Ok(endpoint.into())
+}
+
+/// Whether somebody listens on a socket file, without waiting: who does not take connections is there all the same.
+///
+/// # Errors
+/// What `connect(2)` says: `ConnectionRefused` if nobody listens, `WouldBlock` if all places in the queue are taken.
+pub fn knock(path: &Path) -> io::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let endpoint = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    Ok(connect(endpoint.as_raw_fd(), &UnixAddr::new(path)?)?)
 }
 
 /// A hold on a socket file itself, with its device and inode. Root must not change mode or owner of what
@@ -49,6 +59,27 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_full_queue_is_somebody_and_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("full.sock");
+        let listener =
+            socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).expect("a path")).expect("a file");
+        listen(&listener, Backlog::new(0).expect("a queue")).expect("it listens");
+        assert!(knock(&path).is_ok(), "somebody is there");
+        // Connections that nobody takes stay in the queue, also when their other end is gone.
+        let full = (0..4).find_map(|_| knock(&path).err()).expect("a queue of one place");
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let (told, bound) = std::sync::mpsc::channel();
+        let at = crate::server::Listen::Unix(path.clone());
+        std::thread::spawn(move || told.send(at.bind(0o600).map(drop)));
+        let bound = bound.recv_timeout(std::time::Duration::from_mins(1)).expect("a start does not hang");
+        assert!(matches!(bound, Err(crate::server::BindError::InUse(_))), "{bound:?}");
+        drop(listener);
+        assert_eq!(knock(&path).expect_err("nobody").kind(), io::ErrorKind::ConnectionRefused);
+    }
 
     #[test]
     fn a_new_socket_file_is_never_open_to_more_than_its_mode() {

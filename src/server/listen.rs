@@ -5,12 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
-use super::file::{make, pin, pinned};
+use super::file::{knock, make, pin, pinned};
 use super::stream::Listener;
 
 /// An endpoint in libmilter's notation: `inet:port@host`, `inet6:port@host`, `unix:/path`,
@@ -222,10 +222,10 @@ impl Listen {
         if !file.file_type().is_socket() {
             return Err(BindError::NotASocket(self.clone()));
         }
-        match UnixStream::connect(path) {
+        match knock(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)
                 .map_err(|source| BindError::System { listen: self.clone(), source }),
-            Ok(_) | Err(_) => Err(BindError::InUse(self.clone())),
+            Ok(()) | Err(_) => Err(BindError::InUse(self.clone())),
         }
     }
 

@@ -14,6 +14,7 @@ mod stream;
 
 pub use call::{Call, CallError};
 pub use envelope::{BadStates, enclose, open};
+pub use file::knock;
 pub use handover::{OVERHEAD, Rested, Taken, pack, unpack};
 pub use listen::{BadListen, BindError, Listen, Socket};
 pub use serve::{Server, Tally};

@@ -93,6 +93,7 @@ pub(super) struct Shared<F> {
     loops: AtomicUsize,
     answered: AtomicUsize,
     pulse: watch::Sender<usize>,
+    late: Budget,
     strange: Budget,
     shortage: Budget,
     full: Budget,
@@ -145,6 +146,7 @@ impl<F: Filter> Server<F> {
             loops: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             pulse: watch::Sender::new(0),
+            late: Budget::new(10, minute),
             strange: Budget::new(10, minute),
             shortage: Budget::new(1, minute),
             full: Budget::new(1, minute),
@@ -180,9 +182,10 @@ impl<F: Filter> Server<F> {
     }
 
     /// Log lines held back so far, by event.
-    pub fn suppressed(&self) -> [(&'static str, u64); 5] {
-        let Shared { strange, shortage, full, unspoken, missing, .. } = &*self.shared;
+    pub fn suppressed(&self) -> [(&'static str, u64); 6] {
+        let Shared { late, strange, shortage, full, unspoken, missing, .. } = &*self.shared;
         [
+            ("close", late.held_back()),
             ("protocol", strange.held_back()),
             ("accept", shortage.held_back()),
             ("shed", full.held_back()),
@@ -397,7 +400,9 @@ impl<F: Filter> Shared<F> {
             End::Drained | End::Rested => self.closed(id, "drained"),
             End::Socket(error) => self.closed(id, &error.to_string()),
             End::Late(reason) => {
-                tracing::info!(event = "close", session = %id, reason, "connection closed: {reason}");
+                if let Some(suppressed) = self.late.spend() {
+                    tracing::info!(event = "close", session = %id, reason, suppressed, "connection closed: {reason}");
+                }
             }
             End::Protocol(error) => {
                 self.malformed.fetch_add(1, Ordering::Relaxed);

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -53,10 +55,23 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// The journal if standard error is connected to it (`JOURNAL_STREAM`, set by systemd), else
+    /// The journal if standard error is connected to it (`JOURNAL_STREAM`, set by systemd, names it), else
     /// standard error.
     pub fn detect() -> Self {
-        if std::env::var_os("JOURNAL_STREAM").is_some() { Self::Journal } else { Self::Stderr }
+        Self::of(std::env::var("JOURNAL_STREAM").ok().as_deref(), io::stderr())
+    }
+
+    /// The variable is inherited by everything that a service or a desktop starts: it counts only if it names device and
+    /// inode of that very stream (systemd.exec(5)).
+    fn of(variable: Option<&str>, stream: impl AsFd) -> Self {
+        let Some((device, inode)) = variable.and_then(|named| named.split_once(':')) else {
+            return Self::Stderr;
+        };
+        let named = (device.parse().ok(), inode.parse().ok());
+        match fstat(stream) {
+            Ok(about) if named == (Some(about.st_dev), Some(about.st_ino)) => Self::Journal,
+            _ => Self::Stderr,
+        }
     }
 }
 
@@ -176,5 +191,25 @@ impl Sink for Stderr {
 
     fn is_stream(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_journal_is_asked_only_if_the_stream_is_its_own() {
+        let (stream, other) = (tempfile::tempfile().expect("a file"), tempfile::tempfile().expect("a file"));
+        let about = stream.metadata().expect("a file");
+        let name = format!("{}:{}", about.dev(), about.ino());
+        assert_eq!(Destination::of(Some(&name), &stream), Destination::Journal);
+        // Inherited by a shell in a service, or by a terminal of a desktop.
+        assert_eq!(Destination::of(Some(&name), &other), Destination::Stderr);
+        for wrong in [None, Some(""), Some("1"), Some("8:x"), Some(":")] {
+            assert_eq!(Destination::of(wrong, &stream), Destination::Stderr, "{wrong:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the process can still do, and what it says about it.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::{fs, thread};
 
 use landlock::{AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _};
@@ -92,6 +92,48 @@ fn a_key_file_outside_the_sandbox_is_told_with_the_restart() {
         assert_eq!(checked.status, Some(0), "{checked:?}");
         assert_eq!(checked.stderr.contains("only after a restart"), !taken, "{checked:?}");
     }
+}
+
+#[test]
+fn relative_names_are_read_again_in_the_sandbox() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &[]).at_home();
+    let mut daemon = machine.start();
+    assert!(daemon.with(&["a reload will not be able"]).is_empty(), "{:#?}", daemon.lines());
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for(&["event=reloaded"]);
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn a_link_is_read_again_where_it_leads_and_elsewhere_takes_a_restart() {
+    let (names, key) = (Names::start(), new_key());
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    for elsewhere in [&one, &other] {
+        fs::set_permissions(elsewhere, fs::Permissions::from_mode(0o755)).expect("a mode");
+        let file = elsewhere.path().join("dqs.key");
+        fs::write(&file, &key).expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("a mode");
+        own(&file);
+    }
+    let machine = Machine::new();
+    let link = machine.path("dqs.key");
+    symlink(one.path().join("dqs.key"), &link).expect("a link");
+    machine.write("gatepost.toml", &format!("[key]\nfile = \"{}\"\n", link.display()));
+    let servers =
+        format!("SPAMHAUS_DQS_NAMESERVERS={}\nSPAMHAUS_DQS_LISTEN=inet:0@127.0.0.1\n", names.address());
+    machine.write("gatepost.env", &servers);
+    let mut served = machine.start();
+    served.signal(Signal::SIGHUP);
+    served.wait_for(&["event=reloaded"]);
+    fs::remove_file(&link).expect("a link");
+    symlink(other.path().join("dqs.key"), &link).expect("a link");
+    served.signal(Signal::SIGHUP);
+    let told = served.wait_for(&["ERROR", "event=reload", "dqs.key"]);
+    assert!(told.contains("cannot be read before a restart") && told.contains("systemctl restart"), "{told}");
+    assert!(!told.contains("chmod"), "{told}");
+    assert!(served.with(&["there is no DQS key"]).is_empty(), "it is there, but not known");
+    assert_eq!(served.stop().0, Some(0));
 }
 
 #[test]

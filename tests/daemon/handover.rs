@@ -227,6 +227,27 @@ fn without_room_in_the_store_sessions_are_drained() {
 }
 
 #[test]
+fn a_manager_that_does_not_answer_is_told_as_that_and_nothing_else() {
+    let (names, key) = (Names::start(), new_key());
+    let manager = Keeper::new(&names, &key, &["DRAIN_TIMEOUT=30"], 64);
+    let mut daemon = manager.start();
+    manager.book().is_stuck = true;
+    run(async {
+        let mut idle = Wire::dial(manager.port).await;
+        assert_eq!(idle.exchange(&greeting("8.8.0.2"), 3).await, "Occ");
+        Keeper::terminate(&daemon);
+        daemon.wait_for(&["WARN", "event=handover", "the service manager does not answer"]);
+        assert!(idle.is_closed().await);
+    });
+    let (status, lines) = daemon.end();
+    assert_eq!(status, Some(0));
+    assert!(
+        !lines.iter().any(|line| line.contains("FileDescriptorStoreMax")),
+        "its room is not known: {lines:#?}"
+    );
+}
+
+#[test]
 fn answers_are_remembered_over_a_restart_unless_they_are_of_another_release() {
     let (names, key) = (Names::start(), new_key());
     names.on("2.0.8.8.zen", Act::records(["127.0.0.4"]));

@@ -39,6 +39,7 @@ fn sockets_of_two_kinds_serve_and_stay_behind() {
     assert!(ready.contains(&told), "{ready}");
     let warning = daemon.with(&["WARN", "event=inherited", "listen is set"]);
     assert!(warning.len() == 1 && warning[0].contains("gatepost.env:3"), "{warning:?}");
+    assert!(warning[0].contains("systemctl edit gatepost.socket, [Socket] ListenStream="), "{warning:?}");
     run(async {
         assert_eq!(Wire::dial(port).await.exchange(&greeting("8.8.0.2"), 3).await, "Occ");
         let stream = UnixStream::connect(&path).await.expect("a socket");

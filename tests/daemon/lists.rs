@@ -11,7 +11,7 @@ use super::process::{Daemon, new_key, own};
 use super::{Machine, Names, Phone, run};
 
 /// The settings of a list in a file, with a rule that rejects.
-fn list(path: &Path) -> String {
+pub(super) fn list(path: &Path) -> String {
     format!(
         "[[list]]\nname = \"own\"\nfile = \"{}\"\nformat = \"plain\"\nkind = \"address\"\n\
          [[rule]]\nname = \"own\"\nlist = \"own\"\naction = \"reject\"\n",

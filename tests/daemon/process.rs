@@ -82,6 +82,8 @@ pub struct Machine {
     directory: tempfile::TempDir,
     pub environment: BTreeMap<String, String>,
     launcher: Option<Launcher>,
+    /// It is started in its directory, and told names without it.
+    is_home: bool,
 }
 
 /// What starts the program: a shell script that ends with `exec "$@"`, with sockets as its standard
@@ -97,7 +99,7 @@ impl Machine {
         // The account that root becomes has to read what is in it.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("a mode");
         own(&directory.path().to_owned());
-        let machine = Self { directory, environment: BTreeMap::new(), launcher: None };
+        let machine = Self { directory, environment: BTreeMap::new(), launcher: None, is_home: false };
         machine.write("gatepost.toml", "");
         machine.write("gatepost.env", "");
         machine
@@ -141,6 +143,12 @@ impl Machine {
         self
     }
 
+    /// Starts programs in the machine's directory, with the files' names alone.
+    pub fn at_home(mut self) -> Self {
+        self.is_home = true;
+        self
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -152,6 +160,23 @@ impl Machine {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
         own(&path);
         path
+    }
+
+    /// Takes a file away from the daemon's account, but not from root.
+    pub fn withhold(&self, name: &str) {
+        let path = &self.path(name);
+        let mode = if Uid::effective().is_root() { 0o600 } else { 0 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+        if Uid::effective().is_root() {
+            chown(path, Some(0), Some(0)).expect("an owner");
+        }
+    }
+
+    /// Gives it back.
+    pub fn hand_over(&self, name: &str) {
+        let path = self.path(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        own(&path);
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -168,8 +193,12 @@ impl Machine {
             command.args(["-c", &launcher.script, "sh", program]);
         }
         command.env_clear().envs(&self.environment).args(arguments);
-        command.arg("--config").arg(self.path("gatepost.toml"));
-        command.arg("--env-file").arg(self.path("gatepost.env"));
+        let named = |name: &str| if self.is_home { name.into() } else { self.path(name) };
+        command.arg("--config").arg(named("gatepost.toml"));
+        command.arg("--env-file").arg(named("gatepost.env"));
+        if self.is_home {
+            command.current_dir(&self.directory);
+        }
         command.stdin(Stdio::null());
         if let Some(launcher) = &self.launcher {
             let [one, other] = &launcher.sockets;

@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 
+use super::lists::list;
 use super::process::new_key;
 use super::{Machine, Names};
 
@@ -124,6 +125,27 @@ fn all_problems_are_told_at_once() {
     }
     assert!(!ended.stderr.contains(&key));
     assert_eq!(machine.run(&["check-config"]).stderr, ended.stderr, "check-config says the same");
+}
+
+#[test]
+fn check_config_refuses_what_root_can_read_and_the_account_cannot() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &[]);
+    let own = machine.write("own.list", "8.8.0.2\n");
+    machine.write("gatepost.toml", &list(&own));
+    let key_file = machine.write("dqs.key", &key);
+    let machine = machine.env("API_KEY_FILE", &key_file.display().to_string());
+    let ended = machine.run(&["check-config"]);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    for file in ["gatepost.toml", "gatepost.env", "dqs.key", "own.list"] {
+        machine.withhold(file);
+        let ended = machine.run(&["check-config"]);
+        assert_eq!(ended.status, Some(78), "{file}: {ended:?}");
+        let is_told = |line: &&str| line.contains(file) && line.to_lowercase().contains("permission denied");
+        let told = ended.stderr.lines().find(is_told).unwrap_or_else(|| panic!("{file}: {ended:?}"));
+        assert!(!Uid::effective().is_root() || told.contains("&& chmod g+rX "), "{file}: {told}");
+        machine.hand_over(file);
+    }
 }
 
 #[test]

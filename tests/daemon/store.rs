@@ -26,6 +26,9 @@ pub struct Book {
     pub heard: Vec<(String, usize)>,
     /// The most that the store takes.
     pub limit: usize,
+    /// It hears, and acts on nothing; whoever waits for it waits on.
+    pub is_stuck: bool,
+    unanswered: Vec<OwnedFd>,
     ended: bool,
 }
 
@@ -132,6 +135,10 @@ fn hear(socket: &UnixDatagram, book: &Mutex<Book>) {
     }
     let mut book = book.lock().expect("no panic");
     book.heard.push((text.clone(), descriptors.len()));
+    if book.is_stuck {
+        book.unanswered.extend(descriptors);
+        return;
+    }
     let name = text.lines().find_map(|line| line.strip_prefix("FDNAME=")).unwrap_or("stored").to_owned();
     if text.lines().any(|line| line == "FDSTOREREMOVE=1") {
         book.stored.retain(|(stored, _)| *stored != name);

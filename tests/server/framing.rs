@@ -143,6 +143,32 @@ async fn a_packet_must_arrive_in_time_and_silence_between_packets_may_last() {
     assert_eq!(idle.exchange(&packet(b'M', b"<u@example.org>\0"), 1).await, "c");
 }
 
+#[tokio::test]
+async fn peers_that_are_late_on_purpose_do_not_flood_the_log() {
+    let clock = Clock::stop();
+    let (log, _guard) = Log::listen();
+    let served = Served::start(Limits { frame_time: Duration::from_secs(30), ..Limits::default() });
+    let mut slow = Vec::new();
+    for _ in 0..40 {
+        let mut wire = served.greeted().await;
+        wire.send(&60_000_u32.to_be_bytes()).await.expect("to send");
+        slow.push(wire);
+    }
+    clock.pass(Duration::from_secs(31)).await;
+    for wire in &mut slow {
+        assert!(wire.is_closed().await);
+    }
+    assert_eq!(log.with(&["INFO", "event=close", "a packet took too long"]).len(), 10, "{:#?}", log.lines());
+    assert!(served.server.suppressed().contains(&("close", 30)), "{:?}", served.server.suppressed());
+    // After a minute the next line says how many there were.
+    clock.pass(Duration::from_mins(1)).await;
+    let mut wire = served.greeted().await;
+    wire.send(&60_000_u32.to_be_bytes()).await.expect("to send");
+    clock.pass(Duration::from_secs(31)).await;
+    assert!(wire.is_closed().await);
+    assert_eq!(log.with(&["INFO", "event=close", "suppressed=30"]).len(), 1, "{:#?}", log.lines());
+}
+
 // case: 21
 #[tokio::test]
 async fn strangers_are_named_and_do_not_flood_the_log() {

@@ -30,7 +30,7 @@ tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf)
 # What the tree offers in rpm's terms, so that dnf finds, or misses, each thing that the package needs.
 {
     printf '%s\n' 'Name: debian-tree' 'Version: 1' 'Release: 1' 'Summary: What a Debian tree offers' 'License: MIT' 'BuildArch: noarch'
-    for file in /bin/sh /usr/bin/sh /usr/bin/awk /usr/sbin/useradd /usr/bin/systemctl; do
+    for file in /bin/sh /usr/bin/sh /usr/bin/awk /usr/sbin/useradd /usr/bin/systemctl /usr/bin/setpriv; do
         # Debian's awk is a link that leads out of the tree.
         [ ! -e "$tree$file" ] && [ ! -L "$tree$file" ] || echo "Provides: $file"
     done

@@ -43,7 +43,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
     let postfix = Postfix::find();
     let unit = Unit::find("gatepost.service");
     if let Some(config) = &config {
-        setup::account(&mut report, config);
+        setup::account(&mut report, config, unit.as_ref());
         let key = setup::key(&mut report, config, starts, unit.as_ref());
         let listens = endpoints(config, postfix.as_ref().map(|postfix| &*postfix.queue));
         service::units(&mut report, unit.as_ref(), config);

@@ -1,7 +1,7 @@
 //! Connecting as another account, from its root directory: in a process of its own.
 
 use std::ffi::CString;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -9,6 +9,7 @@ use nix::unistd::{User, chdir, chroot, initgroups, setgid, setuid};
 
 use crate::cli::args::ProbeSocket;
 use crate::daemon::Exit;
+use crate::server::knock;
 
 /// Connects to `path` as `account`, with `root` as its root directory if there is one.
 ///
@@ -52,5 +53,8 @@ fn connect(what: &ProbeSocket) -> Result<(), String> {
     chdir("/").map_err(failed)?;
     setgid(user.gid).map_err(failed)?;
     setuid(user.uid).map_err(failed)?;
-    UnixStream::connect(&what.path).map(drop).map_err(|error| error.to_string())
+    knock(&what.path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => "nobody takes the connections that wait there".to_owned(),
+        _ => error.to_string(),
+    })
 }

@@ -63,18 +63,27 @@ fn judge(service: Option<&Unit>, socket: Option<&Unit>, config: &Config) -> Vec<
             }
         }
     }
+    let sets_listen = config.listen != Config::default().listen;
     match socket {
         None => {}
+        Some(unit) if unit.is_active() && sets_listen => {
+            found.push(Ok("gatepost.socket listens, and the setting listen counts for nothing".to_owned()));
+        }
         Some(unit) if unit.is_active() => found.push(Ok("gatepost.socket listens".to_owned())),
         Some(unit) if unit.get("ActiveState") == "failed" => {
             let why = "gatepost.socket has failed: mail servers reach nobody".to_owned();
             found.push(Err((why, "systemctl reset-failed gatepost.socket; systemctl start gatepost.socket")));
         }
-        Some(_) if config.listen == Config::default().listen => {
-            let why = "gatepost.socket does not listen".to_owned();
-            found.push(Err((why, "systemctl enable --now gatepost.socket")));
+        // Units of one's own need no socket unit; the packaged service does not start without it.
+        Some(_) if sets_listen && service.is_some_and(Unit::is_active) => {
+            found.push(Ok("gatepost.socket is not used: the service listens by itself".to_owned()));
         }
-        Some(_) => found.push(Ok("gatepost.socket is not used: listen is set".to_owned())),
+        Some(_) => {
+            let why = "gatepost.socket does not listen".to_owned();
+            let remedy = "systemctl unmask gatepost.socket && systemctl enable --now gatepost.socket; to listen \
+                          elsewhere: systemctl edit gatepost.socket, [Socket] ListenStream=";
+            found.push(Err((why, remedy)));
+        }
     }
     found
 }
@@ -111,4 +120,28 @@ async fn session(listen: &Listen) -> Result<(), CallError> {
     call.helo(b"localhost").await?;
     call.mail(b"<>", &[]).await?;
     call.quit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_unit_that_does_not_listen_is_no_way_to_listen_elsewhere() {
+        let service = |state: &str| Unit::parse(&format!("ActiveState={state}\nUnitFileState=enabled"));
+        let mut config = Config::default();
+        config.listen = vec!["inet:11332".parse().expect("an endpoint")];
+        let last = |service: &Unit, socket: &Unit, config: &Config| {
+            judge(Some(service), Some(socket), config).pop().expect("a judgement on the socket")
+        };
+        let (runs, rests) = (service("active"), service("inactive"));
+        let (text, remedy) =
+            last(&rests, &rests, &config).expect_err("the packaged service does not start like this");
+        assert!(text.ends_with("does not listen") && remedy.contains("ListenStream="), "{text}; {remedy}");
+        let own = last(&runs, &rests, &config).expect("units of one's own");
+        assert!(own.ends_with("the service listens by itself"), "{own}");
+        let used = last(&runs, &runs, &config).expect("it listens");
+        assert!(used.ends_with("the setting listen counts for nothing"), "{used}");
+        assert_eq!(last(&runs, &runs, &Config::default()), Ok("gatepost.socket listens".to_owned()));
+    }
 }

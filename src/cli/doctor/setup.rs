@@ -4,12 +4,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::unistd::{Gid, Group, User};
+use nix::unistd::User;
 
 use super::report::Report;
 use crate::cli::host::{ask, systemd};
 use crate::cli::key;
 use crate::config::{Config, Place, Sources};
+use crate::daemon::Account;
 use crate::dns::Key;
 use crate::smtp::Stage;
 
@@ -49,7 +50,8 @@ pub(super) fn configuration(report: &mut Report, config: &Config, sources: &Sour
     }
 }
 
-pub(super) fn account(report: &mut Report, config: &Config) {
+/// The account, and whether it can read what the daemon reads. The unit says as whom that is started.
+pub(super) fn account(report: &mut Report, config: &Config, unit: Option<&systemd::Unit>) {
     let Ok(Some(user)) = User::from_name(&config.user) else {
         report.wrong(
             "account",
@@ -62,35 +64,32 @@ pub(super) fn account(report: &mut Report, config: &Config) {
         return;
     };
     report.fine("account", format!("{} (uid {})", user.name, user.uid));
+    let tried = Account::is_needed().then(|| Account::find(&user.name)?.barred_from(&config.files));
+    let barred = match tried {
+        None => return report.skipped("account", "whether it can read all files, root can try"),
+        Some(Err(error)) => return report.wrong("account", error.to_string(), "look at it as root"),
+        Some(Ok(barred)) => barred,
+    };
+    // Root reads the files before it becomes the account; an account that is started as itself never can.
+    let fails = unit.is_some_and(|unit| !matches!(unit.get("User"), "" | "root" | "0"));
     for file in &config.files {
-        match std::fs::metadata(file) {
-            Ok(what) if !may_read(&user, what.mode(), what.uid(), what.gid()) => report.warning(
+        match barred.iter().find(|barred| barred.path() == file) {
+            None => report.fine("account", format!("{} can read {}", user.name, file.display())),
+            Some(barred) if fails => report.wrong(
+                "account",
+                format!(
+                    "{} cannot read {}: the next start fails, and every reload",
+                    user.name,
+                    file.display()
+                ),
+                barred.remedy(),
+            ),
+            Some(barred) => report.warning(
                 "account",
                 format!("{} cannot read {}: a reload will fail", user.name, file.display()),
-                format!("chgrp {0} {1} && chmod g+r {1}", user.name, file.display()),
+                barred.remedy(),
             ),
-            Ok(_) => report.fine("account", format!("{} can read {}", user.name, file.display())),
-            Err(error) => {
-                report.warning("account", format!("{}: {error}", file.display()), "look who removed it");
-            }
         }
-    }
-}
-
-/// Whether the bits of a file let an account read it.
-fn may_read(user: &User, mode: u32, owner: u32, group: u32) -> bool {
-    let is_member = || {
-        Group::from_gid(Gid::from_raw(group))
-            .ok()
-            .flatten()
-            .is_some_and(|group| group.mem.contains(&user.name))
-    };
-    if user.uid.as_raw() == owner {
-        mode & 0o400 != 0
-    } else if user.gid.as_raw() == group || is_member() {
-        mode & 0o040 != 0
-    } else {
-        mode & 0o004 != 0
     }
 }
 
@@ -210,21 +209,5 @@ pub(super) fn predecessor(report: &mut Report, config: Option<&Config>) {
     }
     if alone {
         report.fine("other filters", "none that gets in the way");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bits_that_count_are_those_of_the_first_that_fits() {
-        let root = User::from_uid(nix::unistd::Uid::from_raw(0)).expect("asked").expect("root");
-        let (uid, gid) = (root.uid.as_raw(), root.gid.as_raw());
-        assert!(may_read(&root, 0o600, uid, gid));
-        assert!(!may_read(&root, 0o066, uid, gid), "an owner has the owner's bits only");
-        assert!(may_read(&root, 0o640, uid + 1, gid));
-        assert!(!may_read(&root, 0o604, uid + 1, gid));
-        assert!(may_read(&root, 0o604, uid + 1, 54_321));
     }
 }

@@ -19,12 +19,12 @@ impl Unit {
         if !is_booted() {
             return None;
         }
-        let properties = "LoadState,ActiveState,SubState,UnitFileState,MainPID,Environment,EnvironmentFiles,NeedDaemonReload";
+        let properties = "LoadState,ActiveState,SubState,UnitFileState,MainPID,User,Environment,EnvironmentFiles,NeedDaemonReload";
         let unit = Self::parse(&ask("systemctl", &["show", "--property", properties, "--", name])?);
         (unit.get("LoadState") == "loaded").then_some(unit)
     }
 
-    fn parse(text: &str) -> Self {
+    pub(in crate::cli) fn parse(text: &str) -> Self {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }

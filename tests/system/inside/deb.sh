@@ -57,15 +57,21 @@ journalctl --sync
 lines() { journalctl -t gatepost -o "$1" | grep 'reject at '; }
 check "logcheck has no word about refused mail" none_of -vEf /etc/logcheck/ignore.d.server/gatepost <(lines short)
 check "logwatch counts it" grep -E '^ +1  reject +sender +DBL$' <(lines cat | awk -f /usr/share/logwatch/scripts/services/gatepost)
+# A line of somebody else's under our name.
+runuser -u nobody -- logger -t gatepost 'reject at mail: client 8.8.9.9 listed (SBL)'
+journalctl --sync
+forged() { journalctl -t gatepost -o cat | grep -F 8.8.9.9 >/dev/null; }
+check "anybody can write under the name of gatepost" await 5 forged
+read -ra match < <(sed -n 's/^journalmatch = //p' /etc/fail2ban/filter.d/gatepost.conf)
 bans() {
-    lines cat | python3 -c '
+    journalctl "${match[@]}" -o cat | python3 -c '
 import re, sys
 rule = next(line for line in open("/etc/fail2ban/filter.d/gatepost.conf") if line.startswith("failregex"))
 rule = re.compile(rule.split("=", 1)[1].strip().replace("<ADDR>", r"(?P<ip>[0-9a-f.:]+)"))
 found = [match["ip"] for match in map(rule.search, sys.stdin.read().splitlines()) if match]
 sys.exit(found != ["8.8.2.2"] and f"found {found}")'
 }
-check "fail2ban finds the client" bans
+check "fail2ban finds the client, and believes nobody else" bans
 
 # The exporter, with its own account and sandbox.
 check "the exporter starts" systemctl start gatepost-metrics-exporter.service
@@ -127,7 +133,30 @@ check "it is told with its place" grep -q 'gatepost.toml:.*nonsense' $work/broke
 check "the old process is kept" test "$(main_pid)" = "$pid"
 check "and it filters" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
 
+# Root can read it, the account cannot: the new process could not start.
+sed -i 's/^stage = .*/stage = "mail"/' /etc/gatepost/gatepost.toml
+mkdir -p /etc/gatepost/gatepost.toml.d
+(umask 077; echo 'observe = false' >/etc/gatepost/gatepost.toml.d/local.toml)
+unreadable() { apt-get install -y "$new" >$work/unreadable 2>&1; }
+check "a file that the account cannot read does not break the upgrade" unreadable
+check "it is told with its remedy" grep -q 'local.toml: gatepost, .*; chgrp gatepost .*local.toml && chmod' $work/unreadable
+check "the old process is kept, that can read what it has" test "$(main_pid)" = "$pid"
+check "and it filters" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+doctor_next() { gatepost doctor >$work/doctor; grep -qE '^wrong +account .*local.toml: the next start fails' $work/doctor || { cat $work/doctor; return 1; }; }
+check "gatepost doctor says that the next start fails" doctor_next
+# The unit's account counts, whatever the settings call theirs.
+echo 'user = "nobody"' >/etc/gatepost/gatepost.toml.d/local.toml
+chgrp nogroup /etc/gatepost/gatepost.toml.d/local.toml; chmod 640 /etc/gatepost/gatepost.toml.d/local.toml
+again() { apt-get install -y --allow-downgrades "$old" >$work/unreadable 2>&1; }
+check "nor does one that only the settings' account can read" again
+check "it is told with its place" grep -q 'local.toml: .*permission denied' $work/unreadable
+check "and the old process is kept" test "$(main_pid)" = "$pid"
+rm -r /etc/gatepost/gatepost.toml.d
+check "mended, the next one takes it" apt-get install -y --reinstall "$old"
+check "as another process" test "$(main_pid)" != "$pid"
+
 # The administrator restarts it nevertheless, and clients keep knocking.
+sed -i 's/^stage = .*/stage = "nonsense"/' /etc/gatepost/gatepost.toml
 outage() {
     systemctl restart gatepost.service && { echo "it started"; return 1; }
     for n in $(seq 40); do timeout 0.1 python3 -c 'import socket
@@ -146,6 +175,23 @@ kill_it() {
 check "killed, it comes back" kill_it
 often() { for n in 1 2 3 4 5 6 7 8; do systemctl restart gatepost.service || return 1; done; active gatepost.socket; }
 check "eight restarts at once are no outage" often
+
+# listen does not count, and the log says what does.
+mkdir -p /etc/gatepost/gatepost.toml.d
+echo 'listen = "inet:11399@127.0.0.1"' >/etc/gatepost/gatepost.toml.d/listen.toml
+systemctl restart gatepost.service
+advice() { journalctl --sync; journalctl -t gatepost -o cat _PID="$(main_pid)" | grep -F 'systemctl edit gatepost.socket, [Socket] ListenStream=, then systemctl restart gatepost.socket' >/dev/null; }
+check "listen is not used beside the socket unit, and the log says what to do" await 5 advice
+rm -r /etc/gatepost/gatepost.toml.d
+printf '[Socket]\nListenStream=127.0.0.1:11399\n' >/etc/systemd/system/gatepost.socket.d/70-listen.conf
+systemctl daemon-reload
+check "the socket unit gets another socket" systemctl restart gatepost.socket
+elsewhere() { gatepost status | grep -F 'inet:11399' >/dev/null; }
+check "on which gatepost listens" await 5 elsewhere
+check "and it filters" says 8.8.2.2 u@clean.example 554 "blocked by Spamhaus SBL"
+rm /etc/systemd/system/gatepost.socket.d/70-listen.conf
+systemctl daemon-reload; systemctl restart gatepost.socket
+before=$(inode $socket)
 
 # A choice of the administrator is kept; a mail server that comes later is noticed.
 printf '[Socket]\nSocketGroup=adm\n' >/etc/systemd/system/gatepost.socket.d/50-group.conf
@@ -183,5 +229,17 @@ check "purge" apt-get purge -y gatepost
 listing >$work/after; accounts >$work/accounts-after
 check "purge leaves no file" diff $work/before $work/after
 check "purge leaves no account" diff $work/accounts $work/accounts-after
+
+# The Python milter's file, which is root's alone: the key in it is not thrown away by serving without.
+printf 'SPAMHAUS_DQS_API_KEY=%s\n' "$key" >/etc/spamhaus-dqs-milter.env; chmod 600 /etc/spamhaus-dqs-milter.env
+first() { apt-get install -y "$new" >$work/first 2>&1; }
+check "a first installation beside a file that only root can read" first
+check "says so, with the remedy" grep -q '^/etc/spamhaus-dqs-milter.env: gatepost, .*; chgrp gatepost ' $work/first
+check "and how to go on" grep -q 'correct it, then: systemctl restart gatepost.service' $work/first
+tried() { [ "$(systemctl show -P NRestarts gatepost.service)" = 0 ] && [ "$(main_pid)" = 0 ]; }
+check "nothing is tried again and again" tried
+chgrp gatepost /etc/spamhaus-dqs-milter.env; chmod g+rX /etc/spamhaus-dqs-milter.env
+check "with the remedy it starts" systemctl restart gatepost.service
+apt-get purge -y gatepost >/dev/null 2>&1; rm /etc/spamhaus-dqs-milter.env
 check "no unit is left in a failed state" test -z "$(systemctl list-units --state=failed --no-legend 'gatepost*')"
 exit 0

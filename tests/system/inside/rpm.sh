@@ -43,6 +43,15 @@ check "it is told with its place" grep -q 'gatepost.toml:.*nonsense' $work/broke
 check "the old process is kept" test "$(main_pid)" = "$pid"
 sed -i 's/^stage = .*/stage = "mail"/' /etc/gatepost/gatepost.toml
 
+# Root can read it, the account cannot: the new process could not start.
+mkdir -p /etc/gatepost/gatepost.toml.d
+(umask 077; echo 'observe = false' >/etc/gatepost/gatepost.toml.d/local.toml)
+unreadable() { dnf 2 upgrade gatepost >$work/unreadable 2>&1; }
+check "a file that the account cannot read does not break the transaction" unreadable
+check "it is told with its remedy" grep -q 'local.toml: gatepost, .*; chgrp gatepost .*local.toml && chmod' $work/unreadable
+check "and the old process is kept" test "$(main_pid)" = "$pid"
+rm -r /etc/gatepost/gatepost.toml.d
+
 postconf -# smtpd_milters
 systemctl reload postfix
 check "dnf remove" dnf 2 remove gatepost
