@@ -169,6 +169,53 @@ fn a_start_with_a_broken_file_ends_with_every_line_of_it() {
 }
 
 #[test]
+fn what_is_wrong_with_files_is_told_with_everything_else() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = with_list(&names, &key, "8.8.0.2\nspam\n");
+    let other = machine.write("other.list", "mail.example\nbad name\n");
+    machine.write(
+        "gatepost.toml",
+        &format!(
+            "threads = 0\n{}[[list]]\nname = \"other\"\nfile = \"{}\"\nformat = \"plain\"\n\
+             kind = \"domain\"\nlabel = \"Other\"\n",
+            list(&machine.path("own.list")),
+            other.display()
+        ),
+    );
+    let ended = machine.run(&["check-config"]);
+    assert_eq!((ended.status, &*ended.stdout), (Some(78), ""), "{ended:?}");
+    for line in [
+        "gatepost.toml:1:11: threads: ",
+        "gatepost.toml:16:9: list.other.label: there is no such setting",
+        "own.list:2: list.own.file: \"spam\"",
+        // Of a list that is left out for another problem, too.
+        "other.list:2: list.other.file: \"bad name\"",
+    ] {
+        assert!(ended.stderr.contains(line), "{line}: {ended:?}");
+    }
+    let told = ended.stderr.lines().filter(|line| !line.starts_with("    ")).count();
+    assert_eq!(told, 4, "{ended:?}");
+    let doctor = machine.run(&["doctor", "--offline"]);
+    for part in ["threads ", "own.list:2: ", "other.list:2: "] {
+        assert!(doctor.stdout.contains(part), "{part}: {doctor:?}");
+    }
+    // A reload tells them as well, and the daemon goes on.
+    machine.write("own.list", "8.8.0.2\n");
+    machine.write("gatepost.toml", &list(&machine.path("own.list")));
+    let mut daemon = machine.start();
+    replace(&machine, "8.8.0.3\nspam\n");
+    daemon.wait_for(&["ERROR", "event=source"]);
+    machine.write("gatepost.toml", &format!("threads = 0\n{}", list(&machine.path("own.list"))));
+    let reload = machine.run(&["reload", "--control", &control(&machine)]);
+    assert_eq!(reload.status, Some(78), "{reload:?}");
+    for part in ["gatepost.toml:1:11: threads: ", "own.list:2: list.own.file: \"spam\""] {
+        assert!(reload.stderr.contains(part), "{part}: {reload:?}");
+    }
+    assert!(connect(&daemon, "8.8.0.2").starts_with("554 "));
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
 fn a_list_outside_the_sandbox_is_told_with_the_restart() {
     let (names, key) = (Names::start(), new_key());
     let elsewhere = tempfile::tempdir().expect("a directory");

@@ -54,7 +54,12 @@ struct Whereabouts {
 /// Most names that the answers of one list can have: one code each.
 const NAMES: usize = 200;
 
-pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Vec<OwnList> {
+/// Reads the tables of lists. `loose` takes the files of those that have another problem.
+pub(super) fn read(
+    nodes: Vec<Node>,
+    loose: &mut Vec<(String, ListFile)>,
+    report: &mut Report,
+) -> Vec<OwnList> {
     let mut lists: Vec<OwnList> = Vec::new();
     for node in nodes {
         let Some(mut fields) = Fields::of(node, "list", report) else { continue };
@@ -71,14 +76,14 @@ pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Vec<OwnList> {
                 "choose another name for one",
             );
         }
-        if let Some(list) = one(fields, name) {
+        if let Some(list) = one(fields, name, loose) {
             lists.push(list);
         }
     }
     lists
 }
 
-fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
+fn one(mut fields: Fields<'_>, name: String, loose: &mut Vec<(String, ListFile)>) -> Option<OwnList> {
     let place = fields.place();
     let title = fields.text("title").map_or_else(|| name.to_ascii_uppercase(), |(title, _)| title);
     if title.is_empty() || title.len() > 40 || !title.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
@@ -100,6 +105,7 @@ fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
     let sessions = fields.each("sessions", "choose from inbound, submission, login", class);
     let (report, sound) = fields.finish();
     if !sound {
+        loose.extend(file.map(|file| (name, file)));
         return None;
     }
     let sketch = Sketch { name, title, kind, home: home?, answers, refusals, test };
