@@ -1,6 +1,6 @@
 //! From sources to what a gate is made of: a configuration, the tables of its lists, both tried out.
 
-use super::{Tables, expect};
+use super::{Tables, expect, pointless};
 use crate::config::{Config, Problems, Rough, Sources};
 use crate::source::Watcher;
 
@@ -37,6 +37,10 @@ pub fn load(sources: &Sources, watcher: &Watcher) -> Result<Loaded, Problems> {
             Tables::default()
         }
     };
+    // What a rule with a problem would do to others is not known.
+    if errors.is_empty() {
+        config.notices.extend(pointless(&config));
+    }
     // Without the rules that have a problem something else comes of most sessions.
     if errors.is_empty()
         && let Err(problems) = expect::check(&config, &tables)

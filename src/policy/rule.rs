@@ -247,7 +247,7 @@ impl Rule {
         covered && (claimed || listed || self.rests_on_proof())
     }
 
-    fn rests_on_proof(&self) -> bool {
+    pub(super) fn rests_on_proof(&self) -> bool {
         !self.when.is_empty() && self.when.iter().all(Condition::is_proof)
     }
 }

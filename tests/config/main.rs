@@ -2,6 +2,7 @@
 
 mod lists;
 mod packaged;
+mod pointless;
 mod policy;
 mod secrets;
 mod sources;

@@ -1,6 +1,6 @@
 //! A configuration that is written out reads as the same.
 
-use gatepost::config::{Config, Expectation, Origin, Place, SETTINGS, Shape};
+use gatepost::config::{Config, Expectation, ListFile, Origin, OwnList, Place, SETTINGS, Shape};
 use gatepost::policy::Rule;
 
 /// A policy of all kinds of tables.
@@ -75,9 +75,14 @@ fn said(config: &Config) -> impl PartialEq + std::fmt::Debug {
     let origins: Vec<(String, Vec<String>)> =
         config.origins().iter().map(|origin| (origin.value.clone(), origin.items.clone())).collect();
     let rules: Vec<Rule> = config.additions.rules.iter().map(|(rule, _)| rule.clone()).collect();
+    let list = |own: &OwnList| {
+        let file = own.file.clone().map(|file| ListFile { place: Place::Nowhere, ..file });
+        OwnList { file, place: Place::Nowhere, ..own.clone() }
+    };
     let anywhere = |one: &Expectation| Expectation { place: Place::Nowhere, ..one.clone() };
     let expectations: Vec<Expectation> = config.additions.expectations.iter().map(anywhere).collect();
-    (origins, config.additions.lists.clone(), rules, config.additions.score.clone(), expectations)
+    let lists: Vec<OwnList> = config.additions.lists.iter().map(list).collect();
+    (origins, lists, rules, config.additions.score.clone(), expectations)
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct OwnList {
     pub key_file: Option<PathBuf>,
     /// The file that it is, if it is one.
     pub file: Option<ListFile>,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// Where a list is, and what only lists in that place have.
@@ -112,7 +114,7 @@ fn one(mut fields: Fields<'_>, name: String, loose: &mut Vec<(String, ListFile)>
     let list = match List::define(sketch) {
         Ok(list) => list,
         Err(full) => {
-            report.error(place, "list", Fault::new(full.to_string(), "systemctl restart gatepost"));
+            report.error(place.clone(), "list", Fault::new(full.to_string(), "systemctl restart gatepost"));
             return None;
         }
     };
@@ -124,6 +126,7 @@ fn one(mut fields: Fields<'_>, name: String, loose: &mut Vec<(String, ListFile)>
         key: key.map(Arc::new),
         key_file,
         file,
+        place,
     })
 }
 

@@ -74,6 +74,8 @@ pub struct Additions {
     pub rules: Vec<(Rule, Place)>,
     /// What sums of rules lead to.
     pub score: Score,
+    /// Where each threshold of it is written.
+    pub score_places: Vec<Place>,
     /// What must come of certain sessions.
     pub expectations: Vec<Expectation>,
     /// All of that as it was written; of scores the one that counts.
@@ -90,9 +92,9 @@ pub(super) fn read(sections: Vec<Section>, report: &mut Report) -> Additions {
     let mut loose_files = Vec::new();
     let lists = lists::read(of(Kind::List, &mut sections), &mut loose_files, report);
     let rules = rules::read(of(Kind::Rule, &mut sections), &lists, report);
-    let score = rules::score(of(Kind::Score, &mut sections), report);
+    let (score, score_places) = rules::score(of(Kind::Score, &mut sections), report);
     let expectations = expect::read(of(Kind::Expect, &mut sections), &lists, report);
-    Additions { lists, loose_files, rules, score, expectations, tables }
+    Additions { lists, loose_files, rules, score, score_places, expectations, tables }
 }
 
 /// The tables as they were written, by kind; of several scores the last, which counts.
