@@ -216,6 +216,53 @@ fn what_is_wrong_with_files_is_told_with_everything_else() {
 }
 
 #[test]
+fn a_flush_of_the_cache_leaves_files_as_they_are() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = with_list(&names, &key, "8.8.0.2\n");
+    let daemon = machine.start();
+    assert!(connect(&daemon, "8.8.0.2").starts_with("554 "));
+    let control = control(&machine);
+    let flush = |list: &[&str]| machine.run(&[&["cache", "flush", "--control", &control][..], list].concat());
+    let all = flush(&[]);
+    assert_eq!((all.status, &*all.stdout), (Some(0), "forgot the answers of all lists\n"), "{all:?}");
+    let one = flush(&["--list", "own"]);
+    assert_eq!(one.status, Some(64), "{one:?}");
+    assert!(one.stderr.contains("own is a file, of which no answers are remembered"), "{one:?}");
+    let unknown = flush(&["--list", "owm"]);
+    assert_eq!(unknown.stderr, "there is no list owm; there are zen, dbl, zrd, authbl, own\n");
+    assert!(connect(&daemon, "8.8.0.2").starts_with("554 "));
+    assert_eq!(connect(&daemon, "8.8.0.3"), "continue");
+    assert_eq!(status(&machine)["files"][0]["entries"], 1);
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn doctor_looks_at_every_file_and_asks_nobody_about_it() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = with_list(&names, &key, "8.8.0.2\n");
+    let found = |machine: &Machine| {
+        let ended = machine.run(&["doctor", "--offline", "--json"]);
+        let of_file = ended
+            .stdout
+            .lines()
+            .find(|line| line.contains("own.list") && line.contains("\"area\":\"lists\""));
+        let line = of_file.unwrap_or_else(|| panic!("{ended:?}"));
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON")
+    };
+    assert_eq!(found(&machine)["level"], "ok");
+    replace(&machine, "");
+    let empty = found(&machine);
+    assert!(empty["level"] == "ok" || empty["level"] == "warning", "{empty}");
+    replace(&machine, "\u{feff}8.8.0.2\n");
+    let marked = machine.run(&["doctor", "--offline"]);
+    assert!(marked.stdout.contains("byte order mark"), "{marked:?}");
+    fs::remove_file(machine.path("own.list")).expect("a list");
+    let gone = found(&machine);
+    assert!(gone["level"] == "wrong" && gone.to_string().contains("No such file"), "{gone}");
+    assert!(names.asked().is_empty(), "{:?}", names.asked());
+}
+
+#[test]
 fn a_list_outside_the_sandbox_is_told_with_the_restart() {
     let (names, key) = (Names::start(), new_key());
     let elsewhere = tempfile::tempdir().expect("a directory");
