@@ -351,12 +351,20 @@ fn answers(fields: &mut Fields<'_>) -> Vec<(String, Pattern)> {
 }
 
 fn patterns(fields: &mut Fields<'_>, field: &'static str) -> Vec<Pattern> {
-    let patterns = fields.each(field, "write an address such as 127.0.0.255", pattern);
+    // URIBL says so with 127.0.0.1, which is no listing anywhere.
+    let patterns =
+        fields.each(field, "write an address such as 127.0.0.255", |text| octets(text).map(Pattern::Octets));
     patterns.unwrap_or_default().into_iter().map(|(pattern, _)| pattern).collect()
 }
 
-/// `127.0.0.2`, `127.0.0.2-11`, `127.0.*.3`: four octets, each one, a range, or any.
+/// What a listing can be.
 fn pattern(text: &str) -> Option<Pattern> {
+    // 127.0.0.1 never is one (RFC 5782, section 2.1).
+    octets(text).map(Pattern::Octets).filter(|pattern| !pattern.matches(Ipv4Addr::LOCALHOST))
+}
+
+/// `127.0.0.2`, `127.0.0.2-11`, `127.0.*.3`: four octets, each one, a range, or any; inside 127.0.0.0/8.
+fn octets(text: &str) -> Option<[(u8, u8); 4]> {
     let mut octets = [(0, 0); 4];
     let mut parts = text.split('.');
     for octet in &mut octets {
@@ -373,10 +381,8 @@ fn pattern(text: &str) -> Option<Pattern> {
             return None;
         }
     }
-    // What is outside, and 127.0.0.1, is never an answer (RFC 5782, section 2.1).
-    let inside = octets[0] == (127, 127) && parts.next().is_none();
-    let only = Pattern::Octets(octets);
-    (inside && !only.matches(Ipv4Addr::LOCALHOST)).then_some(only)
+    // What is outside is never an answer.
+    (octets[0] == (127, 127) && parts.next().is_none()).then_some(octets)
 }
 
 /// The test entries: those of RFC 5782, others, or none.
