@@ -44,7 +44,7 @@ fn examples(directory: &Path) -> Vec<Example> {
             let file = directory.join(named);
             fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
             let shipped = root().join("etc/examples").join(named);
-            if named.ends_with(".key") {
+            if Path::new(named).extension().is_some_and(|kind| kind == "key") {
                 fs::write(&file, KEY).expect("a file");
             } else {
                 fs::copy(&shipped, &file).unwrap_or_else(|error| panic!("{}: {error}", shipped.display()));
