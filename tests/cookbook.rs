@@ -8,6 +8,7 @@ use std::process::Command;
 use gatepost::config::{Config, Problem};
 use gatepost::gate::{Tables, expect};
 use gatepost::policy::{Mode, Rule};
+use gatepost::source::Watcher;
 use nix::unistd::{Uid, User};
 
 /// What the key files hold that examples name, and a key of DQS.
@@ -26,7 +27,7 @@ fn read(path: impl AsRef<Path>) -> String {
 struct Example {
     name: String,
     text: String,
-    /// The same, with the key files that it names in a directory of ours.
+    /// The same, with the files that it names in a directory of ours: lists as they are shipped, and keys.
     path: PathBuf,
     tried: String,
 }
@@ -34,7 +35,8 @@ struct Example {
 /// All of them, as files in `directory`.
 fn examples(directory: &Path) -> Vec<Example> {
     let entries = fs::read_dir(root().join("etc/examples")).expect("the directory");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
     paths.sort();
     // The account that a daemon becomes has to read them.
     fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).expect("a mode");
@@ -44,9 +46,15 @@ fn examples(directory: &Path) -> Vec<Example> {
     let examples = paths.into_iter().map(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let text = read(&path);
-        for file in text.split("\"/etc/gatepost/").skip(1).filter_map(|rest| rest.split('"').next()) {
-            let file = directory.join(file);
-            fs::write(&file, KEY).expect("a file");
+        for named in text.split("\"/etc/gatepost/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let file = directory.join(named);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+            let shipped = root().join("etc/examples").join(named);
+            if Path::new(named).extension().is_some_and(|kind| kind == "key") {
+                fs::write(&file, KEY).expect("a file");
+            } else {
+                fs::copy(&shipped, &file).unwrap_or_else(|error| panic!("{}: {error}", shipped.display()));
+            }
             fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).expect("a mode");
             chown(&file, None, group).expect("a group");
         }
@@ -115,11 +123,28 @@ fn every_example_shows_mail_that_comes_in_and_mail_that_does_not() {
     }
 }
 
+#[test]
+fn every_list_that_is_shipped_is_in_a_package_and_in_an_example() {
+    let (cargo, policy) = (read("Cargo.toml"), read("etc/examples/local-lists.toml"));
+    for asset in ["[\"etc/examples/lists/*\", ", "{ source = \"etc/examples/lists/*\", "] {
+        let line = cargo.lines().find(|line| line.contains(asset)).expect(asset);
+        assert!(line.contains("usr/share/doc/gatepost/examples/policies/lists/"), "{line}");
+    }
+    let shipped = fs::read_dir(root().join("etc/examples/lists")).expect("the directory");
+    let names = shipped.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut count = 0;
+    for name in names {
+        assert!(policy.contains(&format!("file = \"/etc/gatepost/lists/{name}\"\n")), "{name}");
+        count += 1;
+    }
+    assert_eq!(count, 4);
+}
+
 /// What the expectations say of this configuration with one rule less.
-fn without(config: &Config, number: usize) -> Result<(), Vec<Problem>> {
+fn without(config: &Config, tables: &Tables, number: usize) -> Result<(), Vec<Problem>> {
     let mut less = config.clone();
     less.additions.rules.remove(number);
-    expect::check(&less, &Tables::default())
+    expect::check(&less, tables)
 }
 
 // An expectation that holds with and without a rule tells nothing about it.
@@ -129,9 +154,17 @@ fn each_rule_of_an_example_is_needed_by_an_expectation() {
     let mut rules = 0;
     for example in examples(directory.path()) {
         let config = config(&example);
+        let (tables, notices) = Tables::open(&config, &Watcher::default(), &[]).expect("good files");
+        assert_eq!(notices, [], "{}", example.name);
+        expect::check(&config, &tables).unwrap_or_else(|problems| panic!("{}: {problems:#?}", example.name));
         let needed = |(_, (rule, _)): &(usize, &(Rule, _))| rule.mode == Mode::Enforce;
         for (number, (rule, _)) in config.additions.rules.iter().enumerate().filter(needed) {
-            assert!(without(&config, number).is_err(), "{}: {} can be left out", example.name, rule.name);
+            assert!(
+                without(&config, &tables, number).is_err(),
+                "{}: {} can be left out",
+                example.name,
+                rule.name
+            );
             rules += 1;
         }
     }

@@ -104,6 +104,20 @@ impl Exempt {
         })
     }
 
+    /// The classes of sessions in which [`Exempt::identity`] may spare nothing.
+    pub fn classes(&self, sessions: Option<Classes>, identity: Identity) -> Classes {
+        let asked = |class: &Class| match (sessions, identity, class) {
+            (Some(sessions), ..) => sessions.contains(*class),
+            (None, Identity::Sender | Identity::Recipient, Class::Login) => {
+                !self.login || self.check_login_sender
+            }
+            (None, Identity::Client | Identity::ClientName | Identity::Helo, Class::Login) => !self.login,
+            (None, Identity::Client | Identity::ClientName | Identity::Helo, Class::Submission) => false,
+            (None, ..) => true,
+        };
+        Class::ALL.into_iter().filter(asked).collect()
+    }
+
     /// What is known of the client's standing.
     pub fn standing(&self, dialog: &Dialog) -> Standing {
         let [login, daemon, port] =

@@ -45,8 +45,9 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
                 exit = if exit == Exit::Listed { exit } else { Exit::Unknown };
             }
             for finding in gate.look_up(asked, &about).await {
-                let line =
-                    Line { finding, gate: &gate, special: matches!(about, About::Ip(ip) if is_special(ip)) };
+                // A file is looked into about any address.
+                let special = matches!(about, About::Ip(ip) if is_special(ip)) && !finding.list.is_local();
+                let line = Line { finding, gate: &gate, special };
                 exit = line.exit(exit);
                 if what.json { println!("{}", line.json(text)) } else { line.print(text) }
             }

@@ -15,7 +15,7 @@ use super::report::{Naming, Report, Tally};
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, drop_ins, open_mode, read};
 use super::value::{Fault, Value};
-use super::{Config, Origin, Place, Problems, file, policy};
+use super::{Config, Origin, Place, Problem, Problems, file, policy};
 use crate::dns::Key;
 
 /// Where the configuration is looked for if nobody says otherwise.
@@ -42,6 +42,26 @@ pub struct Overrides {
     pub user: Option<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
+}
+
+/// What could be read of a configuration, sound or not.
+#[derive(Debug, Clone)]
+pub struct Rough {
+    /// Everything that is right in it, with the notices.
+    pub config: Config,
+    /// All problems; none if it is sound.
+    pub errors: Vec<Problem>,
+}
+
+impl Rough {
+    /// The configuration, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn sound(self) -> Result<Config, Problems> {
+        let Self { config, errors } = self;
+        if errors.is_empty() { Ok(config) } else { Err(Problems { errors, notices: config.notices }) }
+    }
 }
 
 /// Everything that a configuration is read from.
@@ -120,6 +140,11 @@ impl Config {
     /// # Errors
     /// All problems of all sources.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        Self::read(sources).sound()
+    }
+
+    /// The same, for those who look for further problems even if there are some.
+    pub fn read(sources: &Sources) -> Rough {
         let mut report = Report::default();
         report.confined_to.clone_from(&sources.confined_to);
         let (mut layers, mut sections) = (Vec::new(), Vec::new());
@@ -200,7 +225,7 @@ impl Config {
         let mut draft = Draft::new(report);
         draft.merge(vec![below, above]);
         draft.add(sections);
-        draft.finish()
+        draft.finish().sound()
     }
 }
 
@@ -346,7 +371,7 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> Result<Config, Problems> {
+    fn finish(mut self) -> Rough {
         self.fit_times();
         self.check_replies();
         self.check_deferrals();
@@ -367,8 +392,9 @@ impl Draft {
         let tables = std::mem::take(&mut self.config.additions.tables).into_iter();
         let clean = |text| self.report.clean(text);
         self.config.additions.tables = tables.map(|table| table.cleaned(&clean)).collect();
-        self.config.notices = self.report.close()?;
-        Ok(self.config)
+        let (errors, notices) = self.report.close();
+        self.config.notices = notices;
+        Rough { config: self.config, errors }
     }
 
     /// Says so if there is no key, unless it is told already why the one that was given is none.

@@ -36,7 +36,7 @@ use crate::telemetry::Level;
 use crate::verdict::{Act, Codes};
 
 pub use choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
-pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Sources};
+pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Rough, Sources};
 pub use policy::{Additions, Answered, Expectation, ListFile, OwnList};
 pub use problem::{Place, Problem, Problems};
 pub use reach::out_of_reach;

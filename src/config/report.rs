@@ -6,7 +6,7 @@ use super::load::CREDENTIAL;
 use super::secrets::Secrets;
 use super::settings::{PREFIX, Setting};
 use super::value::Fault;
-use super::{Place, Problem, Problems};
+use super::{Place, Problem};
 
 /// How a source names settings.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,8 @@ impl Report {
         self.errors.iter().any(|problem| is_key(&problem.setting))
     }
 
-    /// Notices for a configuration without errors, or all problems.
-    pub(super) fn close(mut self) -> Result<Vec<Problem>, Problems> {
+    /// The errors, and the notices.
+    pub(super) fn close(mut self) -> (Vec<Problem>, Vec<Problem>) {
         let mut errors = std::mem::take(&mut self.errors);
         let mut notices = std::mem::take(&mut self.notices);
         for list in [&mut errors, &mut notices] {
@@ -91,7 +91,7 @@ impl Report {
             list.sort_by_cached_key(|problem| self.rank(&problem.place));
             list.dedup();
         }
-        if errors.is_empty() { Ok(notices) } else { Err(Problems { errors, notices }) }
+        (errors, notices)
     }
 
     fn censor(&self, problem: &mut Problem) {

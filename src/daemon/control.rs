@@ -227,11 +227,12 @@ impl Clerk {
         }
     }
 
-    /// The list with this name: one of DQS, or one in use, of which answers are remembered.
+    /// The list with this name, one of DQS or one in use, if answers of it are remembered.
     fn list(&self, name: &str) -> Result<List, String> {
         let in_use = self.daemon.dns.health().into_iter().map(|zone| zone.list);
         let mut lists: Vec<List> = List::DQS.into_iter().collect();
         lists.extend(in_use.filter(|list| !list.is_dqs()));
+        lists.extend(self.daemon.files().map(|(list, _)| list));
         match lists.iter().find(|list| list.name() == name) {
             Some(list) if list.is_local() => Err(format!(
                 "{name} is a file, of which no answers are remembered; a changed file is read by itself"

@@ -308,7 +308,7 @@ impl Daemon {
     }
 
     /// How the files of the lists in use do.
-    fn files(&self) -> impl Iterator<Item = (List, State)> {
+    pub(super) fn files(&self) -> impl Iterator<Item = (List, State)> {
         let gate = self.server.filter();
         let states =
             gate.rules().checks.iter().filter_map(|check| Some((check.list, check.table.as_ref()?.state())));

@@ -45,13 +45,14 @@ pub struct Answered {
 
 /// What all A records of one response say together.
 ///
-/// In this order: a record outside 127.0.0.0/8, or 127.0.0.1, makes the whole answer [`Trouble::Bogus`]; a
-/// record in 127.255.255.0/24 is a message of the operator and wins over listings beside it; so does the list's own
+/// In this order: a record outside 127.0.0.0/8, or 127.0.0.1 unless the list refuses with it, makes the whole answer
+/// [`Trouble::Bogus`]; a record in 127.255.255.0/24 is a message of the operator and wins over listings beside it; so does the list's own
 /// way to say that it does not answer us ([`Trouble::Declined`]); "you asked about an address" (127.0.1.255,
 /// 127.0.2.255) is [`Trouble::Misuse`]; then codes that the list's definition knows are a listing, and what
 /// is left says nothing.
 pub fn classify(list: List, records: &[Ipv4Addr]) -> Answer {
-    if records.iter().any(|record| !record.is_loopback() || *record == Ipv4Addr::LOCALHOST) {
+    let is_bogus = |record: &Ipv4Addr| *record == Ipv4Addr::LOCALHOST && !list.is_refusal(*record);
+    if records.iter().any(|record| !record.is_loopback() || is_bogus(record)) {
         return Answer::Failed(Trouble::Bogus);
     }
     if let Some(octet) =

@@ -1,7 +1,7 @@
 //! From sources to what a gate is made of: a configuration, the tables of its lists, both tried out.
 
-use super::{Tables, expect};
-use crate::config::{Config, Problems, Sources};
+use super::{Tables, expect, pointless};
+use crate::config::{Config, Problems, Rough, Sources};
 use crate::source::Watcher;
 
 /// A configuration that can come into force.
@@ -24,17 +24,32 @@ impl From<Config> for Loaded {
 /// with. Takes its time, so the caller should not be a thread of a runtime.
 ///
 /// # Errors
-/// All problems of all sources; if there are none, those of the files of lists; if there are none, the expectations
-/// that are not met.
+/// All problems of all sources and of all files of lists; if there are none, the expectations that are not met.
 pub fn load(sources: &Sources, watcher: &Watcher) -> Result<Loaded, Problems> {
-    let mut config = Config::load(sources)?;
-    let checked = Tables::open(&config, watcher, &sources.confined_to).and_then(|(tables, notices)| {
-        config.notices.extend(notices);
-        expect::check(&config, &tables)?;
-        Ok(tables)
-    });
-    match checked {
-        Ok(tables) => Ok(Loaded { config, tables }),
-        Err(errors) => Err(Problems { errors, notices: config.notices }),
+    let Rough { mut config, mut errors } = Config::read(sources);
+    let tables = match Tables::open(&config, watcher, &sources.confined_to) {
+        Ok((tables, notices)) => {
+            config.notices.extend(notices);
+            tables
+        }
+        Err(problems) => {
+            errors.extend(problems);
+            Tables::default()
+        }
+    };
+    // What a rule with a problem would do to others is not known.
+    if errors.is_empty() {
+        config.notices.extend(pointless(&config));
+    }
+    // Without the rules that have a problem something else comes of most sessions.
+    if errors.is_empty()
+        && let Err(problems) = expect::check(&config, &tables)
+    {
+        errors.extend(problems);
+    }
+    if errors.is_empty() {
+        Ok(Loaded { config, tables })
+    } else {
+        Err(Problems { errors, notices: config.notices })
     }
 }

@@ -9,6 +9,7 @@ mod load;
 mod lookup;
 mod mark;
 mod memory;
+mod pointless;
 mod tables;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome,
 pub use load::{Loaded, load};
 pub use lookup::About;
 pub use memory::Memory;
+pub use pointless::pointless;
 pub use tables::Tables;
 
 /// What a gate is made of.

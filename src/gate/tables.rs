@@ -20,7 +20,8 @@ impl Tables {
     /// Opens the files of all lists. What is watched already is not read again unless it has changed. Takes its time,
     /// so the caller should not be a thread of a runtime.
     ///
-    /// The second value holds what is strange in the files but does no harm.
+    /// The second value holds what is strange in the files but does no harm. Files of lists that are left out for another
+    /// problem are looked at, too.
     ///
     /// # Errors
     /// What is wrong with each file, every line of it; also with one that is in use in an older form. A file that a sandbox
@@ -34,9 +35,11 @@ impl Tables {
         // Whoever starts or reloads wants what is in the files now.
         watcher.refresh();
         let (mut tables, mut errors, mut notices) = (Vec::new(), Vec::new(), Vec::new());
-        for own in &config.additions.lists {
-            let Some(file) = &own.file else { continue };
-            let setting = format!("list.{}.file", own.list);
+        let lists = config.additions.lists.iter();
+        let whole = lists.filter_map(|own| Some((own.list.name(), Some(own.list), own.file.as_ref()?)));
+        let loose = config.additions.loose_files.iter().map(|(name, file)| (&**name, None, file));
+        for (name, list, file) in whole.chain(loose) {
+            let setting = format!("list.{name}.file");
             if let Some(problem) = outside(file, &setting, confined_to) {
                 errors.push(problem);
                 continue;
@@ -50,7 +53,7 @@ impl Tables {
                     notices.extend(told(state.warnings));
                     match state.failed {
                         Some(failed) => errors.extend(told(failed.faults)),
-                        None => tables.push((own.list, table)),
+                        None => tables.extend(list.map(|list| (list, table))),
                     }
                 }
                 Err(failure) => errors.extend(told(failure.faults)),

@@ -21,10 +21,25 @@ impl Domains {
 
     /// Whether this domain or one above it is in the set.
     pub fn covers(&self, domain: &Domain) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        let mut rest = Some(domain.as_str());
+        !self.0.is_empty() && self.covers_name(domain.as_str())
+    }
+
+    /// Whether `other` holds each of its entries or one above it.
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.0.iter().all(|name| other.covers_name(name))
+    }
+
+    /// The entries.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    pub(super) fn covers_name(&self, name: &str) -> bool {
+        let mut rest = Some(name);
         while let Some(name) = rest {
             if self.0.contains(name) {
                 return true;

@@ -76,6 +76,21 @@ impl Mailboxes {
         *self == Self::default()
     }
 
+    /// Whether all of its mailboxes are in `other`, too.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let domain = |name: &str| other.domains.holds(name) || other.suffixes.covers_name(name);
+        let address = |address: &str| {
+            let parts = address.rsplit_once('@');
+            other.addresses.contains(address)
+                || parts.is_some_and(|(local, name)| other.locals.contains(local) || domain(name))
+        };
+        (!self.null || other.null)
+            && self.locals.is_subset(&other.locals)
+            && self.domains.names().all(domain)
+            && self.suffixes.is_below(&other.suffixes)
+            && self.addresses.iter().all(|entry| address(entry))
+    }
+
     /// Whether it holds a mailbox; nothing is the null reverse-path.
     pub fn contains(&self, mailbox: Option<&Mailbox>) -> bool {
         let Some(mailbox) = mailbox else { return self.null };
@@ -135,6 +150,22 @@ mod tests {
                 assert!(!set.contains(Mailbox::parse(argument.as_bytes()).as_ref()), "{entry} {argument}");
             }
             assert!(!set.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_set_is_within_another_if_all_of_it_is() {
+        for (inner, outer, within) in [
+            (&["user@spam.example"][..], &["spam.example"][..], true),
+            (&["user@spam.example"], &["user@"], true),
+            (&["user@a.spam.example", "@spam.example"], &[".spam.example"], true),
+            (&[".a.spam.example"], &[".spam.example"], true),
+            (&[".spam.example"], &["spam.example"], false),
+            (&["user@"], &["user@spam.example"], false),
+            (&["<>"], &[".spam.example"], false),
+            (&["<>", "x@y.example"], &["<>", "x@y.example", "z@"], true),
+        ] {
+            assert_eq!(set(inner).is_within(&set(outer)), within, "{inner:?} in {outer:?}");
         }
     }
 

@@ -17,6 +17,15 @@ impl Networks {
         after > 0 && self.0[after - 1].contains(&ip)
     }
 
+    /// Whether all of its addresses are in `other`, too.
+    pub fn is_within(&self, other: &Self) -> bool {
+        // What is covered by several networks together is one network after aggregation.
+        self.0.iter().all(|network| {
+            let after = other.0.partition_point(|wide| wide.network() <= network.network());
+            after > 0 && other.0[after - 1].contains(network)
+        })
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -36,6 +45,25 @@ impl FromIterator<IpNet> for Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_is_within_another_if_all_of_it_is() {
+        let set = |text: &str| -> Networks {
+            text.split(' ').map(|network| network.parse::<IpNet>().expect("a network")).collect()
+        };
+        for (inner, outer, within) in [
+            ("192.0.2.0/24", "192.0.2.0/24", true),
+            ("192.0.2.7/32 192.0.2.128/25", "192.0.2.0/24", true),
+            ("192.0.2.0/24", "192.0.2.0/25 192.0.2.128/25", true),
+            ("192.0.2.0/24", "192.0.2.0/25 192.0.2.192/26", false),
+            ("192.0.2.0/24 198.51.100.1/32", "192.0.2.0/23", false),
+            ("2001:db8::/48 192.0.2.1/32", "192.0.2.0/24 2001:db8::/32", true),
+            ("2001:db8::/32", "2001:db8::/48", false),
+        ] {
+            assert_eq!(set(inner).is_within(&set(outer)), within, "{inner} in {outer}");
+        }
+        assert!(Networks::default().is_within(&Networks::default()));
+    }
 
     #[test]
     fn an_address_is_found_in_nested_adjacent_and_mixed_networks() {

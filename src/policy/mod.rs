@@ -2,6 +2,7 @@
 //!
 //! Never looks anything up, never waits; the same findings always give the same decision.
 
+mod relation;
 mod replies;
 mod review;
 mod rule;

@@ -261,6 +261,16 @@ impl Rule {
     pub(super) fn has_proof(&self, facts: &Facts) -> bool {
         self.when.iter().any(|condition| condition.is_proof() && condition.is_met(facts))
     }
+
+    /// Whether one of its conditions is proof.
+    pub(super) fn may_rest_on_proof(&self) -> bool {
+        self.when.iter().any(Condition::is_proof)
+    }
+
+    /// Whether each of its conditions is proof, whichever is met.
+    pub(super) fn rests_on_proof(&self) -> bool {
+        !self.when.is_empty() && self.when.iter().all(Condition::is_proof)
+    }
 }
 
 #[cfg(test)]

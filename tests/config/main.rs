@@ -3,6 +3,7 @@
 mod judged;
 mod lists;
 mod packaged;
+mod pointless;
 mod policy;
 mod secrets;
 mod sources;

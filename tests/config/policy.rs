@@ -1,10 +1,11 @@
 //! Lists, rules, scores and expectations in TOML.
 
 use gatepost::config::Config;
+use gatepost::dns::{Answer, classify};
 use gatepost::gate::{Tables, expect};
 use gatepost::policy::{Mode, Spares, Trigger};
 use gatepost::smtp::Stage;
-use gatepost::verdict::{Act, Digest, Identity, Kind, List};
+use gatepost::verdict::{Act, Digest, Identity, Kind, List, Trouble};
 
 /// A policy of all kinds of tables, with the tests of it.
 const POLICY: &str = include_str!("../data/policy.toml");
@@ -187,4 +188,27 @@ fn a_key_in_a_zone_is_refused_and_a_zone_that_is_too_long_too() {
     assert!(told[0].contains("looks like a key") && !told[0].contains(key), "{told:?}");
     let long = ["a".repeat(60), "b".repeat(60), "c".repeat(10)].join(".");
     assert!(errors(&list(&long))[0].contains("leaves no room"));
+}
+
+#[test]
+fn a_refusal_can_be_the_address_that_no_listing_is() {
+    let list = |keys: &str| {
+        format!("[[list]]\nname = \"a\"\nkind = \"domain\"\nzone = \"multi.list.example\"\n{keys}\n")
+    };
+    let own =
+        config(&list("refusals = [\"127.0.0.1\"]\nbits = { black = 2, grey = 4 }")).additions.lists[0].list;
+    let other = config(&list("bits = { black = 2, grey = 4 }")).additions.lists[0].list;
+    let answer = |list, octets: &[[u8; 4]]| {
+        let records: Vec<std::net::Ipv4Addr> = octets.iter().map(|octets| (*octets).into()).collect();
+        classify(list, &records)
+    };
+    assert_eq!(answer(own, &[[127, 0, 0, 1]]), Answer::Failed(Trouble::Declined));
+    assert_eq!(answer(own, &[[127, 0, 0, 1], [127, 0, 0, 2]]), Answer::Failed(Trouble::Declined));
+    assert_eq!(answer(own, &[[127, 0, 0, 1], [192, 0, 2, 1]]), Answer::Failed(Trouble::Bogus));
+    assert!(matches!(answer(own, &[[127, 0, 0, 6]]), Answer::Listed(_)));
+    assert_eq!(answer(other, &[[127, 0, 0, 1]]), Answer::Failed(Trouble::Bogus), "unless the list says so");
+    for listing in ["answers = { a = \"127.0.0.1\" }", "answers = { a = \"127.0.0.1-4\" }"] {
+        assert!(errors(&list(listing))[0].contains("is no answer of a list"), "{listing}");
+    }
+    assert!(errors(&list("refusals = \"192.0.2.1\""))[0].contains("is not understood"));
 }

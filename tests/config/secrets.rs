@@ -56,6 +56,23 @@ fn what_is_no_key_is_refused_by_the_name_of_the_setting() {
 }
 
 #[test]
+fn each_list_of_dqs_alone_needs_a_key() {
+    let all = ["zen", "dbl", "zrd", "authbl"];
+    let only = |wanted: &str| -> String {
+        all.map(|list| format!("[{list}]\nenable = {}\n", list == wanted)).concat()
+    };
+    for list in all {
+        let errors = Machine::new().toml(&only(list)).errors();
+        assert_eq!(errors.len(), 1, "{list}: {errors:?}");
+        assert!(errors[0].starts_with("configuration: there is no DQS key; "), "{list}: {errors:?}");
+        let wished = Machine::new().toml(&only(list)).env("WITHOUT_KEY", "accept").notices();
+        assert!(wished[0].starts_with("configuration: there is no DQS key: "), "{list}: {wished:?}");
+    }
+    let none = Machine::new().toml(&only("none")).notices();
+    assert_eq!(none, ["configuration: all lists are switched off: nothing is checked; switch one on"]);
+}
+
+#[test]
 fn without_a_key_a_start_can_be_wished_for() {
     let machine = Machine::new().env("WITHOUT_KEY", "accept");
     let config = machine.config();

@@ -1,10 +1,48 @@
 //! A configuration that is written out reads as the same.
 
-use gatepost::config::{Config, Expectation, Origin, Place, SETTINGS, Shape};
+use gatepost::config::{Config, Expectation, ListFile, Origin, OwnList, Place, SETTINGS, Shape};
 use gatepost::policy::Rule;
 
 /// A policy of all kinds of tables.
 const POLICY: &str = include_str!("../data/policy.toml");
+
+/// Lists in files of all formats; nobody opens them here.
+const FILES: &str = r#"
+[[list]]
+name = "clients"
+title = "Our clients"
+file = "/etc/gatepost/lists/with a space, \"quotes\" and \u00fc"
+format = "ip4set"
+answers = { bad = "127.0.0.2", worse = "127.0.*.3-9" }
+sessions = ["inbound", "login"]
+[[list]]
+name = "six"
+file = "/etc/gatepost/lists/six"
+format = "ip6trie"
+bits = { known = 2 }
+[[list]]
+name = "names"
+file = "/etc/gatepost/lists/names"
+format = "dnset"
+ask = ["client-name", "recipient"]
+[[list]]
+name = "people"
+file = "/etc/gatepost/lists/people"
+format = "plain"
+kind = "mailbox"
+[[rule]]
+name = "friends"
+list = "six"
+codes = "known"
+action = "allow"
+mode = "off"
+[[rule]]
+name = "bad"
+list = "clients"
+codes = ["bad", "worse"]
+action = "reject"
+reply = "550 5.7.1 {ip}: {text}"
+"#;
 
 /// Values that are none of those built in, the odd ones among them.
 const ODD: &str = r#"
@@ -75,15 +113,20 @@ fn said(config: &Config) -> impl PartialEq + std::fmt::Debug {
     let origins: Vec<(String, Vec<String>)> =
         config.origins().iter().map(|origin| (origin.value.clone(), origin.items.clone())).collect();
     let rules: Vec<Rule> = config.additions.rules.iter().map(|(rule, _)| rule.clone()).collect();
+    let list = |own: &OwnList| {
+        let file = own.file.clone().map(|file| ListFile { place: Place::Nowhere, ..file });
+        OwnList { file, place: Place::Nowhere, ..own.clone() }
+    };
     let anywhere = |one: &Expectation| Expectation { place: Place::Nowhere, ..one.clone() };
     let expectations: Vec<Expectation> = config.additions.expectations.iter().map(anywhere).collect();
-    (origins, config.additions.lists.clone(), rules, config.additions.score.clone(), expectations)
+    let lists: Vec<OwnList> = config.additions.lists.iter().map(list).collect();
+    (origins, lists, rules, config.additions.score.clone(), expectations)
 }
 
 #[test]
 fn what_is_written_reads_as_the_same() {
     let tuned = "SPAMHAUS_DQS_DNS_LIFETIME=9\nSPAMHAUS_DQS_COMPAT_PARSE=1\nSPAMHAUS_DQS_THREADS=many\n";
-    for (env, toml) in [("", ""), ("", ODD), ("", POLICY), (tuned, POLICY)] {
+    for (env, toml) in [("", ""), ("", ODD), ("", POLICY), ("", FILES), (tuned, POLICY)] {
         let first = config(env, toml);
         let text = written(&first);
         let second = config("", &text);

@@ -288,3 +288,82 @@ fn a_decision_of_the_log_is_made_again_and_what_differs_has_its_reason() {
     assert!(nothing.stderr.contains("no decision of gatepost"), "{nothing:?}");
     assert_eq!(machine.run(&["explain", "--replay", "x", "--client", "8.8.0.2"]).status, Some(64));
 }
+
+/// A list in a file, beside a rule about what its entry says.
+fn with_file(text: &str) -> (Names, Machine) {
+    let names = Names::start();
+    let machine = Machine::with(&names, &new_key(), &["ENFORCE_STAGE=mail", "ZRD_ENABLE=0"]);
+    let file = machine.write("own.list", text);
+    machine.write(
+        "gatepost.toml",
+        &format!(
+            "[[list]]\nname = \"own\"\ntitle = \"Own list\"\nfile = \"{}\"\nformat = \"ip4set\"\n\
+             answers = {{ bad = \"127.0.0.2\", odd = \"127.0.0.4\" }}\n\
+             [[rule]]\nname = \"own\"\nlist = \"own\"\ncodes = \"bad\"\naction = \"reject\"\n\
+             reply = \"550 5.7.1 {{ip}}: {{text}}\"\n",
+            file.display()
+        ),
+    );
+    (names, machine)
+}
+
+#[test]
+fn what_a_file_says_is_evidence_like_any_other() {
+    let (names, machine) = with_file("8.8.0.5 :2:a bad one\n8.8.0.6 :4:\n");
+    let of = |client: &str| machine.run(&["explain", "--client", client, "--from", "u@ok.example"]);
+    let refused = of("8.8.0.5");
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    for line in [
+        "Own list listed: bad; reject",
+        "own  fired, client 8.8.0.5 in Own list (bad): reject",
+        "=> refused at MAIL: 550 5.7.1 8.8.0.5: a bad one",
+    ] {
+        assert!(refused.stdout.contains(line), "{line} in:\n{}", refused.stdout);
+    }
+    let odd = of("8.8.0.6");
+    assert_eq!(odd.status, Some(0), "{odd:?}");
+    let line = "own  did not fire: client 8.8.0.6 is in Own list with odd only";
+    assert!(odd.stdout.contains(line), "{line} in:\n{}", odd.stdout);
+    let clean = of("8.8.0.7");
+    assert!(clean.status == Some(0) && clean.stdout.contains("Own list not listed"), "{clean:?}");
+    assert!(
+        !names.asked().iter().any(|asked| asked.name.contains("own")),
+        "the file answers, and nobody else"
+    );
+}
+
+#[test]
+fn a_decision_by_a_file_is_made_again_with_the_file_of_today() {
+    let (_names, machine) = with_file("8.8.0.5 :2:a bad one\n");
+    let daemon = machine.start();
+    let socket = format!("inet:{}@127.0.0.1", daemon.port);
+    machine.run(&[
+        "explain",
+        "--via",
+        &socket,
+        "--client",
+        "8.8.0.5",
+        "--helo",
+        "x.example",
+        "--from",
+        "u@ok.example",
+    ]);
+    let (_, lines) = daemon.stop();
+    let log: Vec<String> = lines.into_iter().filter(|line| line.contains("action=reject")).collect();
+    assert!(log.len() == 1 && log[0].contains("cache=file"), "{log:#?}");
+    let replay = || machine.run(&["explain", "--replay", &log[0]]);
+    let same = replay();
+    assert!(same.status == Some(0) && same.stdout.contains("=> the same"), "{same:?}");
+    for (text, now) in [("8.8.0.5 :4:\n", "listed: odd"), ("8.8.0.6 :2:\n", "not listed")] {
+        machine.write("own.list", text);
+        let other = replay();
+        assert_eq!(other.status, Some(1), "{other:?}");
+        for line in [
+            "=> not the same",
+            "the lists say something else now",
+            &format!("Own list about client 8.8.0.5: then bad, now {now}"),
+        ] {
+            assert!(other.stdout.contains(line), "{line} in:\n{}", other.stdout);
+        }
+    }
+}

@@ -169,6 +169,100 @@ fn a_start_with_a_broken_file_ends_with_every_line_of_it() {
 }
 
 #[test]
+fn what_is_wrong_with_files_is_told_with_everything_else() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = with_list(&names, &key, "8.8.0.2\nspam\n");
+    let other = machine.write("other.list", "mail.example\nbad name\n");
+    machine.write(
+        "gatepost.toml",
+        &format!(
+            "threads = 0\n{}[[list]]\nname = \"other\"\nfile = \"{}\"\nformat = \"plain\"\n\
+             kind = \"domain\"\nlabel = \"Other\"\n",
+            list(&machine.path("own.list")),
+            other.display()
+        ),
+    );
+    let ended = machine.run(&["check-config"]);
+    assert_eq!((ended.status, &*ended.stdout), (Some(78), ""), "{ended:?}");
+    for line in [
+        "gatepost.toml:1:11: threads: ",
+        "gatepost.toml:16:9: list.other.label: there is no such setting",
+        "own.list:2: list.own.file: \"spam\"",
+        // Of a list that is left out for another problem, too.
+        "other.list:2: list.other.file: \"bad name\"",
+    ] {
+        assert!(ended.stderr.contains(line), "{line}: {ended:?}");
+    }
+    let told = ended.stderr.lines().filter(|line| !line.starts_with("    ")).count();
+    assert_eq!(told, 4, "{ended:?}");
+    let doctor = machine.run(&["doctor", "--offline"]);
+    for part in ["threads ", "own.list:2: ", "other.list:2: "] {
+        assert!(doctor.stdout.contains(part), "{part}: {doctor:?}");
+    }
+    // A reload tells them as well, and the daemon goes on.
+    machine.write("own.list", "8.8.0.2\n");
+    machine.write("gatepost.toml", &list(&machine.path("own.list")));
+    let mut daemon = machine.start();
+    replace(&machine, "8.8.0.3\nspam\n");
+    daemon.wait_for(&["ERROR", "event=source"]);
+    machine.write("gatepost.toml", &format!("threads = 0\n{}", list(&machine.path("own.list"))));
+    let reload = machine.run(&["reload", "--control", &control(&machine)]);
+    assert_eq!(reload.status, Some(78), "{reload:?}");
+    for part in ["gatepost.toml:1:11: threads: ", "own.list:2: list.own.file: \"spam\""] {
+        assert!(reload.stderr.contains(part), "{part}: {reload:?}");
+    }
+    assert!(connect(&daemon, "8.8.0.2").starts_with("554 "));
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn a_flush_of_the_cache_leaves_files_as_they_are() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = with_list(&names, &key, "8.8.0.2\n");
+    let daemon = machine.start();
+    assert!(connect(&daemon, "8.8.0.2").starts_with("554 "));
+    let control = control(&machine);
+    let flush = |list: &[&str]| machine.run(&[&["cache", "flush", "--control", &control][..], list].concat());
+    let all = flush(&[]);
+    assert_eq!((all.status, &*all.stdout), (Some(0), "forgot the answers of all lists\n"), "{all:?}");
+    let one = flush(&["--list", "own"]);
+    assert_eq!(one.status, Some(64), "{one:?}");
+    assert!(one.stderr.contains("own is a file, of which no answers are remembered"), "{one:?}");
+    let unknown = flush(&["--list", "owm"]);
+    assert_eq!(unknown.stderr, "there is no list owm; there are zen, dbl, zrd, authbl, own\n");
+    assert!(connect(&daemon, "8.8.0.2").starts_with("554 "));
+    assert_eq!(connect(&daemon, "8.8.0.3"), "continue");
+    assert_eq!(status(&machine)["files"][0]["entries"], 1);
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn doctor_looks_at_every_file_and_asks_nobody_about_it() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = with_list(&names, &key, "8.8.0.2\n");
+    let found = |machine: &Machine| {
+        let ended = machine.run(&["doctor", "--offline", "--json"]);
+        let of_file = ended
+            .stdout
+            .lines()
+            .find(|line| line.contains("own.list") && line.contains("\"area\":\"lists\""));
+        let line = of_file.unwrap_or_else(|| panic!("{ended:?}"));
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON")
+    };
+    assert_eq!(found(&machine)["level"], "ok");
+    replace(&machine, "");
+    let empty = found(&machine);
+    assert!(empty["level"] == "ok" || empty["level"] == "warning", "{empty}");
+    replace(&machine, "\u{feff}8.8.0.2\n");
+    let marked = machine.run(&["doctor", "--offline"]);
+    assert!(marked.stdout.contains("byte order mark"), "{marked:?}");
+    fs::remove_file(machine.path("own.list")).expect("a list");
+    let gone = found(&machine);
+    assert!(gone["level"] == "wrong" && gone.to_string().contains("No such file"), "{gone}");
+    assert!(names.asked().is_empty(), "{:?}", names.asked());
+}
+
+#[test]
 fn a_list_outside_the_sandbox_is_told_with_the_restart() {
     let (names, key) = (Names::start(), new_key());
     let elsewhere = tempfile::tempdir().expect("a directory");

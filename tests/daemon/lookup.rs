@@ -103,3 +103,79 @@ fn lists_can_be_chosen_even_if_they_are_switched_off() {
     assert_eq!(unknown.status, Some(64), "{unknown:?}");
     assert_eq!(unknown.stderr, "there is no list own2; there are zen, dbl, zrd, authbl, own, people\n");
 }
+
+#[test]
+fn lists_in_files_say_what_they_have_without_a_question() {
+    let names = Names::start();
+    let machine = Machine::with(&names, &new_key(), &["ZRD_ENABLE=0", "ZEN_ENABLE=0", "DBL_ENABLE=0"]);
+    let clients = machine
+        .write("clients.list", ":127.0.0.2:see https://list.example/$\n8.8.0.0/28\n10.1.0.0/16\n!8.8.0.7\n");
+    let names_file = machine.write("names.list", ".spam.example :127.0.0.4:\n");
+    let people = machine.write("people.list", "trap@\n@bad.example\n");
+    machine.write(
+        "gatepost.toml",
+        &format!(
+            r#"
+[[list]]
+name = "clients"
+title = "Our clients"
+file = "{}"
+format = "ip4set"
+answers = {{ bad = "127.0.0.2", worse = "127.0.0.3" }}
+[[list]]
+name = "names"
+file = "{}"
+format = "dnset"
+[[list]]
+name = "people"
+file = "{}"
+format = "plain"
+kind = "mailbox"
+[[rule]]
+name = "bad"
+list = "clients"
+codes = "bad"
+action = "reject"
+[[rule]]
+name = "held"
+list = "names"
+identity = "sender"
+action = "quarantine"
+[[rule]]
+name = "drop"
+list = "people"
+action = "discard"
+"#,
+            clients.display(),
+            names_file.display(),
+            people.display()
+        ),
+    );
+    for (subject, status, told) in [
+        ("8.8.0.5", 1, "8.8.0.5: listed in Our clients, reject\n  bad  127.0.0.2\n  rule bad: reject\n"),
+        ("8.8.0.7", 0, "8.8.0.7: not listed in Our clients\n"),
+        // No name server may be asked about such an address, but a file may have it.
+        ("10.1.2.3", 1, "10.1.2.3: listed in Our clients, reject\n  bad  127.0.0.2\n  rule bad: reject\n"),
+        (
+            "a.spam.example",
+            1,
+            "a.spam.example: listed in NAMES, quarantine\n  127.0.0.4  a code without a documented meaning\n  rule held: quarantine, as sender\n",
+        ),
+        (
+            "Trap@good.example",
+            1,
+            "Trap@good.example (good.example): not listed in NAMES\n\
+             Trap@good.example (trap@good.example): listed in PEOPLE, discard\n  127.0.0.2  a code without a documented meaning\n  rule drop: discard\n",
+        ),
+    ] {
+        let ended = machine.run(&["lookup", subject]);
+        assert_eq!((ended.status, &*ended.stdout, &*ended.stderr), (Some(status), told, ""), "{subject}");
+    }
+    let one = machine.run(&["lookup", "--list", "clients", "--json", "8.8.0.5"]);
+    let told: Value = serde_json::from_str(&one.stdout).unwrap_or_else(|error| panic!("{error}: {one:?}"));
+    assert_eq!(
+        (&told["codes"][0]["code"], &told["rules"], &told["in_use"], &told["special"]),
+        (&"bad".into(), &serde_json::json!(["bad"]), &true.into(), &false.into())
+    );
+    assert!(names.asked().is_empty(), "{:?}", names.asked());
+}

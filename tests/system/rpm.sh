@@ -13,6 +13,7 @@ for page in gatepost.8 gatepost.conf.5 gatepost-policy.5 gatepost-postfix.7 gate
     check "manual page $page is there" listed docfiles "/usr/share/man/man${page##*.}/${page//./\\.}\.gz"
 done
 check "the cookbook is there" listed docfiles '/usr/share/doc/gatepost/examples/policies/mx\.toml'
+check "with its lists" listed docfiles '/usr/share/doc/gatepost/examples/policies/lists/friends'
 check "rpmlint" rpmlint --strict --config "$here/../../rpm/rpmlint.toml" "$packages"/rpm/gatepost-*-2.*.rpm
 check "the C library's version is required" listed requires 'libc\.so\.6\(GLIBC_2\.[0-9]+\)\(64bit\)'
 

@@ -37,6 +37,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
                     let text = format!("{}: {} {}", problem.place, problem.setting, problem.cause);
                     report.wrong("configuration", text, &problem.remedy);
                 }
+                lists::files(&mut report, &Config::read(sources).config);
                 None
             }
         };

@@ -36,6 +36,8 @@ pub struct OwnList {
     pub key_file: Option<PathBuf>,
     /// The file that it is, if it is one.
     pub file: Option<ListFile>,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// Where a list is, and what only lists in that place have.
@@ -54,7 +56,12 @@ struct Whereabouts {
 /// Most names that the answers of one list can have: one code each.
 const NAMES: usize = 200;
 
-pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Vec<OwnList> {
+/// Reads the tables of lists. `loose` takes the files of those that have another problem.
+pub(super) fn read(
+    nodes: Vec<Node>,
+    loose: &mut Vec<(String, ListFile)>,
+    report: &mut Report,
+) -> Vec<OwnList> {
     let mut lists: Vec<OwnList> = Vec::new();
     for node in nodes {
         let Some(mut fields) = Fields::of(node, "list", report) else { continue };
@@ -71,14 +78,14 @@ pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Vec<OwnList> {
                 "choose another name for one",
             );
         }
-        if let Some(list) = one(fields, name) {
+        if let Some(list) = one(fields, name, loose) {
             lists.push(list);
         }
     }
     lists
 }
 
-fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
+fn one(mut fields: Fields<'_>, name: String, loose: &mut Vec<(String, ListFile)>) -> Option<OwnList> {
     let place = fields.place();
     let title = fields.text("title").map_or_else(|| name.to_ascii_uppercase(), |(title, _)| title);
     if title.is_empty() || title.len() > 40 || !title.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
@@ -100,13 +107,14 @@ fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
     let sessions = fields.each("sessions", "choose from inbound, submission, login", class);
     let (report, sound) = fields.finish();
     if !sound {
+        loose.extend(file.map(|file| (name, file)));
         return None;
     }
     let sketch = Sketch { name, title, kind, home: home?, answers, refusals, test };
     let list = match List::define(sketch) {
         Ok(list) => list,
         Err(full) => {
-            report.error(place, "list", Fault::new(full.to_string(), "systemctl restart gatepost"));
+            report.error(place.clone(), "list", Fault::new(full.to_string(), "systemctl restart gatepost"));
             return None;
         }
     };
@@ -118,6 +126,7 @@ fn one(mut fields: Fields<'_>, name: String) -> Option<OwnList> {
         key: key.map(Arc::new),
         key_file,
         file,
+        place,
     })
 }
 
@@ -342,12 +351,20 @@ fn answers(fields: &mut Fields<'_>) -> Vec<(String, Pattern)> {
 }
 
 fn patterns(fields: &mut Fields<'_>, field: &'static str) -> Vec<Pattern> {
-    let patterns = fields.each(field, "write an address such as 127.0.0.255", pattern);
+    // URIBL says so with 127.0.0.1, which is no listing anywhere.
+    let patterns =
+        fields.each(field, "write an address such as 127.0.0.255", |text| octets(text).map(Pattern::Octets));
     patterns.unwrap_or_default().into_iter().map(|(pattern, _)| pattern).collect()
 }
 
-/// `127.0.0.2`, `127.0.0.2-11`, `127.0.*.3`: four octets, each one, a range, or any.
+/// What a listing can be.
 fn pattern(text: &str) -> Option<Pattern> {
+    // 127.0.0.1 never is one (RFC 5782, section 2.1).
+    octets(text).map(Pattern::Octets).filter(|pattern| !pattern.matches(Ipv4Addr::LOCALHOST))
+}
+
+/// `127.0.0.2`, `127.0.0.2-11`, `127.0.*.3`: four octets, each one, a range, or any; inside 127.0.0.0/8.
+fn octets(text: &str) -> Option<[(u8, u8); 4]> {
     let mut octets = [(0, 0); 4];
     let mut parts = text.split('.');
     for octet in &mut octets {
@@ -364,10 +381,8 @@ fn pattern(text: &str) -> Option<Pattern> {
             return None;
         }
     }
-    // What is outside, and 127.0.0.1, is never an answer (RFC 5782, section 2.1).
-    let inside = octets[0] == (127, 127) && parts.next().is_none();
-    let only = Pattern::Octets(octets);
-    (inside && !only.matches(Ipv4Addr::LOCALHOST)).then_some(only)
+    // What is outside is never an answer.
+    (octets[0] == (127, 127) && parts.next().is_none()).then_some(octets)
 }
 
 /// The test entries: those of RFC 5782, others, or none.

@@ -67,10 +67,15 @@ impl Kind {
 pub struct Additions {
     /// Lists beside those of DQS.
     pub lists: Vec<OwnList>,
+    /// Files of lists that are left out for another problem, by the name of the list: what is wrong with them can be
+    /// told all the same.
+    pub loose_files: Vec<(String, ListFile)>,
     /// Rules beside those that the settings make, each with its place.
     pub rules: Vec<(Rule, Place)>,
     /// What sums of rules lead to.
     pub score: Score,
+    /// Where each threshold of it is written.
+    pub score_places: Vec<Place>,
     /// What must come of certain sessions.
     pub expectations: Vec<Expectation>,
     /// All of that as it was written; of scores the one that counts.
@@ -84,11 +89,12 @@ pub(super) fn read(sections: Vec<Section>, report: &mut Report) -> Additions {
     };
     let tables = written(&sections);
     let mut sections = sections;
-    let lists = lists::read(of(Kind::List, &mut sections), report);
+    let mut loose_files = Vec::new();
+    let lists = lists::read(of(Kind::List, &mut sections), &mut loose_files, report);
     let rules = rules::read(of(Kind::Rule, &mut sections), &lists, report);
-    let score = rules::score(of(Kind::Score, &mut sections), report);
+    let (score, score_places) = rules::score(of(Kind::Score, &mut sections), report);
     let expectations = expect::read(of(Kind::Expect, &mut sections), &lists, report);
-    Additions { lists, rules, score, expectations, tables }
+    Additions { lists, loose_files, rules, score, score_places, expectations, tables }
 }
 
 /// The tables as they were written, by kind; of several scores the last, which counts.

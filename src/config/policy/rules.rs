@@ -328,17 +328,19 @@ fn tag(fields: &mut Fields<'_>) -> Option<(Tag, Place)> {
 }
 
 /// What the sum of rules leads to: the last table counts, as with settings.
-pub(super) fn score(nodes: Vec<Node>, report: &mut Report) -> Score {
-    let mut score = Score::default();
+/// Also the place of each threshold.
+pub(super) fn score(nodes: Vec<Node>, report: &mut Report) -> (Score, Vec<Place>) {
+    let mut score = (Score::default(), Vec::new());
     for node in nodes {
         let Some(mut fields) = Fields::of(node, "score", report) else { continue };
-        let mut one = Score::default();
+        let (mut one, mut places) = (Score::default(), Vec::new());
         for act in Act::ALL {
             let Some((from, place)) = fields.number(act.name()) else { continue };
             if from <= 0 {
                 fields.fault(&place, act.name(), "every mail has a score of 0", "give a number above 0");
             }
             one.thresholds.push((from, act));
+            places.push(place);
         }
         if one.thresholds.is_empty() {
             let place = fields.place();
@@ -362,7 +364,7 @@ pub(super) fn score(nodes: Vec<Node>, report: &mut Report) -> Score {
         }
         one.tag = tag(&mut fields).map(|(tag, _)| tag);
         if fields.finish().1 {
-            score = one;
+            score = (one, places);
         }
     }
     score
