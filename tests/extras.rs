@@ -47,20 +47,21 @@ fn dashboard_and_alert_rules_speak_of_metrics_that_exist() {
     }
 }
 
-/// The page that the daemon gives, with a list of the administrator's among the others.
+/// The page that the daemon gives, with lists of the administrator's among the others: one in DNS, one in a file.
 fn page() -> Page {
-    let sketch = Sketch {
-        name: "own".to_owned(),
+    let sketch = |name: &str, home| Sketch {
+        name: name.to_owned(),
         title: "Own list".to_owned(),
         kind: Kind::Address,
-        home: Home::Zone { apex: "list.example".to_owned(), keyed: false },
+        home,
         answers: vec![("spam".to_owned(), Pattern::Octets([(127, 127), (0, 0), (0, 0), (2, 2)]))],
         refusals: Vec::new(),
         test: None,
     };
-    let home = Home::File { path: "/lists/local".to_owned() };
-    let local = Sketch { name: "local".to_owned(), title: "Local".to_owned(), home, ..sketch.clone() };
-    let [own, local] = [sketch, local].map(|sketch| List::define(sketch).expect("room for a list"));
+    let zone = Home::Zone { apex: "list.example".to_owned(), keyed: false };
+    let own = List::define(sketch("own", zone)).expect("room for a list");
+    let file = Home::File { path: "/etc/gatepost/lists/local".to_owned() };
+    let local = List::define(sketch("local", file)).expect("room for a list");
     let figures = |list| ZoneFigures { list, healthy: true, open: false, queries: 1, hits: 1, coalesced: 1 };
     let now = SystemTime::UNIX_EPOCH;
     let metrics = Arc::<Metrics>::default();
@@ -70,6 +71,7 @@ fn page() -> Page {
         zones: List::DQS.into_iter().chain([own]).map(figures).collect(),
         files: vec![FileFigures { list: local, entries: 1, loaded: now, healthy: true, failures: 1 }],
         cache: CacheFigures::default(),
+        budget: Some((1, 2)),
         suppressed: vec![("log", 1)],
         reload_success: true,
         reloaded: now,

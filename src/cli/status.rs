@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args;
 use super::orders::{asked, reply, say};
-use crate::daemon::{Exit, FileStatus, Status, ZoneStatus};
+use crate::daemon::{BudgetStatus, Exit, FileStatus, Status, ZoneStatus};
 
 pub(super) fn run(what: &args::Status) -> Exit {
     let request = if what.prometheus { "metrics" } else { "status" };
@@ -68,6 +68,13 @@ fn page(status: &Status) -> String {
             cache.entries, cache.max, cache.asked
         ),
     );
+    if let Some(BudgetStatus { sent, limit }) = status.query_budget {
+        let share = sent.saturating_mul(100).checked_div(limit).unwrap_or_default();
+        page.line(
+            "DQS today",
+            &format!("{sent} of {limit} questions ({share} %), since 00:00 UTC or the start"),
+        );
+    }
     for step in &status.confinement {
         let reason = step.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         page.line("confinement", &format!("{} {}{reason}", step.step, step.state));

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Place;
 use super::near::nearest;
 use super::report::{Report, Tally};
-use super::settings::{NOT_YET, PREFIX, SETTINGS, Setting, by_env};
+use super::settings::{ELSEWHERE, PREFIX, SETTINGS, Setting, by_env};
 use super::value::{Fault, Value, elide};
 
 /// The variable that names the env file; it can stand in the process environment only.
@@ -174,8 +174,8 @@ fn unknown(name: &str) -> Fault {
     let short = name.strip_prefix(PREFIX).unwrap_or(name);
     let is_announced =
         |known: &str| short.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    if NOT_YET.iter().any(|known| is_announced(known)) {
-        return Fault::new("this version does not have that setting", "remove it");
+    if let Some((_, remedy)) = ELSEWHERE.iter().find(|(known, _)| is_announced(known)) {
+        return Fault::new("there is no such setting", *remedy);
     }
     let variables: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
     let remedy = match nearest(name, variables.iter().map(String::as_str).chain([ENV_FILE])) {

@@ -110,6 +110,8 @@ pub struct Config {
     pub cache_honor_ttl: bool,
     /// Time between two probes of a zone; `None` for no probes.
     pub probe_interval: Option<Duration>,
+    /// Questions to DQS in a day of which a warning is logged; 0 for none.
+    pub query_budget: usize,
     /// Whether special-purpose addresses are left out; off in tests only.
     pub skip_special: bool,
 
@@ -267,6 +269,7 @@ impl Default for Config {
             cache_ttl_unlisted: Duration::from_mins(5),
             cache_honor_ttl: true,
             probe_interval: Some(Duration::from_mins(15)),
+            query_budget: 0,
             skip_special: true,
             enforce_stage: Stage::Connect,
             zen_enable: true,

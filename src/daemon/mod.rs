@@ -48,8 +48,8 @@ pub use privileges::{Account, Ownership, PrivilegeError};
 pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::{Reload, tell_notices};
 pub use status::{
-    CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, ServerStatus, Sessions, SocketStatus, Status,
-    StepStatus, ZoneStatus,
+    BudgetStatus, CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, ServerStatus, Sessions,
+    SocketStatus, Status, StepStatus, ZoneStatus,
 };
 
 /// Why the daemon could not start. The text says what to do.

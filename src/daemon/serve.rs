@@ -198,7 +198,7 @@ impl Daemon {
         manager::stopping(&self.status(standing));
     }
 
-    /// One line for people: version, open sessions, how the lists do.
+    /// One line for people: version, open sessions, how the lists do, and which files are wrong.
     fn status(&self, standing: Standing) -> String {
         use std::fmt::Write as _;
         let open = self.server.tally().open;
@@ -209,6 +209,10 @@ impl Daemon {
         }
         for (n, zone) in self.dns.health().iter().enumerate() {
             let _ = write!(line, "{} {zone}", if n == 0 { ";" } else { "," });
+        }
+        // Of a list that does well there is nothing to say: what is in a file is in memory.
+        for (list, _) in self.files().filter(|(_, state)| state.failed.is_some()) {
+            let _ = write!(line, "; the file of {list} is wrong, what was read before is in use");
         }
         if standing.keyless {
             line.push_str("; no key: all mail comes in");

@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
 use super::{Daemon, Step};
-use crate::dns::{ZoneHealth, ZoneState};
+use crate::dns::{QueryBudget, ZoneHealth, ZoneState};
 use crate::server::Socket;
 use crate::source::State;
 use crate::telemetry::{self, FileFigures, Handover, Process, Snapshot, ZoneFigures};
@@ -101,6 +101,9 @@ pub struct Status {
     pub servers: Vec<ServerStatus>,
     /// The memory of answers.
     pub cache: CacheStatus,
+    /// What DQS was asked today, if there is a budget for it.
+    #[serde(default)]
+    pub query_budget: Option<BudgetStatus>,
     /// The steps by which the process is confined; empty if it does not tell.
     #[serde(default)]
     pub confinement: Vec<StepStatus>,
@@ -109,6 +112,15 @@ pub struct Status {
     /// The log.
     #[serde(default)]
     pub log: LogStatus,
+}
+
+/// Questions to DQS today (UTC).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// Sent so far.
+    pub sent: u64,
+    /// The number of the settings.
+    pub limit: u64,
 }
 
 /// What is told of the key.
@@ -301,6 +313,10 @@ impl Daemon {
                 })
                 .collect(),
             cache: self.cache_status(),
+            query_budget: self
+                .dns
+                .query_budget()
+                .map(|QueryBudget { sent, limit }| BudgetStatus { sent, limit }),
             confinement: self.confinement.steps().iter().map(step).collect(),
             reload: lock(&self.notes.reload).clone(),
             log: LogStatus { lost: telemetry::lost_lines() },
@@ -348,6 +364,7 @@ impl Daemon {
             zones: zones.iter().map(figures).collect(),
             files: self.files().map(|(list, state)| figures_of(list, &state)).collect(),
             cache: self.dns.cache_figures(),
+            budget: self.dns.query_budget().map(|budget| (budget.sent, budget.limit)),
             suppressed,
             reload_success: lock(&self.notes.reload).ok,
             reloaded: *lock(&self.notes.loaded),

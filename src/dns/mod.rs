@@ -15,6 +15,7 @@ mod key;
 mod landing;
 mod probe;
 mod question;
+mod quota;
 mod repeat;
 mod servers;
 mod settings;
@@ -34,6 +35,7 @@ use crate::verdict::{List, MOST, Origin, Place as Home, Trouble};
 use cache::{Cache, Found};
 use landing::{Landing, Place, Queued};
 use question::{Question, room};
+use quota::Quota;
 use servers::{Round, Servers};
 use zone::{Zone, count};
 
@@ -43,6 +45,7 @@ pub use flight::Ticket;
 pub use key::{BadKey, Key};
 pub use probe::test_entries;
 pub use question::{Subject, is_apex_short, longest_base};
+pub use quota::QueryBudget;
 pub use servers::ServerHealth;
 pub use settings::{Answers, Settings, Source};
 pub use zone::{Counters, TestEntry, ZoneHealth, ZoneState};
@@ -64,6 +67,7 @@ pub struct Dns {
     /// Other lists are in use than before.
     lists_changed: Notify,
     waiting: Arc<AtomicUsize>,
+    quota: Quota,
     metrics: Arc<Metrics>,
 }
 
@@ -104,6 +108,7 @@ impl Dns {
             zones: [const { OnceLock::new() }; MOST],
             lists_changed: Notify::new(),
             waiting: Arc::default(),
+            quota: Quota::default(),
             metrics,
         })
     }
@@ -163,6 +168,7 @@ impl Dns {
                         }
                     }
                     Source::Resolver => {
+                        self.spend(list, &live);
                         let live = Arc::clone(&live);
                         tokio::spawn(landing.fly(live, key, place, Instant::now()));
                     }
@@ -284,11 +290,23 @@ impl Dns {
         self.cache.figures()
     }
 
+    /// How many questions DQS got today, if there is a budget for them.
+    pub fn query_budget(&self) -> Option<QueryBudget> {
+        self.quota.look(self.live.load().settings.query_budget)
+    }
+
     /// Log lines held back so far, by event.
     pub fn suppressed(&self) -> [(&'static str, u64); 2] {
         let (zone_state, dns) =
             self.zones().map(Zone::held_back).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
         [("zone_state", zone_state), ("dns", dns)]
+    }
+
+    /// Counts a question that is sent, further tries not.
+    fn spend(&self, list: List, live: &Live) {
+        if list.is_dqs() {
+            self.quota.spend(live.settings.query_budget);
+        }
     }
 
     fn begin_anew(&self) {
@@ -327,6 +345,7 @@ impl Dns {
         let live = self.live.load_full();
         let key = self.key_for(list, &live).ok()?;
         let question = Question::new(subject, key.as_deref(), list, &live.settings.zone_base)?;
+        self.spend(list, &live);
         let deadline = Instant::now() + live.settings.lifetime;
         let round = Round { servers: &live.servers, question: &question };
         let answer = match round.run(deadline, deadline, |_| ()).await {

@@ -34,6 +34,8 @@ pub struct Settings {
     pub honor_ttl: bool,
     /// The time between two routine probes of a list; zero for none.
     pub probe_interval: Duration,
+    /// Questions to DQS in a day (UTC) of which a warning is logged; 0 for none.
+    pub query_budget: usize,
     /// Questions on the wire at once.
     pub queries: usize,
     /// Questions that may wait for that.
@@ -56,6 +58,7 @@ impl Default for Settings {
             ttl_unlisted: Duration::from_mins(5),
             honor_ttl: true,
             probe_interval: Duration::from_mins(15),
+            query_budget: 0,
             queries: limits.queries,
             waiting_queries: limits.waiting_queries,
         }

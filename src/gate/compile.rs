@@ -65,6 +65,7 @@ impl From<&Config> for dns::Settings {
             ttl_unlisted: config.cache_ttl_unlisted,
             honor_ttl: config.cache_honor_ttl,
             probe_interval: config.probe_interval.unwrap_or_default(),
+            query_budget: config.query_budget,
             lists: enabled(config).chain(in_dns(config).map(|own| own.list)).collect(),
             keys: config
                 .additions

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub files: Vec<FileFigures>,
     /// The memory of answers.
     pub cache: CacheFigures,
+    /// Questions that DQS got today, and what they are not to exceed; nothing without a budget.
+    pub budget: Option<(u64, u64)>,
     /// Log lines held back so far, by event.
     pub suppressed: Vec<(&'static str, u64)>,
     /// Whether the last reload brought a configuration into force; true before the first one.
@@ -219,7 +221,14 @@ impl Look {
         family.number([("kind", "answer")], cache.answers)?;
         family.number([("kind", "question")], cache.questions)?;
         page.counter("gatepost_cache_evictions", "Answers forgotten for lack of room.")?
-            .total(cache.evictions)
+            .total(cache.evictions)?;
+        if let Some((sent, limit)) = self.snapshot.budget {
+            let help = "Questions sent to DQS since 00:00 UTC, or since the start if that was later.";
+            page.gauge("gatepost_dqs_queries_today", help, None)?.plain(sent)?;
+            let help = "What dns.query_budget_per_day says.";
+            page.gauge("gatepost_dqs_query_budget", help, None)?.plain(limit)?;
+        }
+        Ok(())
     }
 
     fn files(&self, page: &mut Page) -> fmt::Result {

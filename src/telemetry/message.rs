@@ -43,6 +43,7 @@ pub const MESSAGES: &[Message] = &[
     message(Level::WARN, "zone_state", Some(("state", "doubtful")), "994fee7226ca4b66aca3fd672790afc2"),
     message(Level::INFO, "zone_state", Some(("state", "ok")), "9d896908c25948c5a44a51b9c56d7eba"),
     message(Level::WARN, "dns", None, "6a5ad7b7265d454b85aceb306e6ebfd3"),
+    message(Level::WARN, "query_budget", None, "3d5b8a4f0c7e4d1fa26b9e7c18f0d543"),
     message(Level::INFO, "summary", None, "6cde4e6c33c24820a620e2b15fd4fcc5"),
     message(Level::WARN, "shed", None, "b93c9400ba6e47cc890bd3fa5e976908"),
     message(Level::ERROR, "accept", None, "ee8bb4d82236427abd7710b45cbbb7ae"),

@@ -58,8 +58,9 @@ fn what_is_no_key_is_refused_by_the_name_of_the_setting() {
 #[test]
 fn each_list_of_dqs_alone_needs_a_key() {
     let all = ["zen", "dbl", "zrd", "authbl"];
-    let only = |wanted: &str| -> String {
-        all.map(|list| format!("[{list}]\nenable = {}\n", list == wanted)).concat()
+    let only = |wanted: &str| {
+        let tables = all.map(|list| format!("[{list}]\nenable = {}\n", list == wanted));
+        tables.concat()
     };
     for list in all {
         let errors = Machine::new().toml(&only(list)).errors();

@@ -172,7 +172,7 @@ fn nothing_that_a_client_says_becomes_a_label() {
 #[test]
 fn the_manual_has_every_metric() {
     let (names, key) = (Names::start(), new_key());
-    let machine = machine(&names, &key, &[]);
+    let machine = machine(&names, &key, &["QUERY_BUDGET_PER_DAY=1000"]);
     let _daemon = machine.start();
     let (_, page) = metrics(&machine);
     let told: std::collections::BTreeSet<String> = page

@@ -115,3 +115,32 @@ fn the_status_line_names_the_list_in_trouble_and_a_missing_key() {
     ear.hear(&["READY=1", "no key: all mail comes in"]);
     assert_eq!(daemon.stop().0, Some(0));
 }
+
+#[test]
+fn a_file_that_could_not_be_read_anew_is_in_the_status_line() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &["PROBE_INTERVAL=0"]);
+    let file = machine.write("own.list", "8.8.0.2\n");
+    machine.write(
+        "gatepost.toml",
+        &format!(
+            "[[list]]\nname = \"own\"\nfile = \"{}\"\nformat = \"plain\"\nkind = \"address\"\n\
+             [[rule]]\nname = \"own\"\nlist = \"own\"\naction = \"reject\"\n",
+            file.display()
+        ),
+    );
+    let (ear, machine) = Ear::new(machine);
+    let daemon = machine.start();
+    assert!(ear.next().trim_end().ends_with("zen ok, dbl ok, zrd ok"));
+    let replace = |text: &str| {
+        let aside = machine.write("aside", text);
+        std::fs::rename(aside, &file).expect("a new list");
+    };
+    replace("8.8.0.3\nspam\n");
+    let line = ear.hear(&["STATUS=", "; the file of own is wrong, what was read before is in use"]);
+    assert!(line.contains("zen ok, dbl ok, zrd ok;"), "{line}");
+    replace("8.8.0.3\n");
+    let well = ear.hear(&["STATUS=", "sessions open; zen ok"]);
+    assert!(!well.contains("own"), "{well}");
+    assert_eq!(daemon.stop().0, Some(0));
+}
