@@ -210,26 +210,28 @@ proptest! {
     #[test]
     fn the_longest_prefix_of_a_list_counts_in_both_families(networks in networks(), probe in any::<u32>()) {
         use std::fmt::Write as _;
-        let (mut ip4, mut ip6) = (String::new(), String::new());
-        for (address, bits, value) in &networks {
-            let address = address & u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            let (sign, value) = if *value == 0 { ("!", String::new()) } else { ("", format!(" :{value}:")) };
-            writeln!(ip4, "{sign}{}/{bits}{value}", Ipv4Addr::from_bits(address)).expect("a line");
-            let address = Ipv6Addr::from_bits(u128::from(address) << 96);
-            writeln!(ip6, "{sign}{address}/{bits}{value}").expect("a line");
-        }
-        let table = |format, text: &str| Table::parse(format, Kind::Address, text.as_bytes()).expect("a list").0;
-        let tables = [
-            (table(Format::Ip4Trie, &ip4), table(Format::Ip6Trie, &ip6)),
-            (table(Format::Plain, &ip4), table(Format::Plain, &ip6)),
-        ];
+        // A plain file takes none of the widest.
+        let narrow: Vec<_> = networks.iter().copied().filter(|(_, bits, _)| *bits >= 8).collect();
+        let tables = [(&networks, Format::Ip4Trie, Format::Ip6Trie), (&narrow, Format::Plain, Format::Plain)];
+        let tables = tables.map(|(networks, format4, format6)| {
+            let (mut ip4, mut ip6) = ("# IPv4\n".to_owned(), "# IPv6\n".to_owned());
+            for (address, bits, value) in networks {
+                let address = address & u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+                let (sign, value) = if *value == 0 { ("!", String::new()) } else { ("", format!(" :{value}:")) };
+                writeln!(ip4, "{sign}{}/{bits}{value}", Ipv4Addr::from_bits(address)).expect("a line");
+                let address = Ipv6Addr::from_bits(u128::from(address) << 96);
+                writeln!(ip6, "{sign}{address}/{bits}{value}").expect("a line");
+            }
+            let table = |format, text: &str| Table::parse(format, Kind::Address, text.as_bytes()).expect("a list").0;
+            (networks, table(format4, &ip4), table(format6, &ip6))
+        });
         let edges = networks.iter().flat_map(|(address, bits, _)| {
             let hosts = u32::MAX.checked_shr(*bits).unwrap_or(0);
             [address & !hosts, address | hosts, (address | hosts).wrapping_add(1), (address & !hosts).wrapping_sub(1)]
         });
         for ip in edges.chain([probe]) {
-            let value = longest(&networks, ip);
-            for (ip4, ip6) in &tables {
+            for (networks, ip4, ip6) in &tables {
+                let value = longest(networks, ip);
                 let found = ip4.address(Ipv4Addr::from_bits(ip).into()).map(|entry| entry.value.octets()[3]);
                 prop_assert_eq!(found, value, "{}", Ipv4Addr::from_bits(ip));
                 let below = Ipv6Addr::from_bits(u128::from(ip) << 96 | u128::from(probe));

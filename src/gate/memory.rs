@@ -28,7 +28,7 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "Mark::is_nothing")]
     pub(super) mark: Mark,
     /// Header fields of the open message that look like ours.
-    #[serde(default, skip_serializing_if = "Forged::is_none")]
+    #[serde(flatten)]
     pub(super) forged: Forged,
     /// What the log has told of the open message: rules, and what they did.
     #[serde(skip)]

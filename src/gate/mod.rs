@@ -31,6 +31,9 @@ pub use memory::Memory;
 pub use pointless::pointless;
 pub use tables::Tables;
 
+/// What the log names as the rule by which a message with too many header fields of ours is refused.
+pub const FORGED_FIELDS: &str = "forged-fields";
+
 /// What a gate is made of.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -318,13 +321,19 @@ impl Gate {
     }
 
     /// What the message has earned.
-    fn end(&self, memory: &mut Memory) -> Decision {
+    fn end(&self, dialog: &Dialog, memory: &mut Memory) -> Decision {
         let (mark, forged) = (std::mem::take(&mut memory.mark), std::mem::take(&mut memory.forged));
         self.metrics.message();
-        if let Some(act) = mark.act() {
+        let decision = mark.carry_out(&forged, &self.fields);
+        if let Verdict::Refuse(reply) = &decision.verdict {
+            self.metrics.decided(Stage::Message, Some(Act::Refuse));
+            let (action, waited) = (Action::Done(Act::Refuse), Duration::ZERO);
+            let (stage, rule, reply) = (Stage::Message, FORGED_FIELDS, Some(reply));
+            Report { dialog, stage, action, finding: None, list: "", rule, score: 0, reply, waited }.log();
+        } else if let Some(act) = mark.act() {
             self.metrics.decided(Stage::Message, Some(act));
         }
-        mark.carry_out(&forged, &self.fields)
+        decision
     }
 }
 
@@ -352,7 +361,7 @@ impl Filter for Gate {
             Stage::Helo => memory.forget(Identity::Helo),
             Stage::Mail => memory.begin_message(),
             Stage::Rcpt if self.by_recipient => memory.forget(Identity::Recipient),
-            Stage::Message => return self.end(memory),
+            Stage::Message => return self.end(dialog, memory),
             Stage::Rcpt | Stage::Data => return Decision::default(),
         }
         let standing = self.rules.exempt.standing(dialog);

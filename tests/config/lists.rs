@@ -149,10 +149,11 @@ fn every_wrong_line_of_a_file_is_told_with_its_number() {
 fn files_as_programs_leave_them_are_read_or_told() {
     let marked = told("\u{feff}192.0.2.1\r\n".as_bytes(), PLAIN).expect("from another system");
     assert!(marked.len() == 1 && marked[0].contains("byte order mark"), "{marked:?}");
-    assert_eq!(told(b"", PLAIN).map(|notices| notices.len()), Ok(1), "an empty list is strange");
+    assert_eq!(told(b"# nothing\n", PLAIN).map(|notices| notices.len()), Ok(1), "an empty list is strange");
     for (octets, format, cause) in [
         (&b"192.0.2.1\n192.0.2.2\0\n"[..], "ip4set", "own:2: "),
         (b"192.0.2.1\n\x1b[2J\n", "ip4set", "own:2: "),
+        (b"", "ip4set", "own: "),
         (b"<!DOCTYPE html>\n<p>Not found\n", "ip4set", "own"),
         (&vec![b'x'; 10 << 20], "dnset", "own:1: "),
     ] {

@@ -215,3 +215,19 @@ async fn sessions_meet_the_table_that_is_in_use_when_they_ask() {
     assert_eq!(session(&gate, "8.8.0.5", "<>").await.said, "Continue");
     assert!(session(&gate, "8.8.0.6", "<>").await.said.starts_with("554 "));
 }
+
+#[tokio::test]
+async fn an_emptied_file_leaves_what_was_read_before() {
+    let desk = Desk::new();
+    desk.write("8.8.0.5\n");
+    let gate = desk.gate("format = \"plain\"\nkind = \"address\"", REJECT);
+    for nothing in ["", "\n"] {
+        desk.write(nothing);
+        desk.watcher.refresh();
+        assert!(session(&gate, "8.8.0.5", "<>").await.said.starts_with("554 "), "{nothing:?}");
+    }
+    // A comment says that it is meant.
+    desk.write("# nothing\n");
+    desk.watcher.refresh();
+    assert_eq!(session(&gate, "8.8.0.5", "<>").await.said, "Continue");
+}

@@ -8,6 +8,8 @@ use gatepost::dns::{Answers, Dns, Source};
 use gatepost::gate::{Gate, Memory, Tables};
 use gatepost::milter::Filter as _;
 use gatepost::smtp::{Client, Dialog, Recipient, Stage, Transaction};
+use gatepost::telemetry::{Figures, Metrics};
+use gatepost::verdict::Verdict;
 
 use super::*;
 
@@ -134,5 +136,35 @@ async fn forged_fields_are_taken_out_but_not_of_what_a_trusted_network_brings() 
         }
         let decision = gate.judge(Stage::Message, &dialog, &mut memory).await;
         assert_eq!(decision.edits.len(), edits, "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_forged_fields_is_refused_at_its_end_told_and_counted() {
+    let (log, _guard) = Log::listen();
+    let end = async |mode: &str, fields: usize| {
+        let rule =
+            format!("[[rule]]\nname = \"mark\"\nlist = \"dbl\"\naction = \"tag\"\nmode = \"{mode}\"\n");
+        let config = Config::from_texts("", &rule).unwrap_or_else(|problems| panic!("{problems}"));
+        let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(All)));
+        let metrics = Arc::new(Metrics::default());
+        let gate = Gate::compile(&config, &Tables::default(), dns).counting(Arc::clone(&metrics));
+        let mut memory = Memory::default();
+        let mut dialog = Dialog { client: Client::Ip([8, 8, 0, 1].into()), ..Dialog::default() };
+        dialog.transaction = Some(Transaction::default());
+        (0..fields).for_each(|_| {
+            gate.header(&dialog, &mut memory, b"X-Gatepost", b"yes");
+        });
+        (gate.judge(Stage::Message, &dialog, &mut memory).await, metrics)
+    };
+    let (refused, metrics) = end("enforce", 12_000).await;
+    assert_eq!(Figures::default().with(&metrics).rejected, 1);
+    let Verdict::Refuse(reply) = refused.verdict else { panic!("{refused:?}") };
+    assert!(reply.to_string().starts_with("554 5.7.1 ") && refused.edits.is_empty(), "{reply}");
+    let told = ["stage=message", "action=reject", "rule=forged-fields", "client_ip=8.8.0.1", "554 5.7.1"];
+    assert_eq!(log.with(&told).len(), 1, "{:#?}", log.lines());
+    for (mode, fields, edits) in [("enforce", 100, 100), ("shadow", 12_000, 0)] {
+        let (let_in, _) = end(mode, fields).await;
+        assert_eq!((let_in.verdict, let_in.edits.len()), (Verdict::Continue, edits), "{mode} {fields}");
     }
 }

@@ -91,7 +91,11 @@ pub(super) fn read(text: &str) -> Vec<Decided> {
     let mut sessions: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut keep = |fields: BTreeMap<String, String>| {
         let record = Record(fields);
-        let Some(stage) = record.stage().filter(|_| record.field("event") == "verdict") else { return };
+        if record.field("event") != "verdict" {
+            return;
+        }
+        // At its end a message is refused for its header fields, which no log tells of.
+        let Some(stage) = record.stage().filter(|stage| *stage != Stage::Message) else { return };
         let of_session = sessions.entry(record.field("session").to_owned()).or_default();
         let is_same = |place: &&usize| decided[**place].records[0].is_about_the_same_as(&record);
         if let Some(place) = of_session.iter().find(is_same) {
@@ -257,6 +261,7 @@ mod tests {
             "[1]",
             "event=ready x=1",
             "event=verdict stage=",
+            "event=verdict stage=message action=reject rule=forged-fields",
             "{\"GATEPOST_EVENT\":\"verdict\"}",
             "a=\"b",
         ] {

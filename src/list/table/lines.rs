@@ -10,6 +10,9 @@ pub(super) const LONGEST: usize = 4_096;
 /// Largest file, in octets: offsets are numbers of 32 bits, and what is read may take three times the room.
 const LARGEST: usize = 1 << 30;
 
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One line without its end and the blanks around it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -72,17 +75,24 @@ pub(super) fn has_control(line: &[u8]) -> bool {
 }
 
 /// Takes off a byte order mark, and finds out whether this is a text at all.
+///
+/// A file without anything in it is what a full disk and a failed download leave, and hardly ever meant: a comment
+/// makes a list that is to be empty.
 pub(super) fn text<'a>(octets: &'a [u8], warnings: &mut Faults, errors: &mut Faults) -> &'a [u8] {
     match octets {
+        octets if octets.strip_prefix(MARK).unwrap_or(octets).trim_ascii().is_empty() => errors.file(
+            "there is nothing in it, as after a full disk or a failed download",
+            "write it anew; if the list is to be empty, write a comment into it: # nothing",
+        ),
         octets if octets.len() > LARGEST => errors.file("the file is larger than 1 GiB", "divide it"),
         [0x1f, 0x8b, ..] => errors.file("the file is compressed", "unpack it with gunzip"),
         [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => errors.file("the file is UTF-16", "save it as UTF-8"),
-        [0xef, 0xbb, 0xbf, text @ ..] => {
-            warnings
-                .file("the file begins with a byte order mark, which is passed over", "save it without one");
-            return text;
-        }
         _ => {
+            if let Some(text) = octets.strip_prefix(MARK) {
+                let cause = "the file begins with a byte order mark, which is passed over";
+                warnings.file(cause, "save it without one");
+                return text;
+            }
             if let Some(nul) = memchr(0, octets) {
                 let line = memchr_iter(b'\n', &octets[..nul]).count() + 1;
                 let cause = "it holds NUL: this is no text, or was damaged when it was written";

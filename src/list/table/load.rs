@@ -270,6 +270,7 @@ impl Load {
     }
 
     fn network4(&mut self, first: u32, bits: u32, listing: u32, line: &Line<'_>) {
+        self.not_all(bits, listing, line);
         let segment = Segment { first, last: first | ip4::hosts(bits), listing };
         self.ip4.push(Network { segment, line: number(line) });
     }
@@ -283,9 +284,19 @@ impl Load {
         if !line.ended && bits < CUT_BITS {
             return Err(may_be_cut());
         }
+        self.not_all(bits, listing, line);
         let segment = Segment { first, last: first | ip6::hosts(bits), listing };
         self.ip6.push(Network { segment, line: number(line) });
         Ok(())
+    }
+
+    /// Tells of a network of all addresses. In the tries of rbldnsd it is an entry; a plain file has it only as a range,
+    /// which nobody writes by mistake.
+    fn not_all(&mut self, bits: u32, listing: u32, line: &Line<'_>) {
+        if bits == 0 && listing != EXCLUDED && self.format != Format::Plain {
+            let wrong = wrong("all addresses there are", "remove it, unless everybody is to be listed");
+            self.warnings.line(line.number, line.octets, &wrong);
+        }
     }
 
     /// Whether an entry is not larger than entries may be.

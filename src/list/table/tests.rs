@@ -214,7 +214,7 @@ fn in_tries_the_longest_prefix_counts_and_the_first_of_equal_ones() {
         Format::Ip4Trie,
         "10/8 :8:\n10.1.0.0/17 :17:\n!10.1.1.0/25\n10.1.1.5 :5:\n10.1.1.5 :6:\n0/0 :9:\n10.1.1.6-7\n",
     );
-    assert_eq!(warnings.iter().map(|fault| fault.line).collect::<Vec<_>>(), [7, 5]);
+    assert_eq!(warnings.iter().map(|fault| fault.line).collect::<Vec<_>>(), [6, 7, 5]);
     for (ip, records) in [
         ("10.255.255.255", &["127.0.0.8"][..]),
         ("10.1.127.255", &["127.0.0.17"]),
@@ -257,6 +257,22 @@ fn ip6trie_takes_the_notations_of_the_manual() {
         ("0.0.0.1", &[]),
     ] {
         assert_eq!(says(&table, ip), records, "{ip}");
+    }
+}
+
+#[test]
+fn a_trie_that_lists_everybody_does_so_and_is_told() {
+    for (format, line) in [
+        (Format::Ip4Trie, "0/0"),
+        (Format::Ip4Trie, "0.0.0.0/0 :2:all"),
+        (Format::Ip6Trie, "::/0"),
+        (Format::Ip6Trie, "::ffff:0:0/96"),
+    ] {
+        let (table, warnings) = parse(format, &format!("{line}\n"));
+        assert!(table.entries() == 1 && warnings.len() == 1, "{line}: {warnings:?}");
+        assert!(warnings[0].to_string().contains("all addresses there are"), "{warnings:?}");
+        let (_, warnings) = parse(format, &format!("!{line}\n"));
+        assert_eq!(warnings, [], "an exclusion lists nobody");
     }
 }
 

@@ -97,13 +97,23 @@ fn of_many_faults_some_are_kept_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_file_of_another_format_is_refused_and_an_empty_one_is_warned_of() {
+fn a_file_of_another_format_is_refused_and_one_without_entries_is_warned_of() {
     let faults = errors(Format::Ip4Set, Kind::Address, b"spam.example\n.bulk.example\n10.0.0.1\n");
     assert!(faults[0].cause.contains("2 lines are no entries of the format ip4set, 1 are"), "{faults:?}");
-    for text in ["", "\n\n", "# nothing\n", ":2:\n"] {
+    for text in ["# nothing\n", ":2:\n"] {
         let (table, warnings) = parse(Format::Ip4Set, text);
         assert_eq!((table.entries(), warnings.len()), (0, 1), "{text:?}");
         assert!(!lists(&table, "127.0.0.2"));
+    }
+}
+
+#[test]
+fn a_file_with_nothing_in_it_is_damaged() {
+    for text in [&b""[..], b"\n", b" \t\r\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"] {
+        for format in Format::ALL {
+            let faults = errors(format, Kind::Domain, text);
+            assert!(faults.len() == 1 && faults[0].cause.contains("nothing in it"), "{text:?}: {faults:?}");
+        }
     }
 }
 

@@ -31,6 +31,27 @@ fn a_plain_list_of_addresses_takes_both_families_and_exclusions() {
 }
 
 #[test]
+fn a_plain_list_holds_no_large_part_of_the_internet_by_mistake() {
+    for wide in
+        ["0.0.0.0/0", "::/0", "0.0.0.0/7", "fc00::/6", "2000::/3", "::ffff:0.0.0.0/96", "::ffff:0.0.0.0/103"]
+    {
+        let faults = errors(Format::Plain, Kind::Address, format!("192.0.2.1\n{wide}\n").as_bytes());
+        assert!(
+            faults.len() == 1
+                && faults[0].line == 2
+                && faults[0].cause.contains("a large part of the Internet"),
+            "{wide}: {faults:?}"
+        );
+    }
+    let list =
+        plain_list(Kind::Address, "10.0.0.0/8\nfc00::/7\n::ffff:11.0.0.0/104\n224.0.0.0-255.255.255.255\n");
+    for ip in ["10.1.2.3", "fd00::1", "11.1.2.3", "224.0.0.1", "255.255.255.255"] {
+        assert!(lists(&list, ip), "{ip}");
+    }
+    assert!(lists(&plain_list(Kind::Address, "0.0.0.0-255.255.255.255\n"), "192.0.2.1"), "it was meant");
+}
+
+#[test]
 fn a_plain_list_of_domains_takes_u_labels_and_the_notations_of_dnset() {
     let list =
         plain_list(Kind::Domain, "Spam.Example\n*.b\u{fc}cher.example\n.both.example.\n!ok.both.example\n");
