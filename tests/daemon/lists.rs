@@ -251,6 +251,12 @@ fn doctor_looks_at_every_file_and_asks_nobody_about_it() {
     };
     assert_eq!(found(&machine)["level"], "ok");
     replace(&machine, "");
+    let damaged = found(&machine);
+    assert!(
+        damaged["level"] == "wrong" && damaged.to_string().contains("there is nothing in it"),
+        "{damaged}"
+    );
+    replace(&machine, "# nothing\n");
     let empty = found(&machine);
     assert!(empty["level"] == "ok" || empty["level"] == "warning", "{empty}");
     replace(&machine, "\u{feff}8.8.0.2\n");
