@@ -4,8 +4,10 @@
 //! journalctl(1) prints them with `-o json`, `-o export` or `-o verbose`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::iter::Peekable;
 use std::str::Chars;
+use std::sync::Arc;
 
 use crate::smtp::Stage;
 use crate::verdict::{Act, Identity};
@@ -15,6 +17,10 @@ const PREFIX: &str = "GATEPOST_";
 /// From this length on a text that ends in dots was cut short: a field has 256 characters.
 const LONG: usize = 250;
 
+/// Most findings that are kept of one message for its later decisions: more than the lists of any configuration make,
+/// and so few that a log of one endless session costs no more than its length.
+const FINDINGS: usize = 256;
+
 /// One line about one decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record(BTreeMap<String, String>);
@@ -23,9 +29,10 @@ pub(super) struct Record(BTreeMap<String, String>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decided {
     pub(super) stage: Stage,
-    pub(super) records: Vec<Record>,
-    /// Lines about earlier decisions of the same message: what was found is told once.
-    pub(super) earlier: Vec<Record>,
+    pub(super) records: Vec<Arc<Record>>,
+    /// Lines about earlier decisions of the same message, one for each finding about anything but a recipient: what was
+    /// found is told once.
+    earlier: Vec<Arc<Record>>,
 }
 
 impl Record {
@@ -59,8 +66,13 @@ impl Record {
         self.field("stage").parse().ok()
     }
 
-    fn is_about_the_same_as(&self, other: &Self) -> bool {
-        ["session", "qid", "stage", "mail_from", "rcpt"]
+    /// What all lines about one decision have in common.
+    fn decision(&self) -> [String; 5] {
+        ["session", "qid", "stage", "mail_from", "rcpt"].map(|name| self.field(name).to_owned())
+    }
+
+    fn tells_the_same_as(&self, other: &Self) -> bool {
+        ["identity", "zone", "subject", "reason", "codes"]
             .into_iter()
             .all(|name| self.field(name) == other.field(name))
     }
@@ -69,7 +81,7 @@ impl Record {
 impl Decided {
     /// All lines that tell what lists have said.
     pub(super) fn told(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().chain(&self.earlier)
+        self.records.iter().chain(&self.earlier).map(|record| &**record)
     }
 
     /// The line about what was done, the strongest; the first one if nothing was.
@@ -87,8 +99,9 @@ impl Decided {
 /// The decisions that a text tells of, in its order.
 pub(super) fn read(text: &str) -> Vec<Decided> {
     let mut decided: Vec<Decided> = Vec::new();
-    // A log is long, and a session short.
-    let mut sessions: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut places: BTreeMap<[String; 5], usize> = BTreeMap::new();
+    // What was found, by session, client and sender; before MAIL there is none.
+    let mut found: BTreeMap<[String; 3], Vec<Arc<Record>>> = BTreeMap::new();
     let mut keep = |fields: BTreeMap<String, String>| {
         let record = Record(fields);
         if record.field("event") != "verdict" {
@@ -96,20 +109,24 @@ pub(super) fn read(text: &str) -> Vec<Decided> {
         }
         // At its end a message is refused for its header fields, which no log tells of.
         let Some(stage) = record.stage().filter(|stage| *stage != Stage::Message) else { return };
-        let of_session = sessions.entry(record.field("session").to_owned()).or_default();
-        let is_same = |place: &&usize| decided[**place].records[0].is_about_the_same_as(&record);
-        if let Some(place) = of_session.iter().find(is_same) {
-            decided[*place].records.push(record);
-            return;
+        let record = Arc::new(record);
+        let message = ["session", "client_ip", "mail_from"].map(|name| record.field(name).to_owned());
+        match places.entry(record.decision()) {
+            Entry::Occupied(place) => decided[*place.get()].records.push(Arc::clone(&record)),
+            Entry::Vacant(place) => {
+                place.insert(decided.len());
+                let [session, client, sender] = message.clone();
+                let of_session = found.get(&[session, client, String::new()]).into_iter().flatten();
+                let of_message = found.get(&message).filter(|_| !sender.is_empty()).into_iter().flatten();
+                let earlier = of_session.chain(of_message).map(Arc::clone).collect();
+                decided.push(Decided { stage, records: vec![Arc::clone(&record)], earlier });
+            }
         }
-        let is_earlier = |known: &&Record| {
-            known.field("client_ip") == record.field("client_ip")
-                && [record.field("mail_from"), ""].contains(&known.field("mail_from"))
-        };
-        let before = of_session.iter().flat_map(|place| &decided[*place].records);
-        let earlier = before.filter(is_earlier).cloned().collect();
-        of_session.push(decided.len());
-        decided.push(Decided { stage, records: vec![record], earlier });
+        let found = found.entry(message).or_default();
+        let is_new = || !found.iter().any(|known| known.tells_the_same_as(&record));
+        if record.identity() != Some(Identity::Recipient) && found.len() < FINDINGS && is_new() {
+            found.push(record);
+        }
     };
     // An entry that has a line for each field goes on until there is an empty line, or a field comes again.
     let mut entry = BTreeMap::new();
@@ -285,5 +302,31 @@ mod tests {
             decided.iter().map(|one| (one.records.len(), one.reason().field("rule"))).collect();
         assert_eq!(reasons, [(3, "quarantine"), (1, "log")]);
         assert_eq!(decided[1].reason().act(), None);
+    }
+
+    #[test]
+    fn a_decision_keeps_each_earlier_finding_of_its_message_once_and_none_about_other_recipients() {
+        let line = |stage: &str, identity: &str, subject: &str, rcpt: usize| {
+            format!(
+                "event=verdict session=1.1 stage={stage} action=reject identity={identity} zone=zen reason=listed \
+                 subject={subject} client_ip=8.8.2.2 mail_from={} rcpt=<{rcpt}@x>\n",
+                if stage == "rcpt" { "<a@x>" } else { "" }
+            )
+        };
+        let mut text = line("connect", "client", "8.8.2.2", 0);
+        for rcpt in 0..4_000 {
+            text += &line("rcpt", "client", "8.8.2.2", rcpt);
+            text += &line("rcpt", "recipient", &format!("{rcpt}@x"), rcpt);
+        }
+        let decided = read(&text);
+        assert_eq!(decided.len(), 4_001);
+        let earlier = |one: &Decided| -> Vec<String> {
+            one.earlier.iter().map(|record| record.field("subject").to_owned()).collect()
+        };
+        assert_eq!(earlier(&decided[1]), ["8.8.2.2"]);
+        assert_eq!(earlier(&decided[4_000]), ["8.8.2.2", "8.8.2.2"], "at CONNECT, and of the message");
+        let ever_new: String =
+            (0..4_000).map(|n| line("rcpt", "sender", &format!("{n}.example"), n)).collect();
+        assert_eq!(read(&ever_new).iter().map(|one| one.earlier.len()).max(), Some(FINDINGS));
     }
 }
