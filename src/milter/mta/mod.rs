@@ -42,6 +42,8 @@ mod violation;
 pub use answer::{Answer, Modification};
 pub use violation::{Misuse, Violation};
 
+use bytes::BytesMut;
+
 use super::{Command, Frame, Offer, Protocol, ProtocolError, Strings, VERSION};
 use crate::limits::Limits;
 use crate::smtp::{Client, Event};
@@ -51,6 +53,12 @@ use symbols::Symbols;
 const PACKET: usize = 65_536;
 /// Longest piece of a body that stock MTAs send.
 const CHUNK: usize = 65_535;
+
+/// Most requests for a change to one message, each piece of a new body counted: no filter comes near it, and a socket
+/// of somebody else's must not fill the memory of who calls it.
+const MODIFICATIONS: usize = 65_536;
+/// Most octets of all of them: six times what Postfix takes as one message by default (`message_size_limit`).
+const MODIFICATION_OCTETS: usize = 64 << 20;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +92,10 @@ pub struct Mta {
     modifications: Vec<Modification>,
     /// Whether the latest modification was a piece of a body, and whether there was one at all.
     body: NewBody,
+    /// The new body as far as it has come.
+    pieces: BytesMut,
+    /// How many requests for a change came for the latest message, and how many octets they have.
+    asked: (usize, usize),
     progress: usize,
 }
 
@@ -139,6 +151,8 @@ impl Mta {
             stopped: false,
             modifications: Vec::new(),
             body: NewBody::None,
+            pieces: BytesMut::new(),
+            asked: (0, 0),
             progress: 0,
         }
     }
@@ -350,6 +364,8 @@ impl Mta {
         }
         self.modifications.clear();
         self.body = NewBody::None;
+        self.pieces.clear();
+        self.asked = (0, 0);
         self.progress = 0;
         Command::EndOfMessage(b"").put(out);
         self.due = Some(Due::EndOfMessage);
