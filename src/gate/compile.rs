@@ -8,7 +8,9 @@ use crate::check::{Exempt, Listed};
 use crate::config::{Config, OwnList};
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
-use crate::policy::{Condition, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger};
+use crate::policy::{
+    Condition, EXEMPT_RECIPIENTS, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger,
+};
 use crate::smtp::Stage;
 use crate::verdict::{Act, Class, Codes, Identities, Identity, Kind, List};
 
@@ -185,7 +187,7 @@ fn policy(config: &Config) -> Policy {
         let spares = Effect { spares: Some(Spares::All), ..Effect::default() };
         let recipient = config.exempt_recipients.iter().cloned().collect();
         let when = vec![Condition { recipient, ..Condition::default() }];
-        rules.push(Rule { when, ..Rule::new("exempt-recipients", Trigger::Met, spares) });
+        rules.push(Rule { when, ..Rule::new(EXEMPT_RECIPIENTS, Trigger::Met, spares) });
     }
     Policy::new(rules, own.score.clone(), replies(config)).observing(config.observe)
 }

@@ -188,3 +188,31 @@ fn a_key_in_a_zone_is_refused_and_a_zone_that_is_too_long_too() {
     let long = ["a".repeat(60), "b".repeat(60), "c".repeat(10)].join(".");
     assert!(errors(&list(&long))[0].contains("leaves no room"));
 }
+
+#[test]
+fn a_rule_is_not_called_as_one_that_settings_make() {
+    let told = |name: &str| {
+        let list = "[[list]]\nname = \"own\"\nzone = \"list.example\"\nkind = \"address\"\n";
+        let rule = format!("[[rule]]\nname = \"{name}\"\nlist = \"zen\"\naction = \"log\"\n");
+        errors(&format!("{list}{rule}"))
+    };
+    for taken in [
+        "zen",
+        "dbl",
+        "zrd",
+        "authbl",
+        "zen-10-11",
+        "dbl-2-2",
+        "zen-trouble",
+        "own-trouble",
+        "exempt-recipients",
+        "forged-fields",
+    ] {
+        let errors = told(taken);
+        let cause = format!("rule.{taken}.name: {taken} is what the log calls a rule that the settings make");
+        assert!(errors.len() == 1 && errors[0].contains(&cause), "{taken}: {errors:?}");
+    }
+    for free in ["zen-10", "zen-own", "zen-10-11-x", "zenith", "own", "other-trouble", "trouble"] {
+        assert_eq!(told(free), [""; 0], "{free}");
+    }
+}
