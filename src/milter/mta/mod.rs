@@ -42,8 +42,6 @@ mod violation;
 pub use answer::{Answer, Modification};
 pub use violation::{Misuse, Violation};
 
-use bytes::BytesMut;
-
 use super::{Command, Frame, Offer, Protocol, ProtocolError, Strings, VERSION};
 use crate::limits::Limits;
 use crate::smtp::{Client, Event};
@@ -92,8 +90,8 @@ pub struct Mta {
     modifications: Vec<Modification>,
     /// Whether the latest modification was a piece of a body, and whether there was one at all.
     body: NewBody,
-    /// The new body as far as it has come.
-    pieces: BytesMut,
+    /// The pieces of the new body behind the first one, until it is whole.
+    pieces: Vec<u8>,
     /// How many requests for a change came for the latest message, and how many octets they have.
     asked: (usize, usize),
     progress: usize,
@@ -151,7 +149,7 @@ impl Mta {
             stopped: false,
             modifications: Vec::new(),
             body: NewBody::None,
-            pieces: BytesMut::new(),
+            pieces: Vec::new(),
             asked: (0, 0),
             progress: 0,
         }

@@ -149,17 +149,26 @@ impl Mta {
         if self.body == NewBody::Closed {
             return Err(Violation::SplitBody);
         }
-        self.pieces.extend_from_slice(&piece);
-        self.body = NewBody::Open;
+        if self.body == NewBody::Open {
+            self.pieces.extend_from_slice(&piece);
+        } else {
+            self.modifications.push(Modification::Edit(Edit::ReplaceBody(piece)));
+            self.body = NewBody::Open;
+        }
         Ok(())
     }
 
-    /// Makes one modification of all pieces of a new body.
+    /// Puts the further pieces of a new body behind the first one.
     fn close_body(&mut self) {
-        if self.body == NewBody::Open {
-            let whole = self.pieces.split().freeze();
-            self.modifications.push(Modification::Edit(Edit::ReplaceBody(whole)));
-            self.body = NewBody::Closed;
+        if self.body != NewBody::Open {
+            return;
+        }
+        self.body = NewBody::Closed;
+        let further = std::mem::take(&mut self.pieces);
+        if let (false, Some(Modification::Edit(Edit::ReplaceBody(whole)))) =
+            (further.is_empty(), self.modifications.last_mut())
+        {
+            *whole = [&whole[..], &further[..]].concat().into();
         }
     }
 }
