@@ -181,8 +181,12 @@ fn policy(config: &Config) -> Policy {
     for (list, _) in troubled.filter(|(_, on_trouble)| *on_trouble == OnTrouble::Defer) {
         rules.push(Rule::new(&format!("{list}-trouble"), Trigger::Trouble(list), effect(Act::Defer)));
     }
-    let by_recipient =
-        config.enforce_stage == Stage::Rcpt || rules.iter().any(|rule| rule.ripe() == Stage::Rcpt);
+    // What is dropped or held is lost to all recipients alike: who is exempt must have a say in it.
+    let acts = rules.iter().filter_map(|rule| rule.effect.act);
+    let mut acts = acts.chain(own.score.thresholds.iter().map(|(_, act)| *act));
+    let by_recipient = config.enforce_stage == Stage::Rcpt
+        || rules.iter().any(|rule| rule.ripe() == Stage::Rcpt)
+        || acts.any(|act| matches!(act, Act::Discard | Act::Quarantine));
     if by_recipient && !config.exempt_recipients.is_empty() {
         let spares = Effect { spares: Some(Spares::All), ..Effect::default() };
         let recipient = config.exempt_recipients.iter().cloned().collect();
