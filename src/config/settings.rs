@@ -220,7 +220,7 @@ settings! {
     "ALLOW_FORCE" "allow.force" Flag = "0", allow_force: read::flag,
         "let allow lists and trusted networks hold what nearly everybody is in, such as 0.0.0.0/0 or com";
     "EXEMPT_RECIPIENTS" "exempt_recipients" List = "postmaster@,abuse@", exempt_recipients: read::mailboxes,
-        "recipients that get their mail in any case, if mail is refused at RCPT";
+        "recipients that get their mail in any case, if mail is refused at RCPT, dropped or held";
     "LOCAL_DOMAINS" "local_domains" List = "", local_domains: read::suffixes,
         "domains of your own, with all names below them: not asked about";
     "TRUSTED_NETWORKS" "trusted_networks" List = "", trusted_networks: read::networks,

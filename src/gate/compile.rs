@@ -8,7 +8,9 @@ use crate::check::{Exempt, Listed};
 use crate::config::{Config, OwnList};
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
-use crate::policy::{Condition, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger};
+use crate::policy::{
+    Condition, EXEMPT_RECIPIENTS, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger,
+};
 use crate::smtp::Stage;
 use crate::verdict::{Act, Class, Codes, Identities, Identity, Kind, List};
 
@@ -180,13 +182,17 @@ fn policy(config: &Config) -> Policy {
     for (list, _) in troubled.filter(|(_, on_trouble)| *on_trouble == OnTrouble::Defer) {
         rules.push(Rule::new(&format!("{list}-trouble"), Trigger::Trouble(list), effect(Act::Defer)));
     }
-    let by_recipient =
-        config.enforce_stage == Stage::Rcpt || rules.iter().any(|rule| rule.ripe() == Stage::Rcpt);
+    // What is dropped or held is lost to all recipients alike: who is exempt must have a say in it.
+    let acts = rules.iter().filter_map(|rule| rule.effect.act);
+    let mut acts = acts.chain(own.score.thresholds.iter().map(|(_, act)| *act));
+    let by_recipient = config.enforce_stage == Stage::Rcpt
+        || rules.iter().any(|rule| rule.ripe() == Stage::Rcpt)
+        || acts.any(|act| matches!(act, Act::Discard | Act::Quarantine));
     if by_recipient && !config.exempt_recipients.is_empty() {
         let spares = Effect { spares: Some(Spares::All), ..Effect::default() };
         let recipient = config.exempt_recipients.iter().cloned().collect();
         let when = vec![Condition { recipient, ..Condition::default() }];
-        rules.push(Rule { when, ..Rule::new("exempt-recipients", Trigger::Met, spares) });
+        rules.push(Rule { when, ..Rule::new(EXEMPT_RECIPIENTS, Trigger::Met, spares) });
     }
     Policy::new(rules, own.score.clone(), replies(config)).observing(config.observe)
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Cause, Facts, Judgement, Mode, Policy, Review};
+use crate::policy::{Cause, FORGED_FIELDS, Facts, Judgement, Mode, Policy, Review};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
@@ -30,9 +30,6 @@ pub use lookup::About;
 pub use memory::Memory;
 pub use pointless::pointless;
 pub use tables::Tables;
-
-/// What the log names as the rule by which a message with too many header fields of ours is refused.
-pub const FORGED_FIELDS: &str = "forged-fields";
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]

@@ -52,6 +52,12 @@ pub struct Score {
 /// The name of the score in the log, where that of a rule would stand.
 pub const SCORE: &str = "score";
 
+/// The name of the rule that lets in mail for `exempt_recipients`.
+pub const EXEMPT_RECIPIENTS: &str = "exempt-recipients";
+
+/// What stands in the place of a rule where a message is refused for its header fields.
+pub const FORGED_FIELDS: &str = "forged-fields";
+
 /// What the policy makes of a session as far as it has gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Judgement {

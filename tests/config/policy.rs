@@ -212,3 +212,31 @@ fn a_refusal_can_be_the_address_that_no_listing_is() {
     }
     assert!(errors(&list("refusals = \"192.0.2.1\""))[0].contains("is not understood"));
 }
+
+#[test]
+fn a_rule_is_not_called_as_one_that_settings_make() {
+    let told = |name: &str| {
+        let list = "[[list]]\nname = \"own\"\nzone = \"list.example\"\nkind = \"address\"\n";
+        let rule = format!("[[rule]]\nname = \"{name}\"\nlist = \"zen\"\naction = \"log\"\n");
+        errors(&format!("{list}{rule}"))
+    };
+    for taken in [
+        "zen",
+        "dbl",
+        "zrd",
+        "authbl",
+        "zen-10-11",
+        "dbl-2-2",
+        "zen-trouble",
+        "own-trouble",
+        "exempt-recipients",
+        "forged-fields",
+    ] {
+        let errors = told(taken);
+        let cause = format!("rule.{taken}.name: {taken} is what the log calls a rule that the settings make");
+        assert!(errors.len() == 1 && errors[0].contains(&cause), "{taken}: {errors:?}");
+    }
+    for free in ["zen-10", "zen-own", "zen-10-11-x", "zenith", "own", "other-trouble", "trouble"] {
+        assert_eq!(told(free), [""; 0], "{free}");
+    }
+}

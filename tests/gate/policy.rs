@@ -9,7 +9,7 @@ use gatepost::gate::{Gate, Memory, Tables};
 use gatepost::milter::Filter as _;
 use gatepost::smtp::{Client, Dialog, Recipient, Stage, Transaction};
 use gatepost::telemetry::{Figures, Metrics};
-use gatepost::verdict::Verdict;
+use gatepost::verdict::{Decision, Verdict};
 
 use super::*;
 
@@ -25,10 +25,17 @@ impl Answers for All {
     }
 }
 
+/// Of the lists DBL alone is asked.
+const DBL_ALONE: &str = "[zen]\nenable = false\n[zrd]\nenable = false\n";
+
 /// Plays MAIL and recipients to a gate, with the verdict at RCPT.
 async fn mail(rules: &str, recipients: &[&str]) {
-    let toml = format!("[enforce]\nstage = \"rcpt\"\n[zen]\nenable = false\n[zrd]\nenable = false\n{rules}");
-    let config = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}"));
+    ended(&format!("[enforce]\nstage = \"rcpt\"\n{DBL_ALONE}{rules}"), recipients).await;
+}
+
+/// Plays MAIL, as many recipients as are asked about, and the end of the message.
+async fn ended(toml: &str, recipients: &[&str]) -> Decision {
+    let config = Config::from_texts("", toml).unwrap_or_else(|problems| panic!("{problems}"));
     let dns = Dns::new((&config).into(), None, Source::Table(Arc::new(All)));
     let gate = Gate::compile(&config, &Tables::default(), dns);
     let mut memory = Memory::default();
@@ -40,9 +47,11 @@ async fn mail(rules: &str, recipients: &[&str]) {
     for recipient in recipients {
         let recipient = Recipient { address: recipient.as_bytes().to_vec(), parameters: Vec::new() };
         dialog.transaction.as_mut().expect("open").recipients.push(recipient);
-        gate.judge(Stage::Rcpt, &dialog, &mut memory).await;
+        if gate.judges_recipients() {
+            gate.judge(Stage::Rcpt, &dialog, &mut memory).await;
+        }
     }
-    gate.judge(Stage::Message, &dialog, &mut memory).await;
+    gate.judge(Stage::Message, &dialog, &mut memory).await
 }
 
 #[tokio::test]
@@ -167,4 +176,30 @@ async fn a_message_of_forged_fields_is_refused_at_its_end_told_and_counted() {
         let (let_in, _) = end(mode, fields).await;
         assert_eq!((let_in.verdict, let_in.edits.len()), (Verdict::Continue, edits), "{mode} {fields}");
     }
+}
+
+#[tokio::test]
+async fn what_a_rule_drops_or_holds_reaches_exempt_recipients_at_every_stage() {
+    let rule = |action: &str| format!("[[rule]]\nname = \"spam\"\nlist = \"dbl\"\naction = \"{action}\"\n");
+    let score = "[[rule]]\nname = \"spam\"\nlist = \"dbl\"\nscore = 3\n[score]\ndiscard = 3\n".to_owned();
+    for (rules, lost) in
+        [(rule("discard"), "Discard"), (rule("quarantine"), "Quarantine"), (score, "Discard")]
+    {
+        for stage in ["connect", "mail", "rcpt"] {
+            for (recipients, expected) in [
+                (&["<one@mail.example>"][..], lost),
+                (&["<postmaster@mail.example>"], "Continue"),
+                (&["<one@mail.example>", "<abuse@mail.example>"], "Continue"),
+            ] {
+                let end =
+                    ended(&format!("[enforce]\nstage = \"{stage}\"\n{DBL_ALONE}{rules}"), recipients).await;
+                let verdict = format!("{:?}", end.verdict);
+                assert!(verdict.starts_with(expected), "{stage} {recipients:?} {rules}: {verdict}");
+            }
+        }
+    }
+    // Who may not be exempt costs nothing.
+    let none = format!("exempt_recipients = []\n{DBL_ALONE}{}", rule("discard"));
+    let end = ended(&none, &["<postmaster@mail.example>"]).await;
+    assert_eq!(end.verdict, Verdict::Discard);
 }

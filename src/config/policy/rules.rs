@@ -8,7 +8,10 @@ use crate::config::choice::Word as _;
 use crate::config::near::nearest;
 use crate::config::report::Report;
 use crate::config::value::{elide, shown};
-use crate::policy::{Condition, Effect, Mode, Rule, SCORE, Score, Spares, Tag, Template, Trigger};
+use crate::policy::{
+    Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag, Template,
+    Trigger,
+};
 use crate::smtp::printable;
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
 
@@ -22,6 +25,10 @@ pub(super) fn read(nodes: Vec<Node>, lists: &[OwnList], report: &mut Report) -> 
         if name == SCORE {
             fields.fault(&place, "name", "the log calls the sum of all rules so", "choose another name");
         }
+        if is_of_settings(&name, lists) {
+            let cause = format!("{name} is what the log calls a rule that the settings make");
+            fields.fault(&place, "name", cause, "choose another name");
+        }
         if rules.iter().any(|(rule, _)| *rule.name == *name) {
             fields.fault(
                 &place,
@@ -33,6 +40,22 @@ pub(super) fn read(nodes: Vec<Node>, lists: &[OwnList], report: &mut Report) -> 
         rules.extend(one(fields, &name, lists).map(|rule| (rule, place)));
     }
     rules
+}
+
+/// Whether a rule that settings make can have this name, whatever they are now: a log with two rules of one name tells
+/// nobody which of them it was.
+fn is_of_settings(name: &str, lists: &[OwnList]) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    // `zen-10-11`, as `zen.action` makes it.
+    let is_range = |rest: &str| {
+        let ends = rest.strip_prefix('-').and_then(|rest| rest.split_once('-'));
+        ends.is_some_and(|(first, last)| is_number(first) && is_number(last))
+    };
+    let of_dqs = List::DQS
+        .iter()
+        .any(|list| name.strip_prefix(list.name()).is_some_and(|rest| rest.is_empty() || is_range(rest)));
+    let troubled = name.strip_suffix("-trouble").is_some_and(|name| list(name, lists).is_some());
+    of_dqs || troubled || [EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
 }
 
 /// What the word of a rule's action means.

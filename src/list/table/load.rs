@@ -20,7 +20,7 @@ const ENTRIES: usize = 1 << 24;
 const TOO_LONG: &str = "the line is longer than 4096 octets";
 const _: () = assert!(LONGEST == 4_096, "as the message has it");
 
-/// What a last line without its end may list. If such a line was cut, it lists more than was meant: `10.0` is left of
+/// What a last line without its end may list, which is told in any case. If such a line was cut, it lists more than was meant: `10.0` is left of
 /// `10.0.0.1`.
 const CUT_ADDRESSES: u32 = 256;
 const CUT_BITS: u32 = 64;
@@ -109,6 +109,15 @@ impl Load {
             self.warnings.line(line.number, line.octets, &wrong);
         }
         match self.entry(&line) {
+            // It may list what was not meant all the same: 10.0.0 is left of 10.0.0.1, and spam.example.co of a longer name.
+            Ok(()) if !line.ended => self.warnings.line(
+                line.number,
+                line.octets,
+                &wrong(
+                    "the last line has no end: nothing shows whether it is whole",
+                    "end it, and look at what it says",
+                ),
+            ),
             Ok(()) => {}
             Err(_) if !line.ended => self.errors.line(
                 line.number,

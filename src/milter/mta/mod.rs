@@ -52,6 +52,12 @@ const PACKET: usize = 65_536;
 /// Longest piece of a body that stock MTAs send.
 const CHUNK: usize = 65_535;
 
+/// Most requests for a change to one message, each piece of a new body counted: no filter comes near it, and a socket
+/// of somebody else's must not fill the memory of who calls it.
+const MODIFICATIONS: usize = 65_536;
+/// Most octets of all of them: six times what Postfix takes as one message by default (`message_size_limit`).
+const MODIFICATION_OCTETS: usize = 64 << 20;
+
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -84,6 +90,10 @@ pub struct Mta {
     modifications: Vec<Modification>,
     /// Whether the latest modification was a piece of a body, and whether there was one at all.
     body: NewBody,
+    /// The pieces of the new body behind the first one, until it is whole.
+    pieces: Vec<u8>,
+    /// How many requests for a change came for the latest message, and how many octets they have.
+    asked: (usize, usize),
     progress: usize,
 }
 
@@ -139,6 +149,8 @@ impl Mta {
             stopped: false,
             modifications: Vec::new(),
             body: NewBody::None,
+            pieces: Vec::new(),
+            asked: (0, 0),
             progress: 0,
         }
     }
@@ -350,6 +362,8 @@ impl Mta {
         }
         self.modifications.clear();
         self.body = NewBody::None;
+        self.pieces.clear();
+        self.asked = (0, 0);
         self.progress = 0;
         Command::EndOfMessage(b"").put(out);
         self.due = Some(Due::EndOfMessage);

@@ -2,7 +2,10 @@
 
 use super::answer::{self, Heard};
 use super::symbols::Symbols;
-use super::{Answer, Due, Modification, Mta, NewBody, PACKET, Phase, Shown, Violation};
+use super::{
+    Answer, Due, MODIFICATION_OCTETS, MODIFICATIONS, Modification, Mta, NewBody, PACKET, Phase, Shown,
+    Violation,
+};
 use crate::milter::{Actions, Frame, Offer, Protocol, VERSION};
 use crate::smtp::Event;
 use crate::verdict::Edit;
@@ -36,9 +39,17 @@ impl Mta {
                 self.progress += 1;
                 Ok(None)
             }
-            Heard::Modification(modification) => self.modify(modification).map(|()| None),
+            Heard::Modification(modification) => {
+                self.asked.0 += 1;
+                self.asked.1 += data.len();
+                if self.asked.0 > MODIFICATIONS || self.asked.1 > MODIFICATION_OCTETS {
+                    return Err(Violation::Excess);
+                }
+                self.modify(modification).map(|()| None)
+            }
             Heard::Final(answer) => {
                 self.check(&answer, code, due)?;
+                self.close_body();
                 self.due = None;
                 self.follow(&answer, due);
                 Ok(Some(answer))
@@ -131,21 +142,34 @@ impl Mta {
 
     fn modify(&mut self, modification: Modification) -> Result<(), Violation> {
         let Modification::Edit(Edit::ReplaceBody(piece)) = modification else {
-            if self.body == NewBody::Open {
-                self.body = NewBody::Closed;
-            }
+            self.close_body();
             self.modifications.push(modification);
             return Ok(());
         };
-        match (self.body, self.modifications.last_mut()) {
-            (NewBody::Closed, _) => return Err(Violation::SplitBody),
-            (NewBody::Open, Some(Modification::Edit(Edit::ReplaceBody(whole)))) => {
-                *whole = [&whole[..], &piece[..]].concat().into();
-            }
-            _ => self.modifications.push(Modification::Edit(Edit::ReplaceBody(piece))),
+        if self.body == NewBody::Closed {
+            return Err(Violation::SplitBody);
         }
-        self.body = NewBody::Open;
+        if self.body == NewBody::Open {
+            self.pieces.extend_from_slice(&piece);
+        } else {
+            self.modifications.push(Modification::Edit(Edit::ReplaceBody(piece)));
+            self.body = NewBody::Open;
+        }
         Ok(())
+    }
+
+    /// Puts the further pieces of a new body behind the first one.
+    fn close_body(&mut self) {
+        if self.body != NewBody::Open {
+            return;
+        }
+        self.body = NewBody::Closed;
+        let further = std::mem::take(&mut self.pieces);
+        if let (false, Some(Modification::Edit(Edit::ReplaceBody(whole)))) =
+            (further.is_empty(), self.modifications.last_mut())
+        {
+            *whole = [&whole[..], &further[..]].concat().into();
+        }
     }
 }
 

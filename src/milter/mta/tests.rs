@@ -288,6 +288,28 @@ fn changes_are_collected_and_pieces_of_a_body_joined() {
 }
 
 #[test]
+fn a_filter_without_end_is_given_up() {
+    let asking = |code: u8, data: &[u8]| {
+        let (mut mta, _) = answered("MRTNE", code, data);
+        // The first one is there.
+        (1..).find_map(|before| hear(&mut mta, code, data).err().map(|violation| (before, violation)))
+    };
+    assert_eq!(asking(b'h', b"X\0y\0"), Some((65_536, Violation::Excess)));
+    assert_eq!(asking(b'b', b"x"), Some((65_536, Violation::Excess)), "pieces of a body");
+    assert_eq!(asking(b'b', &vec![b'x'; 1 << 15]), Some((2_048, Violation::Excess)), "64 MiB");
+    assert_eq!(asking(b'q', &[&vec![b'x'; 1 << 14][..], b"\0"].concat()), Some((4_095, Violation::Excess)));
+    // Each message has its own.
+    let (mut mta, _) = answered("MRTNE", b'h', b"X\0y\0");
+    for _ in 1..65_536 {
+        hear(&mut mta, b'h', b"X\0y\0").expect("a change");
+    }
+    hear(&mut mta, b'c', b"").expect("continue");
+    play(&mut mta, "MRTN").expect("another message");
+    mta.end_of_message(&mut Vec::new()).expect("BODYEOB");
+    assert_eq!(hear(&mut mta, b'h', b"X\0y\0"), Ok(None));
+}
+
+#[test]
 fn changes_that_break_mail_are_violations() {
     for (code, data) in [
         (b'h', &b"X\0y"[..]),

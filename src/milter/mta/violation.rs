@@ -79,6 +79,9 @@ pub enum Violation {
     /// Another request between two pieces of a new body: Postfix refuses the message.
     #[error("another request between two pieces of a new body")]
     SplitBody,
+    /// More changes to one message than this side keeps: 65,536, or 64 MiB of them.
+    #[error("more than 65,536 changes to one message, or more than 64 MiB of them")]
+    Excess,
 }
 
 /// What the caller asked for that no MTA does at this point.

@@ -6,8 +6,8 @@ use super::*;
 fn line_ends_of_all_kinds_and_blanks_do_not_matter() {
     for text in [
         "192.0.2.1\r\n198.51.100.0/24\r\n",
-        "192.0.2.1\n198.51.100.0/24",
-        "\t192.0.2.1 \n\n\n  198.51.100.0/24  ",
+        "192.0.2.1\n198.51.100.0/24\n",
+        "\t192.0.2.1 \n\n\n  198.51.100.0/24  \n  ",
     ] {
         let list = plain_list(Kind::Address, text);
         assert!(lists(&list, "192.0.2.1") && lists(&list, "198.51.100.9") && list.entries() == 2, "{text:?}");
@@ -63,11 +63,35 @@ fn a_last_line_without_its_end_must_not_list_more_than_was_meant() {
         let result = Table::parse(format, kind, text.as_bytes());
         if last == "10.0.0.1 :12" {
             // Nothing shows that another digit belongs to it, and no more addresses are listed.
-            assert!(result.is_ok());
+            let (_, warnings) = result.expect("a list");
+            assert!(warnings.len() == 1 && warnings[0].line == 2, "{warnings:?}");
             continue;
         }
         let faults = result.expect_err(last);
         assert!(faults[0].line == 2 && faults[0].cause.contains("the last line has no end"), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_last_line_without_its_end_is_told_whatever_it_lists() {
+    for (format, kind, line) in [
+        (Format::Ip4Set, Kind::Address, "10.0.0"),
+        (Format::Ip4Trie, Kind::Address, "10.0.0"),
+        (Format::Ip4Set, Kind::Address, "10.0.0.1"),
+        (Format::Ip4Set, Kind::Address, ":2:text"),
+        (Format::Ip6Trie, Kind::Address, "2001:db8:1:2"),
+        (Format::Dnset, Kind::Domain, ".spam.example"),
+        (Format::Generic, Kind::Domain, "x.example A 127.0.0.2"),
+        (Format::Plain, Kind::Address, "10.0.0.0/24"),
+        (Format::Plain, Kind::Domain, "spam.example"),
+        (Format::Plain, Kind::Mailbox, "user@spam.example"),
+    ] {
+        let warnings = |text: String| Table::parse(format, kind, text.as_bytes()).expect("a list").1;
+        let told = |warnings: &[Fault]| warnings.iter().any(|one| one.cause.contains("has no end"));
+        let without = warnings(line.to_owned());
+        assert!(told(&without) && without[0].line == 1, "{line}: {without:?}");
+        assert!(!told(&warnings(format!("{line}\n"))), "{line}");
+        assert!(!told(&warnings(format!("{line}\n# a comment"))), "{line}");
     }
 }
 
