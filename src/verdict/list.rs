@@ -256,7 +256,9 @@ static DEFINED: Mutex<Vec<&'static Definition>> = Mutex::new(Vec::new());
 
 /// There were more definitions in the life of this process than it has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this process has seen {MOST} definitions of lists; restart it")]
+#[error(
+    "this process has seen {MOST} definitions of lists, those of refused configurations included, and has no room for more"
+)]
 pub struct TooMany;
 
 impl List {

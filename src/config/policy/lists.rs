@@ -114,7 +114,8 @@ fn one(mut fields: Fields<'_>, name: String, loose: &mut Vec<(String, ListFile)>
     let list = match List::define(sketch) {
         Ok(list) => list,
         Err(full) => {
-            report.error(place.clone(), "list", Fault::new(full.to_string(), "systemctl restart gatepost"));
+            let remedy = "systemctl restart gatepost; if that does not help, have fewer lists";
+            report.error(place.clone(), "list", Fault::new(full.to_string(), remedy));
             return None;
         }
     };
