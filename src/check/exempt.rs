@@ -143,3 +143,29 @@ impl Exempt {
         self.ask_special
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classes_in_which_nothing_is_spared_are_those_in_which_no_session_is() {
+        let standings = [
+            Standing { login: false, submission: false },
+            Standing { login: false, submission: true },
+            Standing { login: true, submission: false },
+        ];
+        let some = [None, Some([Class::Login].into_iter().collect()), Some(Class::ALL.into_iter().collect())];
+        for (login, check_login_sender) in [(false, false), (true, false), (true, true)] {
+            let exempt = Exempt { login, check_login_sender, ..Exempt::default() };
+            for (sessions, identity) in some.iter().flat_map(|some| Identity::ALL.map(|of| (*some, of))) {
+                let classes = exempt.classes(sessions, identity);
+                for standing in standings {
+                    let spared = exempt.identity(sessions, identity, &Dialog::default(), standing);
+                    let class = standing.class();
+                    assert_eq!(classes.contains(class), spared.is_none(), "{login} {identity:?} {class:?}");
+                }
+            }
+        }
+    }
+}

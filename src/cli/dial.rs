@@ -37,9 +37,14 @@ pub(super) async fn dial(listen: &Listen) -> Result<Box<dyn Stream>, CallError> 
     }
 }
 
+/// Whether this account may not connect.
+pub(super) fn is_forbidden(error: &CallError) -> bool {
+    matches!(error, CallError::Connection(cause) if cause.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// What to do if a conversation with a filter fails.
 pub(super) fn remedy(error: &CallError) -> &'static str {
-    if error.to_string().contains("ermission") {
+    if is_forbidden(error) {
         "be root, or a member of the socket's group"
     } else {
         "start the service, or look who listens there: ss -lp"

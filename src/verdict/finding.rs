@@ -206,6 +206,24 @@ impl Trouble {
         }
     }
 
+    /// The trouble with this [name](Self::name). The octet of an operator code is not in it.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Timeout,
+            Self::ServFail,
+            Self::Refused,
+            Self::Network,
+            Self::Service(u8::MAX),
+            Self::Bogus,
+            Self::Declined,
+            Self::Misuse,
+            Self::Busy,
+            Self::Resting,
+            Self::NoKey,
+        ];
+        all.into_iter().find(|trouble| trouble.name() == name)
+    }
+
     /// Whether this is trouble with reaching the list, for which mail may be deferred if the
     /// administrator wants that. Operator errors never defer mail.
     pub fn is_transport(self) -> bool {

@@ -31,6 +31,14 @@ fn listens(config: &Config) -> Vec<String> {
     config.listen.iter().map(ToString::to_string).collect()
 }
 
+/// Holds errors against how each of them begins.
+fn begin(errors: &[String], starts: &[&str]) {
+    assert_eq!(errors.len(), starts.len(), "{errors:#?}");
+    for (error, start) in errors.iter().zip(starts) {
+        assert!(error.starts_with(start), "{error}\n{start}");
+    }
+}
+
 /// A machine with nothing but a directory of its own.
 struct Machine {
     directory: tempfile::TempDir,

@@ -289,6 +289,31 @@ fn a_decision_of_the_log_is_made_again_and_what_differs_has_its_reason() {
     assert_eq!(machine.run(&["explain", "--replay", "x", "--client", "8.8.0.2"]).status, Some(64));
 }
 
+#[test]
+fn a_deferral_for_friends_who_did_not_answer_is_no_other_configuration() {
+    let names = Names::start();
+    let machine = Machine::with(&names, &new_key(), &["ENFORCE_STAGE=mail"]);
+    let list = "[[list]]\nname = \"friends\"\nkind = \"address\"\nzone = \"list.example\"\ntest = false\n";
+    let rule = "[[rule]]\nname = \"friends\"\nlist = \"friends\"\naction = \"allow\"\n";
+    machine.write("gatepost.toml", &format!("{list}{rule}"));
+    names.on("2.0.8.8.zen", Act::records(["127.0.0.4"]));
+    names.on("2.0.8.8.list.example.", Act::records(["127.255.255.254"]));
+    let daemon = machine.start();
+    let socket = format!("inet:{}@127.0.0.1", daemon.port);
+    machine.run(&["explain", "--via", &socket, "--client", "8.8.0.2", "--from", "u@ok.example"]);
+    let (_, lines) = daemon.stop();
+    let told = lines.iter().find(|line| line.contains("action=tempfail") && line.contains("rule=zen "));
+    let told = told.unwrap_or_else(|| panic!("{lines:#?}"));
+    names.on("2.0.8.8.list.example.", Act::NotFound(Some(60)));
+    let replayed = machine.run(&["explain", "--replay", told]);
+    assert!(replayed.stdout.contains("a list of friends that did not answer then"), "{replayed:?}");
+    assert!(!replayed.stdout.contains("the configuration is another one"), "{replayed:?}");
+    // With all lines of the log it is known which one.
+    let all: Vec<String> = lines.iter().filter(|line| line.contains("event=verdict")).cloned().collect();
+    let replayed = machine.run(&["explain", "--replay", &all.join("\n")]);
+    assert!(replayed.stdout.contains("FRIENDS about client 8.8.0.2: then service-error"), "{replayed:?}");
+}
+
 /// A list in a file, beside a rule about what its entry says.
 fn with_file(text: &str) -> (Names, Machine) {
     let names = Names::start();

@@ -105,6 +105,8 @@ async fn compare(
         } else if scene_before.map(decision).unwrap_or_default().0 == acted {
             why.push("the lists say something else now".to_owned());
             why.extend(scene.iter().flat_map(|scene| changes(decided, &scene.findings)));
+        } else if is_doubt(acted, record.field("rule"), scene_before) {
+            why.push("a list of friends that did not answer then might have let it in".to_owned());
         } else {
             why.push("the configuration is another one".to_owned());
             let rule = record.field("rule");
@@ -141,6 +143,13 @@ async fn compare(
     Compared { session: told, then, now: (act_now, rule_now, reply_now), is_same, why }
 }
 
+/// Whether a deferral would be a refusal or discard by the same rule, had every list answered: which one did not, the log
+/// tells at level debug only.
+fn is_doubt(acted: Option<Act>, rule: &str, then: Option<&Scene>) -> bool {
+    let (act, by, _) = then.map(decision).unwrap_or_default();
+    acted == Some(Act::Defer) && matches!(act, Some(Act::Refuse | Act::Discard)) && by == rule
+}
+
 /// What is done, the rule that does it, and the reply.
 fn decision(scene: &Scene) -> (Option<Act>, String, String) {
     let reply = scene.reply.as_ref().map(Reply::to_string).unwrap_or_default();
@@ -153,16 +162,7 @@ fn decision(scene: &Scene) -> (Option<Act>, String, String) {
 /// What a list said, from the line that tells of it.
 fn answered(config: &Config, record: &Record) -> Option<Answered> {
     let list = list(config, record.field("zone"))?;
-    let transport = match record.field("reason") {
-        "timeout" => Some(Trouble::Timeout),
-        "servfail" => Some(Trouble::ServFail),
-        "refused" => Some(Trouble::Refused),
-        "network" => Some(Trouble::Network),
-        "busy" => Some(Trouble::Busy),
-        "resting" => Some(Trouble::Resting),
-        _ => None,
-    };
-    let answer = match transport {
+    let answer = match Trouble::named(record.field("reason")) {
         Some(trouble) => Err(trouble),
         None if record.field("reason") == "listed" => {
             let codes = record.field("codes").split(',');

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::play::Session;
-use crate::cli::dial::{Stream, dial, remedy};
+use crate::cli::dial::{Stream, dial, is_forbidden, remedy};
 use crate::cli::words::shown;
 use crate::daemon::Exit;
 use crate::milter::Offer;
@@ -38,8 +38,7 @@ pub(super) async fn run(socket: &Listen, session: &Session, as_json: bool) -> Ex
         Ok(heard) => heard,
         Err(error) => {
             eprintln!("{socket}: {error}; {}", remedy(&error));
-            let is_forbidden = error.to_string().contains("ermission");
-            return if is_forbidden { Exit::Permission } else { Exit::Unavailable };
+            return if is_forbidden(&error) { Exit::Permission } else { Exit::Unavailable };
         }
     };
     if as_json {
