@@ -164,7 +164,10 @@ impl Workshop {
                     ("SPAMHAUS_DQS_USER", "nobody".into()),
                     ("SPAMHAUS_DQS_CONNECTIONS", "10000".into()),
                     // As the unit has it.
-                    ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=1048576".into()),
+                    (
+                        "GLIBC_TUNABLES",
+                        "glibc.malloc.mmap_threshold=1048576:glibc.malloc.tcache_count=64".into(),
+                    ),
                 ]);
                 env!("CARGO_BIN_EXE_gatepost").into()
             }

@@ -87,11 +87,12 @@ impl Inquiry {
     /// there was anything to learn.
     pub async fn settle(&mut self, deadline: Instant) -> bool {
         let Some(ticket) = &mut self.ticket else { return false };
-        let asked = Instant::now();
-        let (answered, waited) = match ticket.ready() {
-            Some(answered) => (answered, Duration::ZERO),
+        let (answered, waited) = if let Some(answered) = ticket.ready() {
+            (answered, Duration::ZERO)
+        } else {
+            let asked = Instant::now();
             // What is not waited for needs no room for waiting.
-            None => (Box::pin(ticket.wait(deadline)).await, asked.elapsed()),
+            (Box::pin(ticket.wait(deadline)).await, asked.elapsed())
         };
         self.finding.waited = waited;
         self.learn(answered);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Inquiry, Target};
-use crate::dns::{Dns, Subject};
+use crate::dns::{Moment, Subject};
 use crate::list::{Entry, Table};
 use crate::smtp::{Domain, Event, Mailbox, Needs, Stage};
 use crate::source::Watched;
@@ -62,7 +62,7 @@ impl Listed {
         identity: Identity,
         target: &Target,
         trust: Option<Trust>,
-        dns: &Arc<Dns>,
+        now: &Moment<'_>,
     ) -> Inquiry {
         let inquiry = match (target, trust) {
             (&Target::Trusted(trust), _) | (_, Some(trust)) => Inquiry::trusted(self.list, identity, trust),
@@ -74,14 +74,14 @@ impl Listed {
             (Target::Path { skip, .. }, None) => Inquiry::skipped(self.list, identity, *skip),
             (Target::Ip(ip), None) => match self.list.kind() {
                 Kind::Address => {
-                    let ticket = dns.ask(self.list, Subject::Ip(*ip));
+                    let ticket = now.ask(self.list, Subject::Ip(*ip));
                     Inquiry::asked(self.list, identity, ip.to_string().into(), 0, ticket)
                 }
                 _ => Inquiry::skipped(self.list, identity, Skip::Kind),
             },
             (Target::Domain { domain, trimmed, mailbox }, None) => match self.list.kind() {
-                Kind::Domain => self.ask_domain(identity, domain, *trimmed, dns),
-                Kind::Mailbox(_) => self.ask_mailbox(identity, mailbox.as_ref(), dns),
+                Kind::Domain => self.ask_domain(identity, domain, *trimmed, now),
+                Kind::Mailbox(_) => self.ask_mailbox(identity, mailbox.as_ref(), now),
                 Kind::Address => Inquiry::skipped(self.list, identity, Skip::Kind),
             },
         };
@@ -116,19 +116,19 @@ impl Listed {
         }
     }
 
-    fn ask_domain(&self, identity: Identity, domain: &Domain, trimmed: usize, dns: &Arc<Dns>) -> Inquiry {
-        let asked = dns.fit(self.list, domain);
+    fn ask_domain(&self, identity: Identity, domain: &Domain, trimmed: usize, now: &Moment<'_>) -> Inquiry {
+        let asked = now.fit(self.list, domain);
         let is_whole = asked.as_str().len() == domain.as_str().len();
         let trimmed = if is_whole { trimmed } else { trimmed + domain.labels() - asked.labels() };
-        let ticket = dns.ask(self.list, Subject::Domain(asked.clone()));
+        let ticket = now.ask(self.list, Subject::Domain(asked.clone()));
         Inquiry::asked(self.list, identity, asked.shared(), trimmed, ticket)
     }
 
-    fn ask_mailbox(&self, identity: Identity, mailbox: Option<&Mailbox>, dns: &Arc<Dns>) -> Inquiry {
+    fn ask_mailbox(&self, identity: Identity, mailbox: Option<&Mailbox>, now: &Moment<'_>) -> Inquiry {
         let (Some(mailbox), Kind::Mailbox(digest)) = (mailbox, self.list.kind()) else {
             return Inquiry::skipped(self.list, identity, Skip::Kind);
         };
-        let ticket = dns.ask(self.list, Subject::mailbox(&uniform(mailbox), digest));
+        let ticket = now.ask(self.list, Subject::mailbox(&uniform(mailbox), digest));
         Inquiry::asked(self.list, identity, mailbox.address().into(), 0, ticket)
     }
 }

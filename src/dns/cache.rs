@@ -151,11 +151,12 @@ impl Cache {
         &self,
         topic: &Topic,
         generation: u64,
+        now: Instant,
         permit: impl FnOnce() -> Result<(), Trouble>,
     ) -> Found {
         let mut shard = self.shard(topic);
         if let Some(entry) = shard.entries.get(topic)
-            && entry.until > Instant::now()
+            && entry.until > now
         {
             match entry.memory {
                 Memory::Listed(codes) => return Found::Known(Answer::Listed(codes)),
@@ -370,7 +371,7 @@ mod tests {
     }
 
     fn knows(cache: &Cache, n: usize) -> Option<Answer> {
-        match cache.look(&topic(cache, n), 0, || Err(Trouble::Resting)) {
+        match cache.look(&topic(cache, n), 0, Instant::now(), || Err(Trouble::Resting)) {
             Found::Known(answer) => Some(answer),
             _ => None,
         }
@@ -415,15 +416,19 @@ mod tests {
         for n in 0..1_500 {
             put(&cache, n);
         }
-        let Found::Asked(flight) = cache.look(&topic(&cache, 9_999), 0, || Ok(())) else { panic!("asked") };
+        let Found::Asked(flight) = cache.look(&topic(&cache, 9_999), 0, Instant::now(), || Ok(())) else {
+            panic!("asked")
+        };
         cache.resize(10);
         assert_eq!(cache.len(), 10);
-        let Found::Joined(same) = cache.look(&topic(&cache, 9_999), 0, || Ok(())) else { panic!("joined") };
+        let Found::Joined(same) = cache.look(&topic(&cache, 9_999), 0, Instant::now(), || Ok(())) else {
+            panic!("joined")
+        };
         assert!(Arc::ptr_eq(&flight, &same));
         cache.resize(5_000);
         assert_eq!(cache.len(), 10);
         cache.land(&topic(&cache, 9_999), &flight, Answer::NotListed);
-        assert!(matches!(cache.look(&topic(&cache, 9_999), 0, || Ok(())), Found::Asked(_)));
+        assert!(matches!(cache.look(&topic(&cache, 9_999), 0, Instant::now(), || Ok(())), Found::Asked(_)));
     }
 
     // case: C11
@@ -466,7 +471,7 @@ mod tests {
         }
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
         cache.store(&topic(&cache, 1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
-        assert!(matches!(cache.look(&topic(&cache, 1), 1, || Ok(())), Found::Asked(_)));
+        assert!(matches!(cache.look(&topic(&cache, 1), 1, Instant::now(), || Ok(())), Found::Asked(_)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod exchange;
 mod flight;
 mod key;
 mod landing;
+mod moment;
 mod probe;
 mod question;
 mod quota;
@@ -29,20 +30,20 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use crate::smtp::Domain;
 use crate::telemetry::{CacheFigures, Metrics};
-use crate::verdict::{List, MOST, Origin, Place as Home, Trouble};
-use cache::{Cache, Found};
-use landing::{Landing, Place, Queued};
-use question::{Question, room};
+use crate::verdict::{List, MOST, Place as Home, Trouble};
+use cache::Cache;
+use landing::{Place, Queued};
+use question::Question;
 use quota::Quota;
 use servers::{Round, Servers};
-use zone::{Zone, count};
+use zone::Zone;
 
 pub use answer::{Answer, Answered, classify, read};
 pub use cache::BadAnswers;
 pub use flight::Ticket;
 pub use key::{BadKey, Key};
+pub use moment::Moment;
 pub use probe::test_entries;
 pub use question::{Subject, is_apex_short, longest_base};
 pub use quota::QueryBudget;
@@ -113,101 +114,19 @@ impl Dns {
         })
     }
 
-    /// Asks `list` about `subject`. Never blocks: the answer is known, or comes to the ticket.
-    ///
-    /// A question that has to be sent goes on to its end on the present tokio runtime, whatever becomes of the
-    /// ticket. A subject of the wrong kind for the list is not sent: [`Trouble::Misuse`].
+    /// Asks `list` about `subject`, as [`Moment::ask`] does.
     ///
     /// # Panics
     /// Outside a tokio runtime, if a question has to be sent.
     pub fn ask(self: &Arc<Self>, list: List, subject: Subject) -> Ticket {
-        let zone = self.zone(list);
-        count(&zone.counts.asked);
-        if !subject.suits(list) {
-            count(&zone.counts.misuse);
-            self.metrics.dns_error(list, Trouble::Misuse);
-            return Ticket::known(Answer::Failed(Trouble::Misuse), Origin::None);
-        }
+        self.moment().ask(list, subject)
+    }
+
+    /// Settings, key and clock as they are now, for several questions at once.
+    pub fn moment(self: &Arc<Self>) -> Moment<'_> {
         let live = self.live.load();
         let generation = self.generation.load(Ordering::Acquire);
-        let Ok(key) = self.key_for(list, &live) else {
-            self.metrics.dns_error(list, Trouble::NoKey);
-            return Ticket::known(Answer::Failed(Trouble::NoKey), Origin::None);
-        };
-        let subject = subject.canonical(self.room(list, &live, key.as_deref()));
-        let topic = self.cache.topic(list, subject);
-        let mut place = Place::None;
-        let found = self.cache.look(&topic, generation, || {
-            place = self.place(&live)?;
-            zone.permits()
-        });
-        match found {
-            Found::Known(answer) => {
-                count(&zone.counts.hits);
-                Ticket::known(answer, Origin::Hit)
-            }
-            Found::Joined(flight) => {
-                count(&zone.counts.coalesced);
-                Ticket::waiting(flight, Origin::Coalesced)
-            }
-            Found::Barred(trouble) => {
-                count(if trouble == Trouble::Busy { &zone.counts.busy } else { &zone.counts.resting });
-                self.metrics.dns_error(list, trouble);
-                Ticket::known(Answer::Failed(trouble), Origin::None)
-            }
-            Found::Asked(flight) => {
-                count(&zone.counts.queries);
-                let ticket = Ticket::waiting(Arc::clone(&flight), Origin::Miss);
-                let landing = Landing { dns: Arc::clone(self), topic, flight, generation };
-                match &self.source {
-                    Source::Table(table) => {
-                        let name = format!("{}.{}", landing.topic.subject.name(), list.name());
-                        match table.trouble(&name) {
-                            Some(trouble) => landing.land(Answer::Failed(trouble)),
-                            None => landing.take(&table.answer(&name), Some(TABLE_TTL), &live.settings, true),
-                        }
-                    }
-                    Source::Resolver => {
-                        self.spend(list, &live);
-                        let live = Arc::clone(&live);
-                        tokio::spawn(landing.fly(live, key, place, Instant::now()));
-                    }
-                }
-                ticket
-            }
-        }
-    }
-
-    /// The domain as `list` is asked about it: without labels on the left if it would not fit beside the key.
-    pub fn fit(&self, list: List, domain: &Domain) -> Domain {
-        let live = self.live.load();
-        let key = self.key_for(list, &live).ok().flatten();
-        domain.fit(self.room(list, &live, key.as_deref()))
-    }
-
-    /// The octets that a subject may have.
-    fn room(&self, list: List, live: &Live, key: Option<&Key>) -> usize {
-        match (&self.source, key) {
-            // Without its key a list of DQS is not asked, and there is nothing to make room for.
-            (Source::Resolver, None) if list.is_dqs() => usize::MAX,
-            (Source::Resolver, key) => room(key, list, &live.settings.zone_base),
-            (Source::Table(_), _) => usize::MAX,
-        }
-    }
-
-    /// The key that a question to `list` takes, if it takes one; an error if that is missing.
-    fn key_for(&self, list: List, live: &Live) -> Result<Option<Arc<Key>>, Trouble> {
-        let key = match list.definition().place {
-            Home::Dqs => self.key.load_full(),
-            Home::Zone { keyed: true, .. } => {
-                live.settings.keys.iter().find(|(of, _)| *of == list).map(|(_, key)| Arc::clone(key))
-            }
-            Home::Zone { .. } | Home::File { .. } => return Ok(None),
-        };
-        match (&self.source, key) {
-            (Source::Resolver, None) => Err(Trouble::NoKey),
-            (_, key) => Ok(key),
-        }
+        Moment { dns: self, live, generation, key: self.key.load(), now: Instant::now() }
     }
 
     /// Changes the key, at once and for everybody. Answers stay, trouble is forgotten: breakers close.
@@ -302,6 +221,26 @@ impl Dns {
         [("zone_state", zone_state), ("dns", dns)]
     }
 
+    /// The key that a question to `list` takes, if it takes one; an error if that is missing.
+    fn key_for<'k>(
+        &self,
+        list: List,
+        live: &'k Live,
+        dqs: Option<&'k Arc<Key>>,
+    ) -> Result<Option<&'k Arc<Key>>, Trouble> {
+        let key = match list.definition().place {
+            Home::Dqs => dqs,
+            Home::Zone { keyed: true, .. } => {
+                live.settings.keys.iter().find(|(of, _)| *of == list).map(|(_, key)| key)
+            }
+            Home::Zone { .. } | Home::File { .. } => return Ok(None),
+        };
+        match (&self.source, key) {
+            (Source::Resolver, None) => Err(Trouble::NoKey),
+            (_, key) => Ok(key),
+        }
+    }
+
     /// Counts a question that is sent, further tries not.
     fn spend(&self, list: List, live: &Live) {
         if list.is_dqs() {
@@ -343,8 +282,9 @@ impl Dns {
     async fn ask_directly(&self, list: List, subject: &Subject) -> Option<Answer> {
         let generation = self.generation.load(Ordering::Acquire);
         let live = self.live.load_full();
-        let key = self.key_for(list, &live).ok()?;
-        let question = Question::new(subject, key.as_deref(), list, &live.settings.zone_base)?;
+        let dqs = self.key.load();
+        let key = self.key_for(list, &live, dqs.as_ref()).ok()?;
+        let question = Question::new(subject, key.map(AsRef::as_ref), list, &live.settings.zone_base)?;
         self.spend(list, &live);
         let deadline = Instant::now() + live.settings.lifetime;
         let round = Round { servers: &live.servers, question: &question };

@@ -71,8 +71,8 @@ impl Subject {
     pub(super) fn canonical(self, room: usize) -> Self {
         match self {
             Self::Ip(ip) => Self::Ip(canonical(ip)),
-            Self::Domain(domain) => Self::Domain(domain.fit(room)),
-            Self::Mailbox(digest) => Self::Mailbox(digest.clone()),
+            Self::Domain(domain) if domain.as_str().len() > room => Self::Domain(domain.fit(room)),
+            subject => subject,
         }
     }
 

@@ -55,7 +55,7 @@ impl Gate {
         let begin = |list| {
             let table = self.rules.checks.iter().find(|check| check.list == list);
             let table = table.and_then(|check| check.table.clone());
-            Listed { table, ..Listed::new(list) }.begin(identity, &target, None, &self.dns)
+            Listed { table, ..Listed::new(list) }.begin(identity, &target, None, &self.dns.moment())
         };
         let mut inquiries: Vec<_> = lists.into_iter().map(begin).collect();
         let deadline = Instant::now() + self.rules.stage_budget;

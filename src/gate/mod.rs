@@ -114,6 +114,7 @@ impl Gate {
 
     /// Asks about everything that is known and not asked about yet.
     fn ask(&self, dialog: &Dialog, standing: Standing, memory: &mut Memory) {
+        let now = self.dns.moment();
         for identity in Identity::ALL {
             let checks = self.rules.checks.iter().filter(|check| check.identities.contains(identity));
             let count = checks.clone().count();
@@ -129,7 +130,7 @@ impl Gate {
                     return known.swap_remove(place);
                 }
                 let trust = exempt.identity(check.sessions, identity, dialog, standing);
-                check.begin(identity, &target, trust, &self.dns)
+                check.begin(identity, &target, trust, &now)
             }));
             memory.keep(identity, begun);
         }
@@ -137,8 +138,7 @@ impl Gate {
 
     /// Waits for all answers that matter now, within both budgets. After a login those about the
     /// client's machine do not.
-    async fn settle(&self, dialog: &Dialog, standing: Standing, memory: &mut Memory) {
-        let start = Instant::now();
+    async fn settle(&self, start: Instant, dialog: &Dialog, standing: Standing, memory: &mut Memory) {
         let left = self.rules.session_budget.saturating_sub(memory.spent);
         let deadline = start + self.rules.stage_budget.min(left);
         let (mut in_vain, mut answered) = (Duration::ZERO, false);
@@ -367,7 +367,7 @@ impl Filter for Gate {
             return Decision::default();
         }
         let start = Instant::now();
-        self.settle(dialog, standing, memory).await;
+        self.settle(start, dialog, standing, memory).await;
         self.decide(stage, dialog, memory, start.elapsed())
     }
 

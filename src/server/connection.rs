@@ -1,13 +1,16 @@
 //! One connection of an MTA.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::io::ReadBuf;
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::handover::{BadState, Rested, State};
 use super::serve::{Phase, Seat, Shared};
@@ -43,6 +46,21 @@ pub(super) enum End {
     Protocol(ProtocolError),
     /// The socket failed.
     Socket(io::Error),
+}
+
+/// What a wait for octets came to.
+enum Received {
+    /// There are some.
+    Octets,
+    /// The server is in another phase.
+    Phase,
+}
+
+/// What ended a wait.
+enum Woken {
+    Read(io::Result<usize>),
+    Phase,
+    Alarm,
 }
 
 /// What became of a connection.
@@ -139,12 +157,10 @@ impl<F: Filter> Connection<F> {
     /// It is borrowed, since a task has room for each value that moves within it.
     pub(super) async fn serve(&mut self) -> End {
         // A new connection has nothing left to do, and most never need the room for it.
-        let mut step = if self.is_new() { Ok(()) } else { Box::pin(self.go_on()).await };
-        let end = loop {
-            match step {
-                Ok(()) => step = self.step().await,
-                Err(end) => break end,
-            }
+        let begun = if self.is_new() { Ok(()) } else { Box::pin(self.go_on()).await };
+        let end = match begun {
+            Ok(()) => self.converse().await,
+            Err(end) => end,
         };
         // What is already said may still be read: the answer to the last packet, mostly.
         if !self.output.is_empty() && !matches!(end, End::Rested) {
@@ -197,8 +213,31 @@ impl<F: Filter> Connection<F> {
         }
     }
 
-    async fn step(&mut self) -> Result<(), End> {
-        self.receive().await?;
+    /// Takes packets and answers them to the end.
+    ///
+    /// What is waited with stays from one packet to the next: to hang a waker or a timer in and take it out again
+    /// costs more than most answers do.
+    async fn converse(&mut self) -> End {
+        let shared = Arc::clone(&self.shared);
+        let mut phase = shared.phase.subscribe();
+        let mut alarm = pin!(sleep_until(Instant::now() + shared.limits.idle));
+        loop {
+            let now = *phase.borrow_and_update();
+            let mut changed = pin!(phase.changed());
+            loop {
+                match self.receive(now, changed.as_mut(), alarm.as_mut()).await {
+                    Ok(Received::Octets) => {}
+                    Ok(Received::Phase) => break,
+                    Err(end) => return end,
+                }
+                if let Err(end) = self.reply().await {
+                    return end;
+                }
+            }
+        }
+    }
+
+    async fn reply(&mut self) -> Result<(), End> {
         let unanswered = self.process().await?;
         self.send().await?;
         if unanswered {
@@ -207,63 +246,67 @@ impl<F: Filter> Connection<F> {
         Ok(())
     }
 
-    /// Waits for octets and takes what is there.
-    async fn receive(&mut self) -> Result<(), End> {
+    /// Waits for octets and takes what is there, or until the phase is another.
+    async fn receive(
+        &mut self,
+        phase: Phase,
+        mut changed: Pin<&mut impl Future>,
+        mut alarm: Pin<&mut Sleep>,
+    ) -> Result<Received, End> {
+        let now = Instant::now();
         let idle = self.left.take().unwrap_or(self.shared.limits.idle);
-        let deadline = self.due.unwrap_or_else(|| Instant::now() + idle);
-        loop {
-            self.wait_readable(deadline).await?;
-            let read: io::Result<usize> = SCRATCH.with_borrow_mut(|scratch| {
-                let count = self.stream.try_read(scratch)?;
-                self.input.extend_from_slice(&scratch[..count]);
-                Ok(count)
-            });
-            match read {
-                Ok(0) if self.input.is_empty() && !self.session.in_message() => return Err(End::Quit),
-                Ok(0) => return Err(End::Gone),
-                Ok(count) => {
-                    // A socket that is always readable never lets others have the thread by itself.
-                    if count == READ {
-                        tokio::task::yield_now().await;
-                    } else {
-                        tokio::task::consume_budget().await;
-                    }
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(End::Socket(error)),
+        let deadline = self.due.unwrap_or_else(|| now + idle);
+        let until = match phase {
+            Phase::Serving => None,
+            Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
+            Phase::HandingOver { .. } => {
+                // What has not been read stays in the socket.
+                self.left = Some(deadline.saturating_duration_since(now));
+                return Err(End::Rested);
             }
+        };
+        // Looked at first: a peer that never stops sending always has something to read.
+        if until.is_some_and(|until| now >= until) {
+            return Err(End::Drained);
+        }
+        let nearest = until.map_or(deadline, |until| until.min(deadline));
+        let woken = poll_fn(|context| {
+            if changed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Woken::Phase);
+            }
+            if let Poll::Ready(read) = self.poll_read(context) {
+                return Poll::Ready(Woken::Read(read));
+            }
+            poll_alarm(alarm.as_mut(), nearest, context).map(|()| Woken::Alarm)
+        });
+        match woken.await {
+            Woken::Phase => {
+                self.left = Some(deadline.saturating_duration_since(Instant::now()));
+                Ok(Received::Phase)
+            }
+            Woken::Read(Ok(0)) if self.input.is_empty() && !self.session.in_message() => Err(End::Quit),
+            Woken::Read(Ok(0)) => Err(End::Gone),
+            Woken::Read(Ok(count)) => {
+                // Who always has something to say never lets others have the thread.
+                if count == READ {
+                    tokio::task::yield_now().await;
+                }
+                Ok(Received::Octets)
+            }
+            Woken::Read(Err(error)) => Err(End::Socket(error)),
+            Woken::Alarm if until == Some(nearest) => Err(End::Drained),
+            Woken::Alarm if self.input.is_empty() => Err(End::Late("silent for too long")),
+            Woken::Alarm => Err(End::Late("a packet took too long to arrive")),
         }
     }
 
-    async fn wait_readable(&mut self, deadline: Instant) -> Result<(), End> {
-        let mut phase = self.shared.phase.subscribe();
-        loop {
-            let until = match *phase.borrow_and_update() {
-                Phase::Serving => None,
-                Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
-                Phase::HandingOver { .. } => {
-                    // What has not been read stays in the socket.
-                    self.left = Some(deadline.saturating_duration_since(Instant::now()));
-                    return Err(End::Rested);
-                }
-            };
-            let nearest = until.map_or(deadline, |until| until.min(deadline));
-            // Looked at first: a peer that never stops sending is always readable.
-            if until.is_some_and(|until| Instant::now() >= until) {
-                return Err(End::Drained);
-            }
-            tokio::select! {
-                biased;
-                ready = timeout_at(nearest, self.stream.readable()) => match ready {
-                    Ok(ready) => return ready.map_err(End::Socket),
-                    Err(_) if until == Some(nearest) => return Err(End::Drained),
-                    Err(_) if self.input.is_empty() => return Err(End::Late("silent for too long")),
-                    Err(_) => return Err(End::Late("a packet took too long to arrive")),
-                },
-                _ = phase.changed() => {}
-            }
-        }
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(self.stream.poll_read(context, &mut buffer))?;
+            self.input.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
     }
 
     /// Answers every complete packet. Tells whether the last one gets no answer that could carry its
@@ -412,6 +455,20 @@ impl<F: Filter> Connection<F> {
         if let Err(unspoken) = said {
             self.shared.unspoken(self.session.dialog().id, unspoken);
         }
+    }
+}
+
+/// Whether the deadline has passed. A timer that rings too early is cheaper than one that is set for each wait.
+fn poll_alarm(mut alarm: Pin<&mut Sleep>, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+    if alarm.deadline() > deadline {
+        alarm.as_mut().reset(deadline);
+    }
+    loop {
+        ready!(alarm.as_mut().poll(context));
+        if alarm.deadline() >= deadline {
+            return Poll::Ready(());
+        }
+        alarm.as_mut().reset(deadline);
     }
 }
 

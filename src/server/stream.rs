@@ -2,11 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getpeername, getsockname, getsockopt,
     setsockopt, sockopt,
 };
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A listening socket of the runtime.
@@ -33,13 +36,6 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
-    }
-
     pub(super) async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.writable().await,
@@ -47,10 +43,17 @@ impl Stream {
         }
     }
 
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Takes what is there.
+    ///
+    /// What does not fill the buffer was all: the runtime then knows, without another read that finds nothing.
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 
