@@ -83,19 +83,24 @@ impl Inquiry {
         self.finding.outcome = trust.map_or(self.said, Outcome::Trusted);
     }
 
+    /// Takes the answer if it has come, and tells whether there was anything to learn; nothing if it is missing.
+    pub fn take(&mut self) -> Option<bool> {
+        let Some(ticket) = &mut self.ticket else { return Some(false) };
+        let answered = ticket.ready()?;
+        self.learn(answered, Duration::ZERO);
+        Some(true)
+    }
+
     /// Waits for the answer until `deadline`; a late one is the trouble of this list alone. Tells whether
     /// there was anything to learn.
     pub async fn settle(&mut self, deadline: Instant) -> bool {
+        if let Some(learned) = self.take() {
+            return learned;
+        }
         let Some(ticket) = &mut self.ticket else { return false };
-        let (answered, waited) = if let Some(answered) = ticket.ready() {
-            (answered, Duration::ZERO)
-        } else {
-            let asked = Instant::now();
-            // What is not waited for needs no room for waiting.
-            (Box::pin(ticket.wait(deadline)).await, asked.elapsed())
-        };
-        self.finding.waited = waited;
-        self.learn(answered);
+        let asked = Instant::now();
+        let answered = ticket.wait(deadline).await;
+        self.learn(answered, asked.elapsed());
         true
     }
 
@@ -122,7 +127,8 @@ impl Inquiry {
         &self.finding
     }
 
-    fn learn(&mut self, Answered { answer, origin }: Answered) {
+    fn learn(&mut self, Answered { answer, origin }: Answered, waited: Duration) {
+        self.finding.waited = waited;
         self.finding.origin = origin;
         self.said = match answer {
             Answer::Listed(codes) => Outcome::Hit(codes),

@@ -23,7 +23,7 @@ use crate::milter::Filter;
 use crate::policy::{Cause, FORGED_FIELDS, Facts, Judgement, Mode, Policy, Review};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
-use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
+use crate::verdict::{Act, Decision, Finding, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
 pub use load::{Loaded, load};
 pub use lookup::About;
@@ -136,37 +136,37 @@ impl Gate {
         }
     }
 
-    /// Waits for all answers that matter now, within both budgets. After a login those about the
-    /// client's machine do not.
-    async fn settle(&self, start: Instant, dialog: &Dialog, standing: Standing, memory: &mut Memory) {
-        let left = self.rules.session_budget.saturating_sub(memory.spent);
-        let deadline = start + self.rules.stage_budget.min(left);
-        let (mut in_vain, mut answered) = (Duration::ZERO, false);
+    /// Takes the answers that matter now and have come. Those that have not are left to [`Gate::wait`].
+    fn take(&self, dialog: &Dialog, standing: Standing, memory: &mut Memory) -> Taken {
+        let mut taken = Taken::default();
         for identity in Identity::ALL {
             for inquiry in memory.of_mut(identity) {
-                let exempt = &self.rules.exempt;
-                let spared = exempt.identity(inquiry.sessions(), identity, dialog, standing);
+                // After a login those about the client's machine do not matter.
+                let spared = self.rules.exempt.identity(inquiry.sessions(), identity, dialog, standing);
                 inquiry.spare(spared);
                 if spared.is_some() {
                     continue;
                 }
-                if !inquiry.settle(deadline).await {
-                    continue;
-                }
-                let finding = inquiry.finding();
-                match finding.outcome {
-                    Outcome::Unknown(_) => in_vain += finding.waited,
-                    Outcome::Clear | Outcome::Hit(_) => answered |= finding.origin != Origin::Hit,
-                    Outcome::Trusted(_) | Outcome::Skipped(_) => {}
+                match inquiry.take() {
+                    Some(true) => taken.learn(inquiry.finding()),
+                    Some(false) => {}
+                    None => taken.is_all = false,
                 }
             }
         }
-        if !in_vain.is_zero() {
-            memory.spent += in_vain;
-        } else if answered {
-            // The name server is back: later messages of a long session are worth waiting for again.
-            memory.spent = Duration::ZERO;
+        taken
+    }
+
+    /// Waits for the answers that have not come, within both budgets.
+    async fn wait(&self, start: Instant, mut taken: Taken, memory: &mut Memory) {
+        let left = self.rules.session_budget.saturating_sub(memory.spent);
+        let deadline = start + self.rules.stage_budget.min(left);
+        for inquiry in memory.all_mut() {
+            if !matches!(inquiry.finding().outcome, Outcome::Trusted(_)) && inquiry.settle(deadline).await {
+                taken.learn(inquiry.finding());
+            }
         }
+        taken.settle(memory);
     }
 
     /// What the policy makes of what was found so far.
@@ -334,6 +334,43 @@ impl Gate {
     }
 }
 
+/// What one stage has learned.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    /// No answer is missing.
+    is_all: bool,
+    /// Some list has answered, and not from memory.
+    answered: bool,
+    /// What was waited for answers that did not come.
+    in_vain: Duration,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self { is_all: true, answered: false, in_vain: Duration::ZERO }
+    }
+}
+
+impl Taken {
+    fn learn(&mut self, finding: &Finding) {
+        match finding.outcome {
+            Outcome::Unknown(_) => self.in_vain += finding.waited,
+            Outcome::Clear | Outcome::Hit(_) => self.answered |= finding.origin != Origin::Hit,
+            Outcome::Trusted(_) | Outcome::Skipped(_) => {}
+        }
+    }
+
+    /// Keeps account of the time that the session has for answers that do not come.
+    fn settle(self, memory: &mut Memory) {
+        if !self.in_vain.is_zero() {
+            memory.spent += self.in_vain;
+        } else if self.answered {
+            // The name server is back: later messages of a long session are worth waiting for again.
+            memory.spent = Duration::ZERO;
+        }
+    }
+}
+
 /// The names of header fields that only we may add.
 fn own_fields(policy: &Policy) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = HeaderName::new("X-Gatepost").into_iter().collect();
@@ -367,7 +404,13 @@ impl Filter for Gate {
             return Decision::default();
         }
         let start = Instant::now();
-        self.settle(start, dialog, standing, memory).await;
+        let taken = self.take(dialog, standing, memory);
+        if taken.is_all {
+            taken.settle(memory);
+        } else {
+            // Who waits for nothing needs no room for waiting.
+            Box::pin(self.wait(start, taken, memory)).await;
+        }
         self.decide(stage, dialog, memory, start.elapsed())
     }
 
