@@ -1,5 +1,6 @@
 //! The reverse-path: what a client writes after MAIL FROM.
 
+use super::mailbox::{Raw, last_name};
 use super::{Domain, NoDomain};
 
 /// The reverse-path of MAIL (RFC 5321, section 4.1.2), reduced to the domain that answers for it.
@@ -28,7 +29,7 @@ impl ReversePath {
     /// domain that the MTA would see in it. Without an `@` that is the one of `domain!user` or
     /// `user%domain`, which Postfix and Sendmail rewrite to `user@domain`.
     pub fn parse(argument: &[u8]) -> Self {
-        let mailbox = Mailbox::read(argument);
+        let mailbox = Raw::read(argument);
         let domain = match mailbox.domain() {
             Some(domain) if !domain.is_empty() => domain,
             // No address by any grammar: what follows the last `@` of all is the best guess.
@@ -42,91 +43,6 @@ impl ReversePath {
         match Domain::from_octets(domain) {
             Ok((domain, trimmed)) => Self::Domain { domain, trimmed },
             Err(why) => Self::Unusable(why),
-        }
-    }
-}
-
-/// What follows the last `@`, without anything that cannot stand in a name.
-fn last_name(argument: &[u8]) -> Option<&[u8]> {
-    let at = memchr::memrchr(b'@', argument)?;
-    let in_name = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.".contains(octet) || !octet.is_ascii();
-    argument[at + 1..].rsplit(|octet| !in_name(octet)).find(|name| !name.is_empty())
-}
-
-/// A mailbox as mail servers read it (RFC 822, section 3.1.4): no comments, no blanks, no quotes, and no
-/// brackets around it.
-#[derive(Default)]
-struct Mailbox {
-    octets: Vec<u8>,
-    /// Where the first octet that is neither quoted nor in an address literal is one of these: the end of a
-    /// source route, the last `@`, the first `!`, the last `%`.
-    is_route: bool,
-    colon: Option<usize>,
-    at: Option<usize>,
-    bang: Option<usize>,
-    percent: Option<usize>,
-    /// A quote, comment or bracket without an end.
-    unclosed: bool,
-}
-
-impl Mailbox {
-    fn read(argument: &[u8]) -> Self {
-        let mut mailbox = Self::default();
-        let (mut quoted, mut comments, mut literal, mut open) = (false, 0_usize, false, false);
-        let mut rest = argument.iter();
-        while let Some(&octet) = rest.next() {
-            match octet {
-                b'\\' => {
-                    let escaped = rest.next();
-                    mailbox.octets.extend(escaped.filter(|_| comments == 0));
-                }
-                b'"' if comments == 0 => quoted = !quoted,
-                _ if quoted => mailbox.octets.push(octet),
-                b'(' => comments += 1,
-                b')' if comments > 0 => comments -= 1,
-                _ if comments > 0 || octet.is_ascii_whitespace() => {}
-                // What stands before a bracket is a name for people to read.
-                b'<' => (mailbox, literal, open) = (Self::default(), false, true),
-                b'>' => {
-                    open = false;
-                    break;
-                }
-                _ => {
-                    literal = octet == b'[' || literal && octet != b']';
-                    if !literal {
-                        mailbox.mark(octet);
-                    }
-                    mailbox.octets.push(octet);
-                }
-            }
-        }
-        mailbox.unclosed = quoted || comments > 0 || open && mailbox.octets.is_empty();
-        mailbox
-    }
-
-    fn mark(&mut self, octet: u8) {
-        let here = self.octets.len();
-        match octet {
-            b'@' => {
-                self.is_route |= here == 0;
-                self.at = Some(here);
-            }
-            b':' => self.colon = Some(here),
-            b'!' => self.bang = self.bang.or(Some(here)),
-            b'%' => self.percent = Some(here),
-            _ => {}
-        }
-    }
-
-    fn domain(&self) -> Option<&[u8]> {
-        let routed = self.colon.filter(|_| self.is_route);
-        match (self.at, self.bang, self.percent) {
-            // `@relay.example:user`: the only domain is that of the route.
-            (Some(at), ..) if routed.is_some_and(|colon| at < colon) => None,
-            (Some(at), ..) => Some(&self.octets[at + 1..]),
-            (None, Some(bang), _) => Some(&self.octets[..bang]),
-            (None, None, Some(percent)) => Some(&self.octets[percent + 1..]),
-            (None, None, None) => None,
         }
     }
 }

@@ -1,0 +1,170 @@
+//! A mailbox as mail servers read what a client typed.
+
+/// A mailbox (RFC 5321, section 4.1.2) in the form in which the MTA sees it: no brackets, quotes, comments,
+/// blanks or source route.
+///
+/// Whatever is typed is read as something, in time linear in its length: a strange address must
+/// not be a way around a map. Octets are as typed; nothing is folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// What stands before the `@`.
+    pub local: Vec<u8>,
+    /// What stands behind it, a literal with its brackets; `None` for a local part alone.
+    pub domain: Option<Vec<u8>>,
+}
+
+impl Mailbox {
+    /// Reads the argument of MAIL or RCPT; `None` is the null path `<>`.
+    ///
+    /// The domain is that of [`ReversePath::parse`](super::ReversePath::parse).
+    pub fn parse(argument: &[u8]) -> Option<Self> {
+        let raw = Raw::read(argument);
+        let (local, domain) = raw.split();
+        let mut domain = domain.filter(|domain| !domain.is_empty());
+        if domain.is_none() && raw.unclosed {
+            domain = last_name(argument);
+        }
+        if raw.octets.is_empty() && domain.is_none() && !raw.unclosed {
+            return None;
+        }
+        Some(Self { local: local.to_vec(), domain: domain.map(<[u8]>::to_vec) })
+    }
+}
+
+/// What follows the last `@`, without anything that cannot stand in a name.
+pub(super) fn last_name(argument: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memrchr(b'@', argument)?;
+    let in_name = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.".contains(octet) || !octet.is_ascii();
+    argument[at + 1..].rsplit(|octet| !in_name(octet)).find(|name| !name.is_empty())
+}
+
+/// A mailbox as mail servers read it (RFC 822, section 3.1.4): no comments, no blanks, no quotes, and no
+/// brackets around it.
+#[derive(Default)]
+pub(super) struct Raw {
+    pub(super) octets: Vec<u8>,
+    /// Where the first octet that is neither quoted nor in an address literal is one of these: the end of a
+    /// source route, the last `@`, the first `!`, the last `%`.
+    is_route: bool,
+    colon: Option<usize>,
+    at: Option<usize>,
+    bang: Option<usize>,
+    percent: Option<usize>,
+    /// A quote, comment or bracket without an end.
+    pub(super) unclosed: bool,
+}
+
+impl Raw {
+    pub(super) fn read(argument: &[u8]) -> Self {
+        let mut mailbox = Self::default();
+        let (mut quoted, mut comments, mut literal, mut open) = (false, 0_usize, false, false);
+        let mut rest = argument.iter();
+        while let Some(&octet) = rest.next() {
+            match octet {
+                b'\\' => {
+                    let escaped = rest.next();
+                    mailbox.octets.extend(escaped.filter(|_| comments == 0));
+                }
+                b'"' if comments == 0 => quoted = !quoted,
+                _ if quoted => mailbox.octets.push(octet),
+                b'(' => comments += 1,
+                b')' if comments > 0 => comments -= 1,
+                _ if comments > 0 || octet.is_ascii_whitespace() => {}
+                // What stands before a bracket is a name for people to read.
+                b'<' => (mailbox, literal, open) = (Self::default(), false, true),
+                b'>' => {
+                    open = false;
+                    break;
+                }
+                _ => {
+                    literal = octet == b'[' || literal && octet != b']';
+                    if !literal {
+                        mailbox.mark(octet);
+                    }
+                    mailbox.octets.push(octet);
+                }
+            }
+        }
+        mailbox.unclosed = quoted || comments > 0 || open && mailbox.octets.is_empty();
+        mailbox
+    }
+
+    fn mark(&mut self, octet: u8) {
+        let here = self.octets.len();
+        match octet {
+            b'@' => {
+                self.is_route |= here == 0;
+                self.at = Some(here);
+            }
+            b':' => self.colon = Some(here),
+            b'!' => self.bang = self.bang.or(Some(here)),
+            b'%' => self.percent = Some(here),
+            _ => {}
+        }
+    }
+
+    pub(super) fn domain(&self) -> Option<&[u8]> {
+        self.split().1
+    }
+
+    /// The local part, and the domain if there is one.
+    fn split(&self) -> (&[u8], Option<&[u8]>) {
+        let routed = self.colon.filter(|_| self.is_route);
+        let octets = &self.octets[..];
+        match (self.at, self.bang, self.percent) {
+            // `@relay.example:user`: the only domain is that of the route.
+            (Some(at), ..) if routed.is_some_and(|colon| at < colon) => {
+                (&octets[routed.map_or(0, |colon| colon + 1)..], None)
+            }
+            (Some(at), ..) => (&octets[routed.map_or(0, |colon| colon + 1)..at], Some(&octets[at + 1..])),
+            (None, Some(bang), _) => (&octets[bang + 1..], Some(&octets[..bang])),
+            (None, None, Some(percent)) => (&octets[..percent], Some(&octets[percent + 1..])),
+            (None, None, None) => (octets, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mailbox;
+
+    fn parts(argument: &str) -> Option<(String, Option<String>)> {
+        let text = |octets: Vec<u8>| String::from_utf8(octets).expect("text");
+        Mailbox::parse(argument.as_bytes()).map(|mailbox| (text(mailbox.local), mailbox.domain.map(text)))
+    }
+
+    #[test]
+    fn every_way_to_write_an_address_leads_to_its_local_part_and_domain() {
+        for argument in [
+            "<a+x@spam.example>",
+            "a+x@spam.example",
+            "<a+x@spam.example",
+            "a+x@spam.example>",
+            " < a+x@spam.example > ",
+            "<\"a+x\"@spam.example>",
+            "<\"a+\\x\"@spam.example>",
+            "<@relay.example,@x.example:a+x@spam.example>",
+            "Somebody <a+x@spam.example>",
+            "<a+x(comment)@spam.example>",
+            "<spam.example!a+x>",
+            "<a+x%spam.example>",
+            "<a+x@spam.example> SIZE=10",
+        ] {
+            assert_eq!(parts(argument), Some(("a+x".into(), Some("spam.example".into()))), "{argument}");
+        }
+        for (argument, local, domain) in [
+            ("<postmaster>", "postmaster", None),
+            ("<@relay.example:user>", "user", None),
+            ("<a@[192.0.2.1]>", "a", Some("[192.0.2.1]")),
+            ("<a%b@c.example>", "a%b", Some("c.example")),
+            ("<@spam.example>", "", Some("spam.example")),
+            ("<a@>", "a", None),
+            ("<\"a b\"@c.example>", "a b", Some("c.example")),
+        ] {
+            assert_eq!(parts(argument), Some((local.into(), domain.map(Into::into))), "{argument}");
+        }
+        for argument in ["<>", "", " < > ", "<\"\">"] {
+            assert_eq!(parts(argument), None, "{argument}");
+        }
+    }
+}
