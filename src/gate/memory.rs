@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::policy::Said;
 use crate::telemetry::Action;
 use crate::verdict::{Finding, Identities, Identity};
 
@@ -30,6 +31,9 @@ pub struct Memory {
     /// Header fields of the open message that look like ours.
     #[serde(flatten)]
     pub(super) forged: Forged,
+    /// What is said beside the lists of whoever is in question now.
+    #[serde(skip)]
+    pub(super) said: Vec<Said>,
     /// What the log has told of the open message: rules, and what they did.
     #[serde(skip)]
     pub(super) told: Vec<(Arc<str>, Action)>,
