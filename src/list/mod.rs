@@ -6,6 +6,7 @@ mod flaw;
 mod mailboxes;
 mod networks;
 pub mod pattern;
+pub mod recipients;
 mod table;
 
 pub use domains::Domains;
