@@ -11,6 +11,7 @@ mod needs;
 mod path;
 mod reply;
 mod stage;
+mod syntax;
 mod text;
 
 pub use client::{Client, canonical, is_special};
@@ -22,4 +23,5 @@ pub use needs::{Event, Events, Needs, Part, Parts, Permit, Permits};
 pub use path::ReversePath;
 pub use reply::{BadReply, Reply};
 pub use stage::Stage;
+pub use syntax::{AddressFault, AddressFaults, Side};
 pub use text::printable;
