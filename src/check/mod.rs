@@ -6,9 +6,11 @@
 mod exempt;
 mod inquiry;
 mod listed;
+mod meter;
 mod target;
 
 pub use exempt::{Exempt, Standing};
 pub use inquiry::Inquiry;
 pub use listed::Listed;
+pub use meter::{Counted, Meter, Meters, Rate};
 pub use target::Target;
