@@ -253,7 +253,7 @@ impl Daemon {
         self.dns.reconfigure((&config).into());
         self.dns.set_key(config.key.clone());
         let gate = Gate::compile(&config, &tables, Arc::clone(&self.dns)).counting(Arc::clone(&self.metrics));
-        self.server.replace(gate);
+        self.server.replace(gate.metering(&self.meters));
         self.summaries.send_replace(config.log_summary);
         tracing::info!(
             event = "reloaded",

@@ -31,6 +31,12 @@ pub struct Memory {
     /// Header fields of the open message that look like ours.
     #[serde(flatten)]
     pub(super) forged: Forged,
+    /// Limits of connections that this one was too much for, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) crowded: Vec<Box<str>>,
+    /// Recipients of the open message that were let in and count.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) let_in: u32,
     /// What is said beside the lists of whoever is in question now.
     #[serde(skip)]
     pub(super) said: Vec<Said>,
@@ -92,6 +98,12 @@ impl Memory {
         }
         self.mark = Mark::default();
         self.forged = Forged::default();
+        self.let_in = 0;
         self.told.clear();
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }

@@ -4,6 +4,7 @@
 //! configuration is a new gate; sessions keep the one they began with.
 
 mod compile;
+mod envelope;
 pub mod expect;
 mod load;
 mod lookup;
@@ -26,6 +27,8 @@ use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
+pub use crate::check::Meters;
+pub use envelope::{Envelope, Limit, Terms};
 pub use load::{Loaded, load};
 pub use lookup::About;
 pub use memory::Memory;
@@ -41,6 +44,8 @@ pub struct Rules {
     pub exempt: Exempt,
     /// What a finding leads to.
     pub policy: Policy,
+    /// What looks at the envelope beside the lists.
+    pub envelope: Envelope,
     /// The first stage at which verdicts are given: CONNECT, HELO, MAIL or RCPT.
     pub enforce: Stage,
     /// Longest wait at one stage, all checks together.
@@ -67,10 +72,12 @@ pub struct Gate {
 
 impl Gate {
     /// Compiles rules.
-    pub fn new(rules: Rules, dns: Arc<Dns>) -> Self {
+    pub fn new(mut rules: Rules, dns: Arc<Dns>) -> Self {
+        rules.envelope.metering(&Meters::default());
         let asks = |check: &Listed| check.identities.contains(Identity::Recipient);
         let by_recipient = rules.enforce >= Stage::Rcpt
             || rules.policy.looks_at_recipients()
+            || rules.envelope.looks_at_recipients()
             || rules.checks.iter().any(asks);
         let mailboxes = rules.checks.iter().any(|check| matches!(check.list.kind(), Kind::Mailbox(_)));
         let acts = |act| rules.policy.acts().any(|other| other == act);
@@ -88,6 +95,7 @@ impl Gate {
             needs = needs.event(Event::Connect).event(Event::Helo).event(Event::Mail);
             needs = needs.macros(Stage::Mail, &["{auth_authen}"]);
         }
+        needs = needs.and(&rules.envelope.needs());
         if rules.policy.has_conditions() {
             needs = needs.macros(Stage::Connect, &["{daemon_name}", "{daemon_port}"]);
         }
@@ -101,7 +109,7 @@ impl Gate {
         if acts(Act::Quarantine) {
             needs = needs.permit(Permit::Quarantine);
         }
-        let hears = false;
+        let hears = !rules.envelope.is_idle();
         Self { rules, dns, needs, by_recipient, mailboxes, hears, fields, metrics: Arc::default() }
     }
 
@@ -109,6 +117,13 @@ impl Gate {
     #[must_use]
     pub fn counting(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, and goes on counting with the meters of the gate before, as far as it has the same limits.
+    #[must_use]
+    pub fn metering(mut self, meters: &Meters) -> Self {
+        self.rules.envelope.metering(meters);
+        self
     }
 
     /// The rules it was made of.
@@ -231,7 +246,10 @@ impl Gate {
         };
         match stage {
             Stage::Mail => memory.mark.set(&judgement),
-            Stage::Rcpt if verdict == Verdict::Continue => memory.mark.join(&judgement),
+            Stage::Rcpt if verdict == Verdict::Continue => {
+                memory.mark.join(&judgement);
+                self.count_recipient(dialog, memory, &verdict);
+            }
             _ => {}
         }
         if counts {

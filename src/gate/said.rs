@@ -14,9 +14,12 @@ impl Gate {
     pub(super) fn hear(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Instant> {
         memory.said.clear();
         if self.rules.exempt.session(dialog).is_some() {
+            self.look_at_own_mail(stage, dialog, memory);
             return None;
         }
-        (stage <= Stage::Rcpt).then(Instant::now)
+        let begun = (stage <= Stage::Rcpt).then(Instant::now);
+        self.look_at_envelope(stage, dialog, memory);
+        begun
     }
 
     /// Whether lists need not be asked, since somebody lets the mail in whatever they hold.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::smtp::{Dialog, Reply, Stage};
+use crate::smtp::{Dialog, Mailbox, Reply, Stage};
 use crate::verdict::{Act, Codes, Finding, HeaderName, Identity, Outcome};
 
 pub use replies::{Replies, ReplyStyle};
@@ -443,6 +443,13 @@ impl Policy {
         fields
     }
 
+    /// The words of something that is said beside the lists, by whom.
+    pub fn words(&self, template: &Template, by: &str, stage: Stage, dialog: &Dialog) -> Reply {
+        let (fired, missed, proven) = (Vec::new(), Vec::new(), Vec::new());
+        let look = Look { findings: &[], fired, missed, proven, stage, dialog };
+        self.render(&look, template, by, None, 0)
+    }
+
     fn render(
         &self,
         look: &Look<'_>,
@@ -482,8 +489,22 @@ impl Policy {
             Variable::Rule => rule.to_owned(),
             Variable::Score => score.to_string(),
             Variable::Text => of_finding(|_, finding| finding.text.as_deref().unwrap_or_default().to_owned()),
+            Variable::Sender => {
+                let message = look.dialog.transaction.as_ref();
+                message.map_or_else(String::new, |message| shown(&message.sender))
+            }
+            Variable::Recipient => {
+                let message = look.dialog.transaction.as_ref().filter(|_| look.stage >= Stage::Rcpt);
+                let recipient = message.and_then(|message| message.recipients.last());
+                recipient.map_or_else(String::new, |recipient| shown(&recipient.address))
+            }
         }
     }
+}
+
+/// An address of the envelope as replies show it.
+fn shown(argument: &[u8]) -> String {
+    Mailbox::parse(argument).map_or_else(|| "<>".to_owned(), |mailbox| mailbox.address())
 }
 
 /// The findings that say something, each with its place.

@@ -170,6 +170,12 @@ impl AddressFaults {
         Self(self.0 & other.0)
     }
 
+    /// Those that are in either set.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The one that gives the reason.
     pub fn first(self) -> Option<AddressFault> {
         AddressFault::ALL.into_iter().find(|fault| self.contains(*fault))
@@ -226,25 +232,22 @@ impl AddressFaults {
 
     /// Looks at the local part. Gives it, and what stands behind the `@`.
     fn local<'a>(&mut self, mailbox: &'a [u8], side: Side) -> (&'a [u8], Option<&'a [u8]>) {
-        let end = match mailbox.strip_prefix(b"\"") {
-            Some(inside) => {
-                // An end of the quotes that is no end of the local part is as good as none.
-                let end = end_of_quotes(inside).map(|end| end + 2);
-                if let Some(end) = end.filter(|end| matches!(mailbox.get(*end), None | Some(b'@'))) {
-                    if !is_quoted(&mailbox[1..end - 1]) {
-                        self.add(AddressFault::LocalPart);
-                    }
-                    end
-                } else {
+        let end = if let Some(inside) = mailbox.strip_prefix(b"\"") {
+            // An end of the quotes that is no end of the local part is as good as none.
+            let end = end_of_quotes(inside).map(|end| end + 2);
+            if let Some(end) = end.filter(|end| matches!(mailbox.get(*end), None | Some(b'@'))) {
+                if !is_quoted(&mailbox[1..end - 1]) {
                     self.add(AddressFault::LocalPart);
-                    memchr::memrchr(b'@', mailbox).unwrap_or(mailbox.len())
                 }
-            }
-            None => {
-                let end = memchr::memchr(b'@', mailbox).unwrap_or(mailbox.len());
-                self.dot_string(&mailbox[..end], side);
                 end
+            } else {
+                self.add(AddressFault::LocalPart);
+                memchr::memrchr(b'@', mailbox).unwrap_or(mailbox.len())
             }
+        } else {
+            let end = memchr::memchr(b'@', mailbox).unwrap_or(mailbox.len());
+            self.dot_string(&mailbox[..end], side);
+            end
         };
         if end > LOCAL {
             self.add(AddressFault::Length);

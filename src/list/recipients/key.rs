@@ -150,7 +150,7 @@ fn quoted(text: &str) -> Result<Key, BadKey> {
         return Err(BadKey::Local);
     }
     // What stands behind the quotes is not read in a more lenient way than elsewhere.
-    if !text.rsplit_once('@').is_some_and(|(_, written)| canonical(written) == canonical(&domain)) {
+    if text.rsplit_once('@').is_none_or(|(_, written)| canonical(written) != canonical(&domain)) {
         return Err(BadKey::Domain);
     }
     let domain = canonical(&domain).ok_or(BadKey::Domain)?;
