@@ -29,11 +29,16 @@ impl Admissions {
     }
 
     /// The policy that holds for the recipient in question, by its place, and what it says of the sender. Nothing for a
-    /// recipient that everybody may write to, and where there is none.
-    pub fn ask(&self, dialog: &Dialog) -> Option<(usize, Ruling)> {
+    /// recipient that everybody may write to, and where there is none. One that `is_exempt` is protected only by its own
+    /// name, not by that of its domain: postmaster must be reachable (RFC 5321, section 4.5.1).
+    pub fn ask(&self, dialog: &Dialog, is_exempt: bool) -> Option<(usize, Ruling)> {
         let message = dialog.transaction.as_ref()?;
         let recipient = Party::parse(&message.recipients.last()?.address)?;
-        let policy = self.protected.find(&recipient, &self.detail)?;
+        let policy = if is_exempt {
+            self.protected.named(&recipient, &self.detail)?
+        } else {
+            self.protected.find(&recipient, &self.detail)?
+        };
         let sender = Party::parse(&message.sender);
         let admission = self.policies.get(policy)?;
         Some((policy, admission.ask(sender.as_ref(), dialog.is_authenticated(), &self.detail, self)))

@@ -48,7 +48,7 @@ pub use privileges::{Account, Ownership, PrivilegeError};
 pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::{Reload, tell_notices};
 pub use status::{
-    BudgetStatus, CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, ServerStatus, Sessions,
+    BudgetStatus, CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, MEMBERS, ServerStatus, Sessions,
     SocketStatus, Status, StepStatus, ZoneStatus,
 };
 

@@ -222,7 +222,7 @@ impl Gate {
 
     fn admission(&self, dialog: &Dialog) -> Option<Said> {
         let Envelope { admissions, terms, .. } = &self.rules.envelope;
-        let (policy, ruling) = admissions.ask(dialog)?;
+        let (policy, ruling) = admissions.ask(dialog, self.is_uncounted(Stage::Rcpt, dialog))?;
         let Terms { by, reply, on_trouble, trouble, mode } = terms.get(policy)?;
         let words = |template| self.rules.policy.words(template, by, Stage::Rcpt, dialog);
         let (word, because) = match ruling {

@@ -241,6 +241,10 @@ async fn the_most_particular_policy_decides() {
         assert_eq!(sent(&gate, "<x@a.example>", recipient).await, format!("550 5.7.1 {by}"), "{recipient}");
     }
     assert_eq!(sent(&gate, "<x@a.example>", "<b@other.example>").await, "Continue");
+    // Whoever is refused must be able to ask why, unless that very address has a policy.
+    assert_eq!(sent(&gate, "<x@a.example>", "<postmaster@own.example>").await, "Continue");
+    let gate = Desk::new().gate(&policy("own", "abuse@own.example"));
+    assert_eq!(sent(&gate, "<x@a.example>", "<abuse@own.example>").await, "550 5.7.1 own");
 }
 
 // T64

@@ -166,21 +166,28 @@ impl Protected {
     /// A recipient without a domain, or at an address literal, is this mail server's own whatever the name: it has
     /// the policy of any address with its local part. To leave out the domain must not be a way around.
     pub fn find(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
+        self.named(recipient, delimiters).or_else(|| self.fitting(recipient, delimiters))
+    }
+
+    /// The policy that has a recipient's own address or local part.
+    pub fn named(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
         let locals = || [Some(recipient.local()), recipient.without_detail(delimiters)].into_iter().flatten();
         let domain = recipient.domain();
         let address = |local: &str| domain.and_then(|name| self.addresses.get(&*format!("{local}@{name}")));
-        if let Some(policy) =
-            locals().find_map(address).or_else(|| locals().find_map(|local| self.locals.get(local)))
-        {
-            return Some(*policy);
-        }
+        let local = |local: &str| self.locals.get(local);
+        let found = locals().find_map(address).or_else(|| locals().find_map(local));
+        let bare = || locals().find_map(|local| self.bare.get(local)).filter(|_| recipient.is_unqualified());
+        found.or_else(bare).copied()
+    }
+
+    /// The policy with a pattern or domain that a recipient is among.
+    fn fitting(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
+        let locals = || [Some(recipient.local()), recipient.without_detail(delimiters)].into_iter().flatten();
+        let domain = recipient.domain();
         if recipient.is_unqualified() {
-            let bare = locals().find_map(|local| self.bare.get(local)).copied();
-            let pattern = || {
-                let fits = |pattern: &Pattern| locals().any(|local| pattern.local.is_match(local.as_bytes()));
-                self.patterns.iter().find(|(pattern, _)| fits(pattern)).map(|(_, policy)| *policy)
-            };
-            return bare.or_else(pattern).or_else(|| domain.and_then(|name| self.domains.get(name)).copied());
+            let fits = |pattern: &Pattern| locals().any(|local| pattern.local.is_match(local.as_bytes()));
+            let pattern = self.patterns.iter().find(|(pattern, _)| fits(pattern)).map(|(_, policy)| *policy);
+            return pattern.or_else(|| domain.and_then(|name| self.domains.get(name)).copied());
         }
         let domain = domain?;
         let texts: Vec<String> = locals().map(|local| format!("{local}@{domain}")).collect();
