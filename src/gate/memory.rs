@@ -51,6 +51,11 @@ impl Memory {
         self.asked.iter().flatten().flatten().map(Inquiry::finding)
     }
 
+    /// What is said beside the lists of whoever is in question now.
+    pub fn said(&self) -> &[Said] {
+        &self.said
+    }
+
     pub(super) fn knows(&self, identity: Identity) -> bool {
         self.asked[identity as usize].is_some() && !self.partly.contains(identity)
     }
