@@ -52,7 +52,7 @@
 //!
 //! For any milter:
 //!
-//! - [`smtp`]: what SMTP says; clients, domains, reverse-paths, replies, the conversation so far.
+//! - [`smtp`]: what SMTP says; clients, domains, mailboxes, reverse-paths, replies, the conversation so far.
 //! - [`verdict`]: what a filter decides, and may change.
 //! - [`milter`]: the protocol without I/O, both sides of it.
 //! - [`server`]: sockets, deadlines, limits, draining.
@@ -61,7 +61,7 @@
 //! For one that asks lists:
 //!
 //! - [`dns`]: one question, one small answer; cache, coalescing, breaker.
-//! - [`list`]: networks, domains and whole lists in memory.
+//! - [`list`]: networks, domains, whole lists, patterns and access maps in memory.
 //! - [`source`]: files that are watched, and read again when they change.
 //! - [`check`]: ZEN, DBL and ZRD.
 //! - [`policy`]: from findings to a decision, and its words.

@@ -3,12 +3,16 @@
 //! A check asks and reports; it never decides. A question starts as soon as its subject is known; whoever
 //! needs the answer waits for it later, as long as it wants.
 
+mod admissions;
 mod exempt;
 mod inquiry;
 mod listed;
+mod meter;
 mod target;
 
+pub use admissions::Admissions;
 pub use exempt::{Exempt, Standing};
 pub use inquiry::Inquiry;
 pub use listed::Listed;
+pub use meter::{Counted, Meter, Meters, Rate};
 pub use target::Target;

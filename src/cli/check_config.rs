@@ -44,6 +44,11 @@ pub(super) fn run(sources: &Sources) -> Exit {
         let noun = if state.entries == 1 { "entry" } else { "entries" };
         println!("# list {list}: {} {noun} in {}", state.entries, state.path.display());
     }
+    for members in tables.members() {
+        let state = members.state();
+        let noun = if state.entries == 1 { "member" } else { "members" };
+        println!("# {} {noun} in {}", state.entries, state.path.display());
+    }
     match config.additions.expectations.len() {
         0 => {}
         1 => println!("# one expectation is met"),

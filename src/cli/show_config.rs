@@ -134,12 +134,20 @@ fn json(config: &Config, what: &args::ShowConfig) -> Value {
             "origin": origin_of(config, &rule.name),
         })
     };
+    let all = |what: &'static str| {
+        let of = config.additions.tables.iter().filter(move |table| table.what == what);
+        of.map(|table| json!({"written": table.json(), "origin": table.place.to_string()}))
+            .collect::<Vec<_>>()
+    };
     let expectations = config.additions.tables.iter().filter(|table| table.what == "expect");
     json!({
         "settings": settings.map(setting).collect::<Vec<_>>(),
         "lists": rules.checks.iter().map(|check| list(check.list)).collect::<Vec<_>>(),
         "rules": rules.policy.rules().iter().map(rule).collect::<Vec<_>>(),
         "score": written("score", "").map(|table| json!({"written": table.json(), "origin": table.place.to_string()})),
+        "recipients": all("recipient"),
+        "syntax": all("syntax").first(),
+        "limits": all("limit"),
         "expectations": expectations.map(Table::json).collect::<Vec<_>>(),
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args;
 use super::orders::{asked, reply, say};
-use crate::daemon::{BudgetStatus, Exit, FileStatus, Status, ZoneStatus};
+use crate::daemon::{BudgetStatus, Exit, FileStatus, MEMBERS, Status, ZoneStatus};
 
 pub(super) fn run(what: &args::Status) -> Exit {
     let request = if what.prometheus { "metrics" } else { "status" };
@@ -146,7 +146,8 @@ fn file(file: &FileStatus, page: &mut Page) {
     let age = time(file.age_seconds);
     page.line(zone, &format!("{state}; {entries} entries of {path}, read {age} ago; {failures} failures"));
     if let [first, more @ ..] = &file.problems[..] {
-        page.line("", &format!("what was read stays in use, the file as it is now is wrong: {first}"));
+        let meanwhile = if zone == MEMBERS { "on_trouble holds" } else { "what was read stays in use" };
+        page.line("", &format!("{meanwhile}, the file as it is now is wrong: {first}"));
         for problem in more {
             page.line("", problem);
         }

@@ -281,7 +281,8 @@ impl Draft {
         let lists = &self.config.additions.lists;
         let keys = lists.iter().filter_map(|own| own.key_file.clone());
         let tables = lists.iter().filter_map(|own| Some(own.file.as_ref()?.path.clone()));
-        self.config.files.extend(keys.chain(tables));
+        let members = self.config.additions.recipients.files.iter().map(|file| file.path.clone());
+        self.config.files.extend(keys.chain(tables).chain(members));
     }
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
@@ -376,6 +377,7 @@ impl Draft {
         self.check_replies();
         self.check_deferrals();
         self.check_lists();
+        self.check_recipients();
         self.check_wide();
         self.check_rules();
         self.check_zone_base();

@@ -37,7 +37,10 @@ use crate::verdict::{Act, Codes};
 
 pub use choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Rough, Sources};
-pub use policy::{Additions, Answered, Expectation, ListFile, OwnList};
+pub use policy::{
+    Additions, Answered, Expectation, Limit, ListFile, MemberFile, Of, OwnList, Per, RecipientPolicy,
+    Recipients, Syntax,
+};
 pub use problem::{Place, Problem, Problems};
 pub use reach::out_of_reach;
 pub use settings::{PREFIX, SETTINGS, Setting, by_env, by_toml};

@@ -50,7 +50,7 @@ impl Origin {
 /// A table that stands beside the settings, as it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// What it is: `list`, `rule`, `score` or `expect`.
+    /// What it is: `list`, `rule`, `score`, `recipient`, `syntax`, `limit` or `expect`.
     pub what: &'static str,
     /// Where it stands.
     pub place: Place,
@@ -96,9 +96,13 @@ impl Table {
         self.fields.iter().map(|(name, node)| format!("{} = {}", key(name), node.tree.literal())).collect()
     }
 
-    /// The header: `[score]`, or `[[rule]]` where there can be several.
+    /// The header: `[score]`, `[syntax]`, or `[[rule]]` where there can be several.
     pub fn header(&self) -> String {
-        if self.what == "score" { format!("[{}]", self.what) } else { format!("[[{}]]", self.what) }
+        if ["score", "syntax"].contains(&self.what) {
+            format!("[{}]", self.what)
+        } else {
+            format!("[[{}]]", self.what)
+        }
     }
 
     /// The same as JSON.

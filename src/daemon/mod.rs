@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Place, Sandbox};
 use crate::dns::{Dns, Source};
-use crate::gate::{Gate, Loaded};
+use crate::gate::{Gate, Loaded, Meters};
 use crate::limits::Limits;
 use crate::server::{BindError, Listen, Server, Socket};
 use crate::telemetry::Metrics;
@@ -48,7 +48,7 @@ pub use privileges::{Account, Ownership, PrivilegeError};
 pub use sandbox::{Bounds, fixed_at_start};
 pub use serve::{Reload, tell_notices};
 pub use status::{
-    BudgetStatus, CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, ServerStatus, Sessions,
+    BudgetStatus, CacheStatus, FORMAT, FileStatus, KeyStatus, LogStatus, MEMBERS, ServerStatus, Sessions,
     SocketStatus, Status, StepStatus, ZoneStatus,
 };
 
@@ -117,6 +117,8 @@ pub struct Daemon {
     server: Server<Gate>,
     dns: Arc<Dns>,
     metrics: Arc<Metrics>,
+    /// What clients and senders did, for limits that a reload keeps.
+    meters: Meters,
     /// How often the log sums up.
     summaries: watch::Sender<Option<Duration>>,
     notes: Notes,
@@ -158,6 +160,8 @@ impl Daemon {
         let metrics = Arc::<Metrics>::default();
         let dns = Dns::counting((&config).into(), config.key.clone(), source, Arc::clone(&metrics));
         let gate = Gate::compile(&config, &tables, Arc::clone(&dns)).counting(Arc::clone(&metrics));
+        let meters = Meters::default();
+        let gate = gate.metering(&meters);
         let server = Server::counting(gate, limits, Arc::clone(&metrics));
         let (confinement, bounds) = (Confinement::default(), None);
         let summaries = watch::Sender::new(config.log_summary);
@@ -171,6 +175,7 @@ impl Daemon {
             server,
             dns,
             metrics,
+            meters,
             summaries,
             notes: Notes::new(),
         })

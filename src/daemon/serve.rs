@@ -214,6 +214,9 @@ impl Daemon {
         for (list, _) in self.files().filter(|(_, state)| state.failed.is_some()) {
             let _ = write!(line, "; the file of {list} is wrong, what was read before is in use");
         }
+        for file in self.member_files().iter().filter(|file| !file.problems.is_empty()) {
+            let _ = write!(line, "; the member file {} cannot be used", file.path);
+        }
         if standing.keyless {
             line.push_str("; no key: all mail comes in");
         }
@@ -253,7 +256,7 @@ impl Daemon {
         self.dns.reconfigure((&config).into());
         self.dns.set_key(config.key.clone());
         let gate = Gate::compile(&config, &tables, Arc::clone(&self.dns)).counting(Arc::clone(&self.metrics));
-        self.server.replace(gate);
+        self.server.replace(gate.metering(&self.meters));
         self.summaries.send_replace(config.log_summary);
         tracing::info!(
             event = "reloaded",

@@ -94,7 +94,7 @@ pub struct Status {
     pub sessions: Sessions,
     /// The lists in use.
     pub zones: Vec<ZoneStatus>,
-    /// The lists in files.
+    /// The lists in files, and member files.
     #[serde(default)]
     pub files: Vec<FileStatus>,
     /// The name servers.
@@ -113,6 +113,9 @@ pub struct Status {
     #[serde(default)]
     pub log: LogStatus,
 }
+
+/// What stands in the place of a list for a member file.
+pub const MEMBERS: &str = "members";
 
 /// Questions to DQS today (UTC).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -194,7 +197,7 @@ pub struct ZoneStatus {
 /// How the file of a list does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileStatus {
-    /// The list.
+    /// The list; `members` for a member file.
     pub zone: String,
     /// Its path.
     pub path: String,
@@ -301,7 +304,11 @@ impl Daemon {
                 panics: tally.panics,
             },
             zones: self.dns.health().iter().map(zone).collect(),
-            files: self.files().map(|(list, state)| file(list, state)).collect(),
+            files: self
+                .files()
+                .map(|(list, state)| file(list.name(), state))
+                .chain(self.member_files())
+                .collect(),
             servers: self
                 .dns
                 .servers()
@@ -329,6 +336,13 @@ impl Daemon {
         let states =
             gate.rules().checks.iter().filter_map(|check| Some((check.list, check.table.as_ref()?.state())));
         states.collect::<Vec<_>>().into_iter()
+    }
+
+    /// How the member files of recipient policies do.
+    pub(super) fn member_files(&self) -> Vec<FileStatus> {
+        let gate = self.server.filter();
+        let members = gate.rules().envelope.admissions.members.iter();
+        members.map(|members| file(MEMBERS, members.state())).collect()
     }
 
     /// How the memory of answers does.
@@ -395,11 +409,11 @@ fn step(step: &Step) -> StepStatus {
     }
 }
 
-fn file(list: List, state: State) -> FileStatus {
+fn file(list: &str, state: State) -> FileStatus {
     let path = state.path.display().to_string();
     let faults = state.failed.map(|failed| failed.faults).unwrap_or_default();
     FileStatus {
-        zone: list.name().to_owned(),
+        zone: list.to_owned(),
         state: if faults.is_empty() { "ok" } else { "failed" }.to_owned(),
         entries: state.entries,
         // The clock may have been set back since.

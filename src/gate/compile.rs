@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Gate, Rules, Tables};
+use super::{Envelope, Gate, Limit, Rules, Tables, Terms};
 use crate::check::{Exempt, Listed};
-use crate::config::{Config, OwnList};
+use crate::config::{Config, Of, OwnList, Per};
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
+use crate::list::recipients::{Admission, Senders};
 use crate::policy::{
     Condition, EXEMPT_RECIPIENTS, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger,
 };
-use crate::smtp::Stage;
+use crate::smtp::{Domain, Stage};
 use crate::verdict::{Act, Class, Codes, Identities, Identity, Kind, List};
 
 /// How much longer than one stage a session may wait for answers that never come: a dead name server must
@@ -21,6 +22,9 @@ const SESSION_EXTRA: Duration = Duration::from_millis(200);
 /// Questions that one session can have open at once beside those of the administrator's own lists: two about its
 /// address, and two lists about three names. A crowd of sessions must wait for its answers, not pass without them.
 const QUESTIONS: usize = 8;
+
+/// Delimiters of the detail of a local part.
+const DETAIL: &str = "+";
 
 impl Gate {
     /// Compiles a configuration, with the tables of its lists that are files.
@@ -33,6 +37,7 @@ impl Rules {
     /// The rules of a configuration, with the tables of its lists that are files.
     pub fn new(config: &Config, tables: &Tables) -> Self {
         let mut rules = Self::from(config);
+        rules.envelope.admissions.members = tables.members().to_vec();
         for check in &mut rules.checks {
             check.table = tables.find(check.list).cloned();
         }
@@ -48,6 +53,7 @@ impl From<&Config> for Rules {
             checks,
             exempt: exempt(config),
             policy: policy(config),
+            envelope: envelope(config),
             enforce: config.enforce_stage,
             stage_budget: config.dns_lifetime,
             session_budget: config.dns_lifetime + SESSION_EXTRA,
@@ -92,6 +98,68 @@ impl From<&Config> for Limits {
             ..Self::default()
         }
     }
+}
+
+fn envelope(config: &Config) -> Envelope {
+    let own = &config.additions;
+    let template = |text: &str| Template::parse(text).expect("a built-in text is a template");
+    let mut envelope = Envelope {
+        rejected: own.syntax.reject,
+        shadowed: own.syntax.shadow,
+        uncounted: config.exempt_recipients.iter().cloned().collect(),
+        ..Envelope::default()
+    };
+    let local = || config.local_domains.iter().map(Domain::as_str);
+    DETAIL.clone_into(&mut envelope.admissions.detail);
+    for (place, policy) in own.recipients.policies.iter().enumerate() {
+        for key in &policy.recipients {
+            // Two policies with one key are an error of the configuration.
+            let _ = envelope.admissions.protected.add(key.clone(), place);
+        }
+        envelope.admissions.policies.push(Admission {
+            senders: Senders::new(policy.senders.iter().cloned(), local()),
+            deny: Senders::new(policy.deny.iter().cloned(), local()),
+            logins: policy.logins,
+        });
+        envelope.terms.push(Terms {
+            by: format!("recipient-{}", policy.name).into(),
+            reply: policy
+                .reply
+                .clone()
+                .unwrap_or_else(|| template("550 5.7.1 {sender} may not write to {recipient}")),
+            on_trouble: policy.on_trouble,
+            trouble: template("451 4.7.1 Who may write to {recipient} cannot be told now, try again later"),
+            mode: policy.mode,
+        });
+    }
+    let limits = own.limits.iter().map(|limit| {
+        let usual = match (limit.per, limit.of) {
+            (Per::Message, _) => "452 4.5.3 Too many untrusted recipients",
+            (_, Of::Connections) => "450 4.7.1 Client host [{ip}]: too many connections, try again later",
+            (Per::Client, Of::Messages) => "450 4.7.1 Client host [{ip}]: too many messages, try again later",
+            (Per::Client, Of::Recipients) => {
+                "450 4.7.1 Client host [{ip}]: too many recipients, try again later"
+            }
+            (Per::Sender, Of::Messages) => "450 4.7.1 Sender {sender}: too many messages, try again later",
+            (Per::Sender, Of::Recipients) => {
+                "450 4.7.1 Sender {sender}: too many recipients, try again later"
+            }
+        };
+        Limit {
+            by: format!("limit-{}", limit.name).into(),
+            per: limit.per,
+            of: limit.of,
+            most: limit.most,
+            within: limit.within,
+            exempt: limit.exempt.iter().copied().collect(),
+            counts_logins: limit.counts_logins,
+            reply: limit.reply.clone().unwrap_or_else(|| template(usual)),
+            mode: limit.mode,
+            meter: None,
+        }
+    });
+    envelope.limits = limits.collect();
+    envelope
 }
 
 fn exempt(config: &Config) -> Exempt {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Judgement;
+use crate::policy::{Cause, Judgement};
 use crate::smtp::Reply;
 use crate::verdict::{Act, Decision, Edit, HeaderName, HeaderValue, Verdict};
 
@@ -69,9 +69,13 @@ impl Mark {
 
     fn of(judgement: &Judgement) -> Self {
         let (fate, reason) = match &judgement.cause {
-            Some(cause) if cause.act == Act::Discard => (Fate::Dropped, &*cause.rule),
-            Some(cause) if cause.act == Act::Quarantine => (Fate::Held, &*cause.rule),
-            _ => (Fate::Delivered, ""),
+            Some(cause) if cause.act == Act::Discard => (Fate::Dropped, cause.rule.to_string()),
+            Some(Cause { act: Act::Quarantine, rule, reason, .. }) => {
+                let reason =
+                    reason.as_ref().map_or_else(|| rule.to_string(), |reason| format!("{rule}: {reason}"));
+                (Fate::Held, reason)
+            }
+            _ => (Fate::Delivered, String::new()),
         };
         let fields = judgement.tags.iter().take(FIELDS);
         let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
@@ -164,10 +168,10 @@ impl Forged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Cause;
 
     fn judgement(act: Option<Act>, tags: &[&str]) -> Judgement {
-        let cause = act.map(|act| Cause { act, rule: "r".into(), finding: None, reply: None });
+        let (rule, because) = ("r".into(), "".into());
+        let cause = act.map(|act| Cause { act, rule, finding: None, reply: None, reason: None, because });
         let name = |name: &str| (HeaderName::new(name).expect("a name"), "yes".to_owned());
         Judgement { cause, tags: tags.iter().map(|tag| name(tag)).collect(), ..Judgement::default() }
     }

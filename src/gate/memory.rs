@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::policy::Said;
 use crate::telemetry::Action;
 use crate::verdict::{Finding, Identities, Identity};
 
@@ -30,6 +31,15 @@ pub struct Memory {
     /// Header fields of the open message that look like ours.
     #[serde(flatten)]
     pub(super) forged: Forged,
+    /// Limits of connections that this one was too much for, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) crowded: Vec<Box<str>>,
+    /// Recipients of the open message that were let in and count.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) let_in: u32,
+    /// What is said beside the lists of whoever is in question now.
+    #[serde(skip)]
+    pub(super) said: Vec<Said>,
     /// What the log has told of the open message: rules, and what they did.
     #[serde(skip)]
     pub(super) told: Vec<(Arc<str>, Action)>,
@@ -39,6 +49,11 @@ impl Memory {
     /// Everything that was found so far, in the order of the session.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.asked.iter().flatten().flatten().map(Inquiry::finding)
+    }
+
+    /// What is said beside the lists of whoever is in question now.
+    pub fn said(&self) -> &[Said] {
+        &self.said
     }
 
     pub(super) fn knows(&self, identity: Identity) -> bool {
@@ -88,6 +103,12 @@ impl Memory {
         }
         self.mark = Mark::default();
         self.forged = Forged::default();
+        self.let_in = 0;
         self.told.clear();
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }

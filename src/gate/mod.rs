@@ -4,12 +4,14 @@
 //! configuration is a new gate; sessions keep the one they began with.
 
 mod compile;
+mod envelope;
 pub mod expect;
 mod load;
 mod lookup;
 mod mark;
 mod memory;
 mod pointless;
+mod said;
 mod tables;
 
 use std::sync::Arc;
@@ -20,11 +22,13 @@ use tokio::time::Instant;
 use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Cause, FORGED_FIELDS, Facts, Judgement, Mode, Policy, Review};
+use crate::policy::{Cause, FORGED_FIELDS, Facts, Judgement, Mode, Policy, Review, Word};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, Finding, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
 
+pub use crate::check::Meters;
+pub use envelope::{Envelope, Limit, Terms};
 pub use load::{Loaded, load};
 pub use lookup::About;
 pub use memory::Memory;
@@ -40,6 +44,8 @@ pub struct Rules {
     pub exempt: Exempt,
     /// What a finding leads to.
     pub policy: Policy,
+    /// What looks at the envelope beside the lists.
+    pub envelope: Envelope,
     /// The first stage at which verdicts are given: CONNECT, HELO, MAIL or RCPT.
     pub enforce: Stage,
     /// Longest wait at one stage, all checks together.
@@ -57,6 +63,8 @@ pub struct Gate {
     by_recipient: bool,
     /// Some list looks at mailboxes.
     mailboxes: bool,
+    /// There is more than lists and rules that has something to say.
+    hears: bool,
     /// The names of the header fields that are ours, if any rule adds one.
     fields: Vec<HeaderName>,
     metrics: Arc<Metrics>,
@@ -64,10 +72,12 @@ pub struct Gate {
 
 impl Gate {
     /// Compiles rules.
-    pub fn new(rules: Rules, dns: Arc<Dns>) -> Self {
+    pub fn new(mut rules: Rules, dns: Arc<Dns>) -> Self {
+        rules.envelope.metering(&Meters::default());
         let asks = |check: &Listed| check.identities.contains(Identity::Recipient);
         let by_recipient = rules.enforce >= Stage::Rcpt
             || rules.policy.looks_at_recipients()
+            || rules.envelope.looks_at_recipients()
             || rules.checks.iter().any(asks);
         let mailboxes = rules.checks.iter().any(|check| matches!(check.list.kind(), Kind::Mailbox(_)));
         let acts = |act| rules.policy.acts().any(|other| other == act);
@@ -85,6 +95,7 @@ impl Gate {
             needs = needs.event(Event::Connect).event(Event::Helo).event(Event::Mail);
             needs = needs.macros(Stage::Mail, &["{auth_authen}"]);
         }
+        needs = needs.and(&rules.envelope.needs());
         if rules.policy.has_conditions() {
             needs = needs.macros(Stage::Connect, &["{daemon_name}", "{daemon_port}"]);
         }
@@ -98,13 +109,21 @@ impl Gate {
         if acts(Act::Quarantine) {
             needs = needs.permit(Permit::Quarantine);
         }
-        Self { rules, dns, needs, by_recipient, mailboxes, fields, metrics: Arc::default() }
+        let hears = !rules.envelope.is_idle();
+        Self { rules, dns, needs, by_recipient, mailboxes, hears, fields, metrics: Arc::default() }
     }
 
     /// The same, and counts what it finds and decides.
     #[must_use]
     pub fn counting(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, and goes on counting with the meters of the gate before, as far as it has the same limits.
+    #[must_use]
+    pub fn metering(mut self, meters: &Meters) -> Self {
+        self.rules.envelope.metering(meters);
+        self
     }
 
     /// The rules it was made of.
@@ -174,7 +193,13 @@ impl Gate {
         if self.rules.exempt.session(dialog).is_some() {
             return Judgement::default();
         }
-        self.rules.policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
+        let policy = &self.rules.policy;
+        let judgement = if stage < self.rules.enforce {
+            Judgement::default()
+        } else {
+            policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
+        };
+        policy.heed(judgement, &memory.said)
     }
 
     /// The same, with what became of each rule. There are none in a session of which nothing is checked.
@@ -182,7 +207,9 @@ impl Gate {
         if self.rules.exempt.session(dialog).is_some() {
             return Review::default();
         }
-        self.rules.policy.review(memory.findings(), stage, &self.facts(dialog), dialog)
+        let policy = &self.rules.policy;
+        let review = policy.review(memory.findings(), stage, &self.facts(dialog), dialog);
+        Review { judgement: policy.heed(review.judgement, &memory.said), ..review }
     }
 
     /// Whether verdicts can differ from recipient to recipient.
@@ -219,7 +246,10 @@ impl Gate {
         };
         match stage {
             Stage::Mail => memory.mark.set(&judgement),
-            Stage::Rcpt if verdict == Verdict::Continue => memory.mark.join(&judgement),
+            Stage::Rcpt if verdict == Verdict::Continue => {
+                memory.mark.join(&judgement);
+                self.count_recipient(dialog, memory, &verdict);
+            }
             _ => {}
         }
         if counts {
@@ -240,12 +270,12 @@ impl Gate {
         judgement: &Judgement,
         waited: Duration,
     ) {
-        let Judgement { cause, shadow, fired, .. } = judgement;
+        let Judgement { cause, shadow, fired, spared: let_in, .. } = judgement;
         let policy = &self.rules.policy;
         let done = cause.iter().map(|cause| (cause, Action::Done(cause.act)));
         let would = shadow.iter().map(|cause| (cause, Action::Would(cause.act)));
         let causes: Vec<(&Cause, Action)> = done.chain(would).collect();
-        let mut told = std::mem::take(&mut memory.told);
+        let (mut told, said) = (std::mem::take(&mut memory.told), std::mem::take(&mut memory.said));
         // A tag or a quarantine is the message's: it is told once, not for each recipient.
         let mut is_new = |rule: &Arc<str>, action: Action| {
             let is_new = !told.iter().any(|(known, done)| known == rule && *done == action);
@@ -257,13 +287,14 @@ impl Gate {
         // While the policy only looks on, it is told as if it were in force.
         let is_in_force = |rule: usize| policy.rules()[rule].mode == Mode::Enforce;
         let of = |place: Option<usize>| fired.iter().find(|fired| fired.finding == place);
-        let report = |finding, action, rule, reply| Report {
+        let report = |finding, action, rule, because, reply| Report {
             dialog,
             stage,
             action,
             finding,
             list: finding.map_or("", |finding| policy.part(finding)),
             rule,
+            because,
             score: judgement.score,
             reply,
             waited,
@@ -275,13 +306,14 @@ impl Gate {
                 self.metrics.checked(finding);
             }
             let rule = of(Some(place));
-            let spared = rule.and_then(|rule| rule.spared_by).is_some_and(&is_in_force);
+            let by = let_in.as_ref().filter(|by| by.mode == Mode::Enforce);
+            let spared = by.is_some() || rule.and_then(|rule| rule.spared_by).is_some_and(&is_in_force);
             let mut is_reason = false;
             // One finding can be the reason for what is done, and for what would be.
             for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding == Some(place)) {
                 is_reason = true;
                 if cause.act >= Act::Defer || is_new(&cause.rule, *action) {
-                    report(Some(finding), *action, &cause.rule, cause.reply.as_ref()).log();
+                    report(Some(finding), *action, &cause.rule, "", cause.reply.as_ref()).log();
                 }
             }
             if is_reason {
@@ -299,11 +331,11 @@ impl Gate {
                 Outcome::Unknown(_) if rule.is_some() => Action::Done(Act::Log),
                 _ => Action::Accept,
             };
-            report(Some(finding), action, name, None).log();
+            report(Some(finding), action, name, "", None).log();
         }
         for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding.is_none()) {
             if cause.act >= Act::Defer || is_new(&cause.rule, *action) {
-                report(None, *action, &cause.rule, cause.reply.as_ref()).log();
+                report(None, *action, &cause.rule, &cause.because, cause.reply.as_ref()).log();
             }
         }
         // Who lets mail in is told of where there was something to let it in from.
@@ -311,10 +343,21 @@ impl Gate {
             let rule = &policy.rules()[by].name;
             let action = if is_in_force(by) { Action::Spared } else { Action::WouldSpare };
             if is_new(rule, action) {
-                report(None, action, rule, None).log();
+                report(None, action, rule, "", None).log();
             }
         }
-        memory.told = told;
+        if let Some(by) = let_in {
+            let action = if by.mode == Mode::Enforce { Action::Spared } else { Action::WouldSpare };
+            if is_new(&by.by, action) {
+                report(None, action, &by.by, &by.because, None).log();
+            }
+        }
+        for note in said.iter().filter(|said| said.word == Word::Note) {
+            if is_new(&note.by, Action::Done(Act::Log)) {
+                report(None, Action::Done(Act::Log), &note.by, &note.because, None).log();
+            }
+        }
+        (memory.told, memory.said) = (told, said);
     }
 
     /// What the message has earned.
@@ -326,7 +369,9 @@ impl Gate {
             self.metrics.decided(Stage::Message, Some(Act::Refuse));
             let (action, waited) = (Action::Done(Act::Refuse), Duration::ZERO);
             let (stage, rule, reply) = (Stage::Message, FORGED_FIELDS, Some(reply));
-            Report { dialog, stage, action, finding: None, list: "", rule, score: 0, reply, waited }.log();
+            let (list, because) = ("", "");
+            Report { dialog, stage, action, finding: None, list, rule, because, score: 0, reply, waited }
+                .log();
         } else if let Some(act) = mark.act() {
             self.metrics.decided(Stage::Message, Some(act));
         }
@@ -398,20 +443,27 @@ impl Filter for Gate {
             Stage::Message => return self.end(dialog, memory),
             Stage::Rcpt | Stage::Data => return Decision::default(),
         }
-        let standing = self.rules.exempt.standing(dialog);
-        self.ask(dialog, standing, memory);
-        if stage < self.rules.enforce {
+        let begun = if self.hears { self.hear(stage, dialog, memory) } else { None };
+        let is_due = stage >= self.rules.enforce;
+        if !self.is_spared(memory) {
+            let standing = self.rules.exempt.standing(dialog);
+            self.ask(dialog, standing, memory);
+            if is_due {
+                let start = begun.unwrap_or_else(Instant::now);
+                let taken = self.take(dialog, standing, memory);
+                if taken.is_all {
+                    taken.settle(memory);
+                } else {
+                    // Who waits for nothing needs no room for waiting.
+                    Box::pin(self.wait(start, taken, memory)).await;
+                }
+                return self.decide(stage, dialog, memory, start.elapsed());
+            }
+        }
+        if memory.said.is_empty() {
             return Decision::default();
         }
-        let start = Instant::now();
-        let taken = self.take(dialog, standing, memory);
-        if taken.is_all {
-            taken.settle(memory);
-        } else {
-            // Who waits for nothing needs no room for waiting.
-            Box::pin(self.wait(start, taken, memory)).await;
-        }
-        self.decide(stage, dialog, memory, start.elapsed())
+        self.decide(stage, dialog, memory, begun.map(|begun| begun.elapsed()).unwrap_or_default())
     }
 
     fn header(&self, dialog: &Dialog, memory: &mut Memory, name: &[u8], _: &[u8]) -> Verdict {

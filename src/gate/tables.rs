@@ -6,15 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, ListFile, Place, Problem, out_of_reach};
+use crate::config::{Config, ListFile, MemberFile, Place, Problem, out_of_reach};
 use crate::limits::Limits;
+use crate::list::recipients::Members;
 use crate::list::{Fault, Table};
 use crate::source::{Parse, Parsed, State, Watched, Watcher};
 use crate::verdict::List;
 
-/// The tables of one configuration, by list.
+/// The tables of one configuration: by list, and member files.
 #[derive(Debug, Clone, Default)]
-pub struct Tables(Vec<(List, Arc<Watched<Table>>)>);
+pub struct Tables {
+    lists: Vec<(List, Arc<Watched<Table>>)>,
+    /// Member files, in the order of the configuration.
+    members: Vec<Arc<Watched<Members>>>,
+}
 
 impl Tables {
     /// Opens the files of all lists. What is watched already is not read again unless it has changed. Takes its time,
@@ -59,21 +64,59 @@ impl Tables {
                 Err(failure) => errors.extend(told(failure.faults)),
             }
         }
+        let members = members(config, watcher, confined_to, &mut errors, &mut notices);
         // Two lists can be made of one file.
         notices.dedup();
         errors.dedup();
-        if errors.is_empty() { Ok((Self(tables), notices)) } else { Err(errors) }
+        if errors.is_empty() { Ok((Self { lists: tables, members }, notices)) } else { Err(errors) }
     }
 
     /// How the file of each list does.
     pub fn states(&self) -> impl Iterator<Item = (List, State)> {
-        self.0.iter().map(|(list, table)| (*list, table.state()))
+        self.lists.iter().map(|(list, table)| (*list, table.state()))
+    }
+
+    /// The member files, in the order of the configuration.
+    pub fn members(&self) -> &[Arc<Watched<Members>>] {
+        &self.members
     }
 
     /// The table of a list.
     pub fn find(&self, list: List) -> Option<&Arc<Watched<Table>>> {
-        self.0.iter().find(|(of, _)| *of == list).map(|(_, table)| table)
+        self.lists.iter().find(|(of, _)| *of == list).map(|(_, table)| table)
     }
+}
+
+/// Opens the member files of recipient policies. One that cannot be read stops nothing: mail for those whom it protects is
+/// put off, and it is looked for from then on.
+fn members(
+    config: &Config,
+    watcher: &Watcher,
+    confined_to: &[PathBuf],
+    errors: &mut Vec<Problem>,
+    notices: &mut Vec<Problem>,
+) -> Vec<Arc<Watched<Members>>> {
+    let files = config.additions.recipients.files.iter();
+    let open = files.map(|MemberFile { path, place }| {
+        let setting = "recipient.senders";
+        errors.extend(out_of_reach(path, confined_to).map(|remedy| Problem {
+            place: place.clone(),
+            setting: setting.to_owned(),
+            cause: "the file cannot be read before a restart".to_owned(),
+            remedy,
+        }));
+        let parse: Parse<Members> = Box::new(|octets| {
+            let (value, warnings) = Members::parse(octets)?;
+            Ok(Parsed { entries: value.len(), value, warnings })
+        });
+        let nothing = (Members::default(), "on_trouble says what becomes of mail for those whom it protects");
+        let members = watcher.await_file(path, "members", Limits::default().list_file, parse, nothing);
+        let state = members.state();
+        let faults = state.failed.into_iter().flat_map(|failed| failed.faults).chain(state.warnings);
+        notices.extend(faults.map(|fault| problem(path, setting, fault)));
+        members
+    });
+    open.collect()
 }
 
 /// All that the parse function depends on.

@@ -1,11 +1,16 @@
-//! Look-up tables, compiled once and pure: those of settings, and lists of any size from files.
+//! Look-up tables, compiled once and pure: those of settings, lists and access maps of any size, patterns.
 
+pub mod access;
 mod domains;
+mod flaw;
 mod mailboxes;
 mod networks;
+pub mod pattern;
+pub mod recipients;
 mod table;
 
 pub use domains::Domains;
+pub use flaw::Flaws;
 pub use mailboxes::{MailboxPattern, Mailboxes};
 pub use networks::Networks;
 pub use table::{Entry, Fault, Format, Kind, Records, Table};

@@ -28,11 +28,15 @@ pub enum Variable {
     Score,
     /// `{text}`: what a list in a file says about its entry.
     Text,
+    /// `{sender}`: the sender's address.
+    Sender,
+    /// `{recipient}`: the address of the recipient in question.
+    Recipient,
 }
 
 impl Variable {
     /// All variables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Ip,
         Self::Domain,
         Self::Zone,
@@ -43,6 +47,8 @@ impl Variable {
         Self::Rule,
         Self::Score,
         Self::Text,
+        Self::Sender,
+        Self::Recipient,
     ];
 
     /// The name between the braces.
@@ -58,6 +64,8 @@ impl Variable {
             Self::Rule => "rule",
             Self::Score => "score",
             Self::Text => "text",
+            Self::Sender => "sender",
+            Self::Recipient => "recipient",
         }
     }
 }

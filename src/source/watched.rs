@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -25,7 +26,11 @@ pub struct Watched<T> {
     form: String,
     limit: usize,
     parse: Parse<T>,
+    /// What the log says while the file is not in use.
+    without: &'static str,
     current: ArcSwap<T>,
+    /// Whether the state has a failure, for those who must not wait.
+    failing: AtomicBool,
     state: Mutex<State>,
     /// Held as long as somebody looks: there is no second one meanwhile.
     notes: Mutex<Notes<T>>,
@@ -108,7 +113,7 @@ struct Notes<T> {
     /// A file that was being written into, and how often that was seen.
     writing: Option<(Seen, u32)>,
     /// Of the content in use, and of the last one that was not good.
-    good: u64,
+    good: Option<u64>,
     bad: Option<u64>,
     seed: RandomState,
     /// What was in use before. Whoever still reads it must not be the one to free it.
@@ -141,7 +146,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
             seen: Seen::File(content.identity),
             again: content.fresh,
             writing: None,
-            good: seed.hash_one(&content.octets),
+            good: Some(seed.hash_one(&content.octets)),
             bad: None,
             seed,
             retired: Vec::new(),
@@ -153,10 +158,63 @@ impl<T: Send + Sync + 'static> Watched<T> {
             form: form.to_owned(),
             limit,
             parse,
+            without: "what was read before stays",
             current: ArcSwap::from_pointee(value),
+            failing: AtomicBool::new(false),
             state: Mutex::new(state),
             notes: Mutex::new(notes),
         })
+    }
+
+    /// As [`Watched::open`], but what cannot be used is like `nothing` until it can; the [state](Self::state) tells of it.
+    /// `without` is what the log says becomes of mail meanwhile.
+    pub(super) fn await_file(
+        path: &Path,
+        form: &str,
+        limit: usize,
+        parse: Parse<T>,
+        (nothing, without): (T, &'static str),
+    ) -> Self {
+        let there = Seen::at(path);
+        let (mut good, mut bad) = (None, None);
+        let seed = RandomState::new();
+        let (mut value, mut entries, mut warnings) = (nothing, 0, Vec::new());
+        let (mut fresh, mut faults) = (true, Vec::new());
+        match file::content(path, limit) {
+            Ok(content) => {
+                fresh = content.fresh;
+                let digest = seed.hash_one(&content.octets);
+                match parsed(&parse, &content.octets) {
+                    Ok(parsed) => {
+                        (value, entries, warnings) = (parsed.value, parsed.entries, parsed.warnings);
+                        good = Some(digest);
+                    }
+                    Err(wrong) => (faults, bad) = (wrong, Some(digest)),
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
+        let now = SystemTime::now();
+        let failures = u64::from(!faults.is_empty());
+        let failed = (!faults.is_empty()).then_some(Failed { since: now, faults });
+        let state = State { path: path.to_owned(), entries, loaded: now, warnings, failed, failures };
+        let notes = Notes { seen: there, again: fresh, writing: None, good, bad, seed, retired: Vec::new() };
+        Self {
+            path: path.to_owned(),
+            form: form.to_owned(),
+            limit,
+            parse,
+            without,
+            current: ArcSwap::from_pointee(value),
+            failing: AtomicBool::new(state.failed.is_some()),
+            state: Mutex::new(state),
+            notes: Mutex::new(notes),
+        }
+    }
+
+    /// Whether the file as it is now is not in use. Never waits.
+    pub fn is_failed(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
     }
 
     /// What is in use. Never waits.
@@ -191,9 +249,10 @@ impl<T: Send + Sync + 'static> Watched<T> {
         notes.seen = Seen::File(content.identity);
         notes.again = content.fresh;
         let digest = notes.seed.hash_one(&content.octets);
-        if digest == notes.good {
+        if Some(digest) == notes.good {
             notes.bad = None;
             let mut state = lock(&self.state);
+            self.failing.store(false, Ordering::Release);
             if state.failed.take().is_some() {
                 tracing::info!(
                     event = "source",
@@ -210,7 +269,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
         }
         match parsed(&self.parse, &content.octets) {
             Ok(Parsed { value, entries, warnings }) => {
-                (notes.good, notes.bad) = (digest, None);
+                (notes.good, notes.bad) = (Some(digest), None);
                 notes.retired.push(self.current.swap(Arc::new(value)));
                 tracing::info!(
                     event = "source",
@@ -223,6 +282,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
                 let mut state = lock(&self.state);
                 (state.entries, state.loaded, state.warnings) = (entries, SystemTime::now(), warnings);
                 state.failed = None;
+                self.failing.store(false, Ordering::Release);
             }
             Err(faults) => {
                 notes.bad = Some(digest);
@@ -241,12 +301,14 @@ impl<T: Send + Sync + 'static> Watched<T> {
             cause,
             remedy,
             more,
-            "{} cannot be used; what was read before stays",
-            name(&self.path)
+            "{} cannot be used; {}",
+            name(&self.path),
+            self.without
         );
         let mut state = lock(&self.state);
         state.failed = Some(Failed { since: SystemTime::now(), faults });
         state.failures += 1;
+        self.failing.store(true, Ordering::Release);
     }
 }
 

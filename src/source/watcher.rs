@@ -60,6 +60,24 @@ impl Watcher {
         Ok(watched)
     }
 
+    /// As [`Watcher::open`], but a file that cannot be used is waited for, and is like `nothing` until then;
+    /// `without` is what the log says becomes of mail meanwhile.
+    pub fn await_file<T: Send + Sync + 'static>(
+        &self,
+        path: &Path,
+        form: &str,
+        limit: usize,
+        parse: Parse<T>,
+        nothing: (T, &'static str),
+    ) -> Arc<Watched<T>> {
+        if let Some(known) = self.find(path, form) {
+            return known;
+        }
+        let watched = Arc::new(Watched::await_file(path, form, limit, parse, nothing));
+        lock(&self.0.sources).push(Arc::<Watched<T>>::clone(&watched));
+        watched
+    }
+
     /// Starts the thread. To be called when the process has given up what it does not need.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod allow;
 mod answers;
 mod cache;
 mod coverage;
+mod envelope;
 mod files;
 mod helo;
 mod names;

@@ -41,6 +41,13 @@ pub(super) fn files(report: &mut Report, config: &Config) {
                 let (path, entries) = (state.path.display(), state.entries);
                 report.fine("lists", format!("{} has {entries} entries in {path}", list.title()));
             }
+            for members in tables.members() {
+                let state = members.state();
+                if state.failed.is_none() {
+                    let (path, entries) = (state.path.display(), state.entries);
+                    report.fine("lists", format!("{entries} members in {path}"));
+                }
+            }
             for notice in notices {
                 report.warning("lists", format!("{}: {}", notice.place, notice.cause), notice.remedy);
             }

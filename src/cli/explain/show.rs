@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::play::{Played, Scene, fields};
 use crate::cli::words::{act, effect, effect_in_force, outcome, shown};
-use crate::policy::{Cause, Fate, Looked, Mode, Policy, Rule, Trigger};
+use crate::policy::{Cause, Fate, Looked, Mode, Policy, Rule, Said, Trigger, Word};
 use crate::smtp::Stage;
 use crate::telemetry::Action;
 use crate::verdict::{Act, Finding, Identity, Outcome, Verdict};
@@ -21,6 +21,7 @@ impl Played {
                 println!("{}recipient {}", if number == 0 { "" } else { "\n" }, shown(address));
             }
             scene.print_findings(policy, is_new);
+            scene.print_said(policy);
             scene.print_rules(policy);
             scene.print_end(policy);
         }
@@ -92,6 +93,18 @@ impl Scene {
             let subject = if finding.subject.is_empty() { "-" } else { &finding.subject };
             let (found, done) = (outcome(finding), self.action(policy, place));
             println!("{identity:<names$} {subject:<40} {title:<titles$} {found}; {done}");
+        }
+    }
+
+    /// What access maps, recipient policies, checks of addresses and limits say, in force or not.
+    fn print_said(&self, policy: &Policy) {
+        for said in &self.said {
+            let mode = match said.mode {
+                Mode::Shadow => " (mode = shadow)",
+                Mode::Enforce if policy.is_observing() => " (observe)",
+                Mode::Enforce => "",
+            };
+            println!("{}: {}: {}{mode}", said.by, said.because, word(said));
         }
     }
 
@@ -268,8 +281,15 @@ impl Scene {
             let part = |(rule, weight): &(usize, i32)| json!({"rule": &*policy.rules()[*rule].name, "score": weight});
             parts.iter().map(part).collect()
         };
+        let said = |said: &Said| {
+            json!({
+                "by": &*said.by, "because": &*said.because, "act": word(said),
+                "mode": if said.mode == Mode::Enforce { "enforce" } else { "shadow" },
+            })
+        };
         json!({
             "findings": findings,
+            "said": self.said.iter().map(said).collect::<Vec<_>>(),
             "rules": rules,
             "cause": cause(&self.review.judgement.cause),
             "shadow": cause(&self.review.judgement.shadow),
@@ -314,4 +334,13 @@ fn sum(policy: &Policy, parts: &[(usize, i32)]) -> String {
     let part = |(rule, weight): &(usize, i32)| format!("{} {weight:+}", policy.rules()[*rule].name);
     let parts: Vec<String> = parts.iter().map(part).collect();
     if parts.is_empty() { String::new() } else { format!(" = {}", parts.join(", ")) }
+}
+
+/// What somebody says, as a configuration would.
+fn word(said: &Said) -> &'static str {
+    match said.word {
+        Word::Spare => "allow",
+        Word::Note => Act::Log.name(),
+        _ => said.act().unwrap_or(Act::Log).name(),
+    }
 }

@@ -5,10 +5,10 @@ use ipnet::IpNet;
 use std::time::Duration;
 
 use super::{Draft, index_of, name_at};
-use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
 use crate::config::value::Fault;
+use crate::config::{Place, Syntax};
 use crate::dns::{Key, longest_base};
 use crate::policy::{Template, Trigger};
 use crate::smtp::Domain;
@@ -100,9 +100,24 @@ impl Draft {
 
     pub(super) fn check_lists(&mut self) {
         let config = &self.config;
-        if !config.asks_dqs() && config.additions.lists.is_empty() {
+        let additions = &config.additions;
+        let is_more = !additions.recipients.policies.is_empty()
+            || !additions.limits.is_empty()
+            || additions.syntax != Syntax::default();
+        if !config.asks_dqs() && additions.lists.is_empty() && !is_more {
             let fault = Fault::new("all lists are switched off: nothing is checked", "switch one on");
             self.report.notice(Place::Nowhere, "", fault);
+        }
+    }
+
+    /// `@local` stands for something only if there are domains of one's own.
+    pub(super) fn check_recipients(&mut self) {
+        if self.config.local_domains.is_empty() {
+            for place in &self.config.additions.recipients.own {
+                let fault =
+                    Fault::new("@local stands for nobody: there are no local_domains", "set local_domains");
+                self.report.error(place.clone(), "recipient.senders", fault);
+            }
         }
     }
 

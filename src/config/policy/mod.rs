@@ -1,4 +1,4 @@
-//! Lists, rules, scores and expectations, which stand in TOML only.
+//! Lists, rules, scores, recipient policies, limits and expectations, which stand in TOML only.
 //!
 //! They come from all TOML files together: a later file adds to the earlier ones. Every problem of every
 //! table is told, and a table with a problem is left out.
@@ -6,19 +6,28 @@
 mod conditions;
 mod expect;
 mod files;
+mod limits;
 mod lists;
 mod node;
+mod recipients;
 mod rules;
+mod syntax;
 
 pub use expect::{Answered, Expectation};
 pub use files::ListFile;
+pub use limits::{Limit, Of, Per};
 pub use lists::OwnList;
+pub use recipients::{MemberFile, RecipientPolicy, Recipients};
+pub use syntax::Syntax;
 
 use super::Place;
 use super::report::Report;
 use super::write::Table;
 use crate::policy::{Rule, Score};
 pub(super) use node::{Node, Tree};
+
+/// What the log calls checks of addresses.
+pub(super) const SYNTAX: &str = "syntax";
 
 /// A table that stands beside the settings.
 pub(super) struct Section {
@@ -32,6 +41,9 @@ pub(super) enum Kind {
     List,
     Rule,
     Score,
+    Recipient,
+    Syntax,
+    Limit,
     Expect,
 }
 
@@ -42,6 +54,9 @@ impl Kind {
             "list" => Some(Self::List),
             "rule" => Some(Self::Rule),
             "score" => Some(Self::Score),
+            "recipient" => Some(Self::Recipient),
+            "syntax" => Some(Self::Syntax),
+            "limit" => Some(Self::Limit),
             "expect" => Some(Self::Expect),
             _ => None,
         }
@@ -52,13 +67,16 @@ impl Kind {
             Self::List => "list",
             Self::Rule => "rule",
             Self::Score => "score",
+            Self::Recipient => "recipient",
+            Self::Syntax => "syntax",
+            Self::Limit => "limit",
             Self::Expect => "expect",
         }
     }
 
     /// Whether there can be several.
     pub(super) fn is_array(self) -> bool {
-        self != Self::Score
+        !matches!(self, Self::Score | Self::Syntax)
     }
 }
 
@@ -76,6 +94,12 @@ pub struct Additions {
     pub score: Score,
     /// Where each threshold of it is written.
     pub score_places: Vec<Place>,
+    /// Who may write to whom.
+    pub recipients: Recipients,
+    /// Which faults of addresses count.
+    pub syntax: Syntax,
+    /// How much may come in.
+    pub limits: Vec<Limit>,
     /// What must come of certain sessions.
     pub expectations: Vec<Expectation>,
     /// All of that as it was written; of scores the one that counts.
@@ -93,14 +117,30 @@ pub(super) fn read(sections: Vec<Section>, report: &mut Report) -> Additions {
     let lists = lists::read(of(Kind::List, &mut sections), &mut loose_files, report);
     let rules = rules::read(of(Kind::Rule, &mut sections), &lists, report);
     let (score, score_places) = rules::score(of(Kind::Score, &mut sections), report);
+    let recipients = recipients::read(of(Kind::Recipient, &mut sections), report);
+    let syntax = syntax::read(of(Kind::Syntax, &mut sections), report);
+    let limits = limits::read(of(Kind::Limit, &mut sections), report);
     let expectations = expect::read(of(Kind::Expect, &mut sections), &lists, report);
-    Additions { lists, loose_files, rules, score, score_places, expectations, tables }
+    Additions {
+        lists,
+        loose_files,
+        rules,
+        score,
+        score_places,
+        recipients,
+        syntax,
+        limits,
+        expectations,
+        tables,
+    }
 }
 
 /// The tables as they were written, by kind; of several scores the last, which counts.
 fn written(sections: &[Section]) -> Vec<Table> {
     let mut tables = Vec::with_capacity(sections.len());
-    for kind in [Kind::List, Kind::Rule, Kind::Score, Kind::Expect] {
+    let kinds =
+        [Kind::List, Kind::Rule, Kind::Score, Kind::Recipient, Kind::Syntax, Kind::Limit, Kind::Expect];
+    for kind in kinds {
         let of = sections.iter().filter(|section| section.kind == kind);
         let mut of: Vec<Table> = of.filter_map(|section| Table::of(kind.name(), &section.node)).collect();
         if !kind.is_array() {

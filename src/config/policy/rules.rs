@@ -55,7 +55,10 @@ fn is_of_settings(name: &str, lists: &[OwnList]) -> bool {
         .iter()
         .any(|list| name.strip_prefix(list.name()).is_some_and(|rest| rest.is_empty() || is_range(rest)));
     let troubled = name.strip_suffix("-trouble").is_some_and(|name| list(name, lists).is_some());
-    of_dqs || troubled || [EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
+    // The log calls policies about recipients, limits and checks of addresses so.
+    let said = name == super::SYNTAX
+        || [super::recipients::PREFIX, super::limits::PREFIX].iter().any(|prefix| name.starts_with(prefix));
+    of_dqs || troubled || said || [EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
 }
 
 /// What the word of a rule's action means.
@@ -316,7 +319,7 @@ fn effect(fields: &mut Fields<'_>, lists: &[OwnList]) -> (Effect, Action) {
     (effect, action)
 }
 
-fn template(fields: &mut Fields<'_>, field: &'static str) -> Option<(Template, Place)> {
+pub(super) fn template(fields: &mut Fields<'_>, field: &'static str) -> Option<(Template, Place)> {
     let (text, place) = fields.text(field)?;
     match Template::parse(&text) {
         Ok(template) => Some((template, place)),

@@ -1,0 +1,293 @@
+//! What the envelope itself has against it: recipient policies, faults of addresses, limits.
+//!
+//! Looks and tells; what becomes of mail is the policy's judgement. Mail of this host is never refused here: a mail server
+//! that hands it to a filter has no client to tell, and keeps what is refused in its queue.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Gate, Memory};
+use crate::check::{Admissions, Counted, Meter, Meters, Rate};
+use crate::config::{Of, Per};
+use crate::list::recipients::{Party, Ruling};
+use crate::list::{Mailboxes, Networks};
+use crate::policy::{Mode, OnTrouble, Said, Template, Word};
+use crate::smtp::{AddressFaults, Dialog, Event, Mailbox, Needs, Part, Side, Stage, printable};
+use crate::verdict::Verdict;
+
+/// What the log calls checks of addresses.
+const SYNTAX: &str = "syntax";
+
+/// Longest path in a log line, in characters.
+const PATH: usize = 200;
+
+/// All that looks at the envelope.
+#[derive(Debug, Clone, Default)]
+pub struct Envelope {
+    /// Who may write to whom.
+    pub admissions: Admissions,
+    /// What is done on account of each of these policies, by its place.
+    pub terms: Vec<Terms>,
+    /// Faults of addresses that refuse.
+    pub rejected: AddressFaults,
+    /// Faults of addresses that are only told of.
+    pub shadowed: AddressFaults,
+    /// How much may come in.
+    pub limits: Vec<Limit>,
+    /// Recipients that are not counted.
+    pub uncounted: Mailboxes,
+}
+
+/// What is done on account of a recipient policy.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Its name in the log.
+    pub by: Arc<str>,
+    /// The words of a refusal.
+    pub reply: Template,
+    /// What becomes of mail that it cannot be told about.
+    pub on_trouble: OnTrouble,
+    /// The words of a deferral for that reason.
+    pub trouble: Template,
+    /// Whether it is in force.
+    pub mode: Mode,
+}
+
+/// A limit on how much may come in.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// Its name in the log.
+    pub by: Arc<str>,
+    /// For whom it counts.
+    pub per: Per,
+    /// What it counts.
+    pub of: Of,
+    /// How much there may be.
+    pub most: NonZeroU32,
+    /// In which time; meaningless for a message.
+    pub within: Duration,
+    /// Clients that it is not for.
+    pub exempt: Networks,
+    /// Whether it is for who has logged in, too.
+    pub counts_logins: bool,
+    /// The words of a deferral.
+    pub reply: Template,
+    /// Whether it is in force.
+    pub mode: Mode,
+    /// What counts; a limit of messages needs none.
+    pub meter: Option<Arc<Meter>>,
+}
+
+impl Envelope {
+    /// Whether there is anything to look at.
+    pub(super) fn is_idle(&self) -> bool {
+        self.admissions.is_empty() && self.faults() == AddressFaults::default() && self.limits.is_empty()
+    }
+
+    fn faults(&self) -> AddressFaults {
+        self.rejected.or(self.shadowed)
+    }
+
+    /// Whether it looks at recipients.
+    pub(super) fn looks_at_recipients(&self) -> bool {
+        !self.admissions.is_empty()
+            || !self.faults().is_empty()
+            || self.limits.iter().any(|limit| limit.of == Of::Recipients)
+    }
+
+    /// What it has to be told.
+    pub(super) fn needs(&self) -> Needs {
+        if self.is_idle() {
+            return Needs::default();
+        }
+        let needs = Needs::default().event(Event::Connect).event(Event::Helo).event(Event::Mail);
+        let needs = needs.macros(Stage::Mail, &["{auth_authen}"]);
+        // Whether characters other than ASCII are legal stands in a parameter.
+        if self.faults().is_empty() { needs } else { needs.keep(Part::Parameters) }
+    }
+
+    /// Gives each limit its meter.
+    pub(super) fn metering(&mut self, meters: &Meters) {
+        for limit in self.limits.iter_mut().filter(|limit| limit.per != Per::Message) {
+            limit.meter = Some(meters.find(&limit.by, Rate { most: limit.most, within: limit.within }));
+        }
+    }
+}
+
+impl Limit {
+    /// The stage at which it counts.
+    fn stage(&self) -> Stage {
+        match self.of {
+            Of::Connections => Stage::Connect,
+            Of::Messages => Stage::Mail,
+            Of::Recipients => Stage::Rcpt,
+        }
+    }
+
+    /// Counts one more. Whether it was one too many.
+    fn is_over(&self, dialog: &Dialog, let_in: u32) -> bool {
+        let Some(meter) = &self.meter else { return let_in >= self.most.get() };
+        let has_room = match self.per {
+            Per::Client => dialog.client.ip().map(|ip| meter.take(&Counted::client(ip))),
+            // Bounces of all the world have one sender, the null one: they are not counted.
+            Per::Sender => sender(dialog).map(|sender| meter.take(&Counted::Sender(&sender))),
+            Per::Message => None,
+        };
+        has_room == Some(false)
+    }
+
+    fn because(&self) -> Box<str> {
+        let most = self.most;
+        let what = match self.of {
+            Of::Connections => "connections",
+            Of::Messages => "messages",
+            Of::Recipients => "recipients",
+        };
+        match self.per {
+            Per::Message => format!("more than {most} recipients in a message").into(),
+            _ => format!("more than {most} {what} in {}", humantime::format_duration(self.within)).into(),
+        }
+    }
+}
+
+fn sender(dialog: &Dialog) -> Option<String> {
+    Party::parse(&dialog.transaction.as_ref()?.sender).map(|sender| sender.to_string())
+}
+
+impl Gate {
+    /// Adds what the envelope has against it to what is said already. A recipient that is refused for something else
+    /// is not counted.
+    pub(super) fn look_at_envelope(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
+        let envelope = &self.rules.envelope;
+        if envelope.is_idle() {
+            return;
+        }
+        // Whoever spares the mail lists has nothing to say for who may write to whom.
+        let is_friend = self.is_spared(memory);
+        let first = memory.said.len();
+        if stage == Stage::Rcpt {
+            memory.said.extend(self.admission(dialog));
+        }
+        if !is_friend {
+            memory.said.extend(self.faults(stage, dialog));
+        }
+        if dialog.client.ip().is_none() {
+            // Nobody is there to be told: a mail server hands in mail of its own.
+            for said in memory.said.iter_mut().skip(first) {
+                said.because = format!("let in, for it has no client: {}", said.because).into();
+                said.word = Word::Note;
+            }
+            return;
+        }
+        let is_lost = |said: &Said| {
+            said.mode == Mode::Enforce
+                && matches!(said.word, Word::Refuse(_) | Word::Defer(_) | Word::Discard)
+        };
+        if !is_friend && !memory.said.iter().any(is_lost) && !self.is_uncounted(stage, dialog) {
+            self.count(stage, dialog, memory);
+        }
+    }
+
+    /// Tells what a recipient policy would have against mail of this host, of which nothing is checked.
+    pub(super) fn look_at_own_mail(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
+        if stage == Stage::Rcpt
+            && dialog.client.is_local()
+            && let Some(said) = self.admission(dialog)
+        {
+            let because = format!("let in, for it is mail of this host: {}", said.because).into();
+            memory.said.push(Said { word: Word::Note, because, ..said });
+        }
+    }
+
+    /// Counts a recipient that is let in, unless everybody may write to it.
+    pub(super) fn count_recipient(&self, dialog: &Dialog, memory: &mut Memory, verdict: &Verdict) {
+        let counts = self.rules.envelope.limits.iter().any(|limit| limit.per == Per::Message);
+        if counts
+            && *verdict == Verdict::Continue
+            && !self.is_spared(memory)
+            && !self.is_uncounted(Stage::Rcpt, dialog)
+        {
+            memory.let_in = memory.let_in.saturating_add(1);
+        }
+    }
+
+    /// Whether the recipient in question is one that mail always gets to.
+    fn is_uncounted(&self, stage: Stage, dialog: &Dialog) -> bool {
+        let uncounted = &self.rules.envelope.uncounted;
+        let message = dialog.transaction.as_ref().filter(|_| stage == Stage::Rcpt && !uncounted.is_empty());
+        let recipient = message.and_then(|message| message.recipients.last());
+        recipient.is_some_and(|recipient| uncounted.contains(Mailbox::parse(&recipient.address).as_ref()))
+    }
+
+    fn admission(&self, dialog: &Dialog) -> Option<Said> {
+        let Envelope { admissions, terms, .. } = &self.rules.envelope;
+        let (policy, ruling) = admissions.ask(dialog, self.is_uncounted(Stage::Rcpt, dialog))?;
+        let Terms { by, reply, on_trouble, trouble, mode } = terms.get(policy)?;
+        let words = |template| self.rules.policy.words(template, by, Stage::Rcpt, dialog);
+        let (word, because) = match ruling {
+            Ruling::Admitted => return None,
+            Ruling::Barred(bar) => (Word::Refuse(words(reply)), bar.name().to_owned()),
+            Ruling::Unknown(file) => {
+                let path = admissions.path(file).map(|path| path.display().to_string());
+                let path = printable(path.unwrap_or_default().as_bytes(), PATH);
+                let word = match on_trouble {
+                    OnTrouble::Defer => Word::Defer(words(trouble)),
+                    OnTrouble::LetIn => Word::Note,
+                };
+                (word, format!("member file {path} cannot be used"))
+            }
+        };
+        Some(Said { by: Arc::clone(by), word, mode: *mode, because: because.into() })
+    }
+
+    /// What is wrong with the address that came last.
+    fn faults(&self, stage: Stage, dialog: &Dialog) -> Vec<Said> {
+        let Envelope { rejected, shadowed, .. } = &self.rules.envelope;
+        let message = dialog.transaction.as_ref().filter(|_| !self.rules.envelope.faults().is_empty());
+        let Some(message) = message else { return Vec::new() };
+        let (argument, side) = match (stage, message.recipients.last()) {
+            (Stage::Mail, _) => (&message.sender, Side::Sender),
+            (Stage::Rcpt, Some(recipient)) => (&recipient.address, Side::Recipient),
+            _ => return Vec::new(),
+        };
+        let is_utf8 = message.parameters.iter().any(|text| text.eq_ignore_ascii_case(b"SMTPUTF8"));
+        let faults = AddressFaults::of(argument, side, is_utf8);
+        let of = |faults: AddressFaults, mode| {
+            let fault = faults.first()?;
+            let word = Word::Refuse(fault.reply(side).parse().ok()?);
+            Some(Said { by: SYNTAX.into(), word, mode, because: fault.name().into() })
+        };
+        let kinds = [(faults.and(*rejected), Mode::Enforce), (faults.and(*shadowed), Mode::Shadow)];
+        kinds.into_iter().filter_map(|(faults, mode)| of(faults, mode)).collect()
+    }
+
+    /// Counts what came at this stage, and says what is too much of it.
+    fn count(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
+        let has_login = dialog.is_authenticated();
+        for limit in &self.rules.envelope.limits {
+            if dialog.client.ip().is_none_or(|ip| limit.exempt.contains(ip)) {
+                continue;
+            }
+            let name = || memory.crowded.iter().any(|name| **name == *limit.by);
+            let is_over = match (limit.of, stage) {
+                // Who may log in yet is told at MAIL, when it is known whether somebody has.
+                (Of::Connections, Stage::Mail) => !limit.counts_logins && !has_login && name(),
+                (Of::Connections, Stage::Connect) => {
+                    let is_over = limit.is_over(dialog, memory.let_in);
+                    if is_over {
+                        memory.crowded.push(Box::from(&*limit.by));
+                    }
+                    is_over && limit.counts_logins
+                }
+                _ if stage != limit.stage() || (has_login && !limit.counts_logins) => false,
+                _ => limit.is_over(dialog, memory.let_in),
+            };
+            if is_over {
+                let reply = self.rules.policy.words(&limit.reply, &limit.by, stage, dialog);
+                let (by, because) = (Arc::clone(&limit.by), limit.because());
+                memory.said.push(Said { by, word: Word::Defer(reply), mode: limit.mode, because });
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The keys that a subject is looked up by, the most particular first.
+//!
+//! One sequence for all kinds of maps: whoever can get a value for a key can be asked.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv6Net};
+
+use super::key::KEY;
+use super::network::{self, Lengths};
+use super::subject::bracketed;
+use super::{Address, Host, Syntax, Tag};
+
+/// Parents of a domain that are looked up, beside the domain itself. The deepest names in use have 34 labels
+/// (IPv6 addresses in `ip6.arpa`); a client may well type 127.
+const PARENTS: usize = 36;
+
+/// One key of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    text: Box<str>,
+    /// The IPv6 network in it, and where.
+    v6: Option<(Ipv6Net, usize, usize)>,
+}
+
+impl Key {
+    /// The key in canonical form, as text maps hold it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The spellings that a map of another program may have it in, to be tried one after the other.
+    pub fn spellings(&self) -> Vec<String> {
+        let Some((network, start, end)) = self.v6 else { return vec![self.text.to_string()] };
+        let (head, tail) = (&self.text[..start], &self.text[end..]);
+        network::spellings(network).into_iter().map(|form| format!("{head}{form}{tail}")).collect()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whom a key is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// A client by its address.
+    Client(&'a Host),
+    /// A client by its name, or by what stands for it.
+    Name(&'a Host),
+    /// A sender or recipient.
+    Mailbox(&'a Address),
+    /// The null sender, which Postfix' maps alone have a key for.
+    Null,
+    /// A login.
+    Login(&'a str),
+}
+
+/// How keys are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form<'a> {
+    /// The map's syntax.
+    pub syntax: Syntax,
+    /// Characters that begin the detail of a local part.
+    pub detail: &'a str,
+    /// Lengths of networks that the map has keys of.
+    pub lengths: Lengths,
+}
+
+impl Default for Form<'_> {
+    fn default() -> Self {
+        Self { syntax: Syntax::default(), detail: "+", lengths: Lengths::NONE }
+    }
+}
+
+/// A piece of a key.
+#[derive(Debug, Clone)]
+struct Part {
+    text: String,
+    v6: Option<Ipv6Net>,
+}
+
+impl From<String> for Part {
+    fn from(text: String) -> Self {
+        Self { text, v6: None }
+    }
+}
+
+/// The keys of one subject, or of a pair for a [combination](Tag::is_combined).
+///
+/// At most some 1,700 keys for a pair of the deepest names, some 50 for any one subject. Keys that no map
+/// can hold are left out: those with control characters, and those that are too long.
+pub fn keys(tag: Tag, subjects: (Subject<'_>, Option<Subject<'_>>), form: &Form<'_>) -> Keys {
+    let mut first = parts(subjects.0, form);
+    let second = subjects.1.map_or_else(Vec::new, |subject| parts(subject, form));
+    // Of a client the name comes last, and with it what holds for all others.
+    if tag.has_default() && !matches!(subjects.0, Subject::Client(_)) {
+        first.push(String::new().into());
+    }
+    Keys { tag, first, second, next: 0 }
+}
+
+/// A sequence of keys, see [`keys`].
+#[derive(Debug, Clone)]
+pub struct Keys {
+    tag: Tag,
+    first: Vec<Part>,
+    second: Vec<Part>,
+    next: usize,
+}
+
+impl Iterator for Keys {
+    type Item = Key;
+
+    fn next(&mut self) -> Option<Key> {
+        let width = if self.tag.is_combined() { self.second.len() } else { 1 };
+        while self.next < self.first.len() * width {
+            let n = self.next;
+            self.next += 1;
+            let rest = if self.tag.is_combined() { self.second.get(n % width) } else { None };
+            if let Some(key) = key(self.tag, &self.first[n / width], rest) {
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+fn key(tag: Tag, part: &Part, rest: Option<&Part>) -> Option<Key> {
+    let [prefix, head] = tag.head();
+    let start = prefix.len() + head.len();
+    let end = start + part.text.len();
+    let (infix, rest) =
+        (rest.and(tag.infix()).unwrap_or_default(), rest.map_or("", |rest| rest.text.as_str()));
+    let length = end + infix.len() + rest.len();
+    if length > KEY || length == 0 {
+        return None;
+    }
+    let mut text = String::with_capacity(length);
+    for piece in [prefix, head, &part.text, infix, rest] {
+        text.push_str(piece);
+    }
+    if text.bytes().any(|octet| octet.is_ascii_control()) {
+        return None;
+    }
+    Some(Key { text: text.into(), v6: part.v6.map(|network| (network, start, end)) })
+}
+
+fn parts(subject: Subject<'_>, form: &Form<'_>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    match subject {
+        Subject::Client(host) => {
+            let networks = host.ip().into_iter().flat_map(|ip| network::around(ip, form.lengths));
+            parts.extend(networks.map(|network| Part {
+                text: network::key(network),
+                v6: if let IpNet::V6(network) = network { Some(network) } else { None },
+            }));
+        }
+        Subject::Name(host) => names(host, form, &mut parts),
+        Subject::Mailbox(address) => mailbox(address, form, &mut parts),
+        Subject::Null if form.syntax == Syntax::Postfix => parts.push("<>".to_owned().into()),
+        Subject::Null => {}
+        Subject::Login(login) => parts.push(login.to_ascii_lowercase().into()),
+    }
+    parts
+}
+
+/// The name of a client, or what stands for it.
+fn names(host: &Host, form: &Form<'_>, parts: &mut Vec<Part>) {
+    if let Some(name) = host.name() {
+        return domains(name, form, parts);
+    }
+    if let Some(ip) = host.ip() {
+        let v6 = if let IpAddr::V6(v6) = ip { Some(Ipv6Net::from(v6)) } else { None };
+        let own = bracketed(ip);
+        // What other programs call it; text maps have the form above.
+        let others = v6.into_iter().flat_map(network::spellings).map(|form| format!("[{form}]"));
+        let others: Vec<Part> = others.filter(|form| *form != own).map(Part::from).collect();
+        parts.push(own.into());
+        parts.extend(others);
+    }
+    // Postfix' name for it.
+    parts.push("unknown".to_owned().into());
+}
+
+/// A domain and its parents.
+fn domains(name: &str, form: &Form<'_>, parts: &mut Vec<Part>) {
+    if name.is_empty() {
+        return;
+    }
+    parts.push(name.to_owned().into());
+    if name.starts_with('[') {
+        return;
+    }
+    let labels = name.split('.').count();
+    let parents = name.match_indices('.').skip(labels.saturating_sub(PARENTS + 1));
+    for (dot, _) in parents {
+        if form.syntax == Syntax::Postfix {
+            parts.push(name[dot..].to_owned().into());
+        }
+        if dot + 1 < name.len() {
+            parts.push(name[dot + 1..].to_owned().into());
+        }
+    }
+}
+
+fn mailbox(address: &Address, form: &Form<'_>, parts: &mut Vec<Part>) {
+    let (local, domain) = (address.local(), address.domain());
+    let bare = address.without_detail(form.detail);
+    if !domain.is_empty() {
+        for local in [Some(local), bare].into_iter().flatten().filter(|local| !local.is_empty()) {
+            parts.push(format!("{local}@{domain}").into());
+        }
+        domains(domain, form, parts);
+    }
+    for local in [Some(local), bare].into_iter().flatten().filter(|local| !local.is_empty()) {
+        parts.push(format!("{local}@").into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Owner;
+    use super::*;
+
+    fn list(tag: Tag, first: Subject<'_>, second: Option<Subject<'_>>, syntax: Syntax) -> Vec<String> {
+        let form = Form { syntax, ..Form::default() };
+        keys(tag, (first, second), &form).map(|key| key.to_string()).collect()
+    }
+
+    #[test]
+    fn a_mailbox_is_reduced_by_detail_then_domain_then_local_part() {
+        let address = Address::parse(b"<A+X@Sub.Dom.Example>").expect("an address");
+        assert_eq!(
+            list(Tag::To(Owner::Gatepost), Subject::Mailbox(&address), None, Syntax::Sendmail),
+            [
+                "a+x@sub.dom.example",
+                "a@sub.dom.example",
+                "sub.dom.example",
+                "dom.example",
+                "example",
+                "a+x@",
+                "a@",
+                ""
+            ]
+            .map(|subject| format!("gatepost-to:{subject}"))
+        );
+        assert_eq!(
+            list(Tag::Bare, Subject::Mailbox(&address), None, Syntax::Postfix),
+            [
+                "a+x@sub.dom.example",
+                "a@sub.dom.example",
+                "sub.dom.example",
+                ".dom.example",
+                "dom.example",
+                ".example",
+                "example",
+                "a+x@",
+                "a@"
+            ]
+        );
+        let literal = Address::parse(b"<a@[IPv6:2001:DB8::1]>").expect("an address");
+        assert_eq!(
+            list(Tag::From(Owner::Sendmail), Subject::Mailbox(&literal), None, Syntax::Sendmail),
+            ["from:a@[ipv6:2001:db8::1]", "from:[ipv6:2001:db8::1]", "from:a@"]
+        );
+    }
+
+    #[test]
+    fn the_null_sender_has_a_key_in_postfix_maps_only() {
+        assert!(list(Tag::From(Owner::Sendmail), Subject::Null, None, Syntax::Sendmail).is_empty());
+        assert_eq!(list(Tag::Bare, Subject::Null, None, Syntax::Postfix), ["<>"]);
+    }
+
+    #[test]
+    fn a_client_without_a_name_is_known_by_its_address_in_brackets() {
+        let ip = "192.0.2.9".parse().ok();
+        for name in [&b"unknown"[..], b"", b"[192.0.2.9]", b"UNKNOWN"] {
+            let host = Host::new(ip, name);
+            assert_eq!(
+                list(Tag::Connect(Owner::Spamc), Subject::Name(&host), None, Syntax::Sendmail),
+                ["milter-spamc-connect:[192.0.2.9]", "milter-spamc-connect:unknown", "milter-spamc-connect:"]
+            );
+        }
+    }
+
+    #[test]
+    fn an_ipv6_key_has_the_spellings_of_other_programs() {
+        let host = Host::new("2001:db8::1".parse().ok(), b"");
+        let form = Form::default();
+        let spelled: Vec<String> =
+            keys(Tag::ConnectFrom, (Subject::Client(&host), Some(Subject::Login("x"))), &form)
+                .flat_map(|key| key.spellings())
+                .collect();
+        assert_eq!(spelled[0], "connect:ipv6:2001:db8:0:0:0:0:0:1:from:x");
+        assert!(spelled.contains(&"connect:2001:db8:from:x".to_owned()), "{spelled:?}");
+    }
+
+    #[test]
+    fn the_deepest_names_make_a_bounded_number_of_keys() {
+        let deep = "a.".repeat(2_000) + "example";
+        let host = Host::new("2001:db8::1".parse().ok(), deep.as_bytes());
+        let address = Address::parse(format!("x+y@{deep}").as_bytes()).expect("an address");
+        let pair = (Subject::Name(&host), Some(Subject::Mailbox(&address)));
+        let all: Vec<Key> = keys(Tag::ConnectTo, pair, &Form::default()).collect();
+        assert!(
+            all.len() < 1_700 && all.last().expect("keys").as_str() == "connect:example:to:x@",
+            "{}",
+            all.len()
+        );
+        assert!(all.iter().all(|key| key.as_str().len() <= KEY));
+        let hostile = Address::parse(b"<\"a\0b\"@x.example>").expect("an address");
+        let keys = list(Tag::From(Owner::Sendmail), Subject::Mailbox(&hostile), None, Syntax::Sendmail);
+        assert_eq!(keys, ["from:x.example", "from:example"]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Lists of patterns, the values of gatepost's own tags: `[192.0.2.0/24]OK !*@x.example!REJECT /re/NEXT OK`.
+//!
+//! The first pattern that matches decides; the word at the end is for all others. Networks are tried on the
+//! client's address, globs and expressions on the texts that are handed in.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::pattern::{Classes, Ere, Glob};
+use super::{Action, Syntax, network};
+
+/// A compiled list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Patterns {
+    items: Box<[(Test, Action)]>,
+    default: Option<Action>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Test {
+    Network(IpNet),
+    Glob(Glob),
+    Ere(Ere),
+}
+
+/// What a list says about a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match<'a> {
+    /// What to do.
+    pub action: &'a Action,
+    /// Which pattern matched, counted from 1; 0 for the word at the end.
+    pub pattern: usize,
+}
+
+impl Patterns {
+    /// Compiles a list. Every mistake in it is told, as a clause; remarks go into `notices`.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn new(value: &str, classes: Classes, notices: &mut Vec<String>) -> Result<Self, Vec<String>> {
+        let (mut items, mut default, mut errors) = (Vec::new(), None, Vec::new());
+        let mut rest = value.trim();
+        while !rest.is_empty() {
+            let number = items.len() + errors.len() + 1;
+            match pair(rest, classes) {
+                Ok(Some((test, action, after))) => {
+                    if let Test::Ere(ere) = &test {
+                        notices.extend(ere.notice().map(|notice| format!("pattern {number}: {notice}")));
+                    }
+                    match read(action, notices) {
+                        Ok(action) => items.push((test, action)),
+                        Err(cause) => errors.push(format!("pattern {number}: {cause}")),
+                    }
+                    rest = after.trim_start();
+                }
+                Ok(None) => {
+                    if rest.split([' ', '\t']).skip(1).any(|word| word.starts_with(['!', '/', '['])) {
+                        notices.push("patterns after the default action are never tried".to_owned());
+                    }
+                    match read(rest, notices) {
+                        Ok(action) => default = Some(action),
+                        Err(cause) => errors.push(cause),
+                    }
+                    rest = "";
+                }
+                Err((cause, after)) => {
+                    errors.push(format!("pattern {number}: {cause}"));
+                    rest = after.trim_start();
+                }
+            }
+        }
+        if errors.is_empty() { Ok(Self { items: items.into(), default }) } else { Err(errors) }
+    }
+
+    /// What the list says about a client's address and these texts, which must be in lower case. Nothing if no
+    /// pattern matches and no word stands at the end.
+    pub fn decide(&self, ip: Option<IpAddr>, texts: &[&str]) -> Option<Match<'_>> {
+        let matches = |test: &Test| match test {
+            Test::Network(network) => ip.is_some_and(|ip| network.contains(&ip)),
+            Test::Glob(glob) => texts.iter().any(|text| glob.is_match(text.as_bytes())),
+            Test::Ere(ere) => texts.iter().any(|text| ere.is_match(text.as_bytes())),
+        };
+        match self.items.iter().position(|(test, _)| matches(test)) {
+            Some(n) => Some(Match { action: &self.items[n].1, pattern: n + 1 }),
+            None => self.default.as_ref().map(|action| Match { action, pattern: 0 }),
+        }
+    }
+
+    /// How many regular expressions are in it.
+    pub fn expressions(&self) -> usize {
+        self.items.iter().filter(|(test, _)| matches!(test, Test::Ere(_))).count()
+    }
+}
+
+fn read(action: &str, notices: &mut Vec<String>) -> Result<Action, String> {
+    if action.is_empty() {
+        return Ok(Action::Skip);
+    }
+    let (action, notice) = Action::read(action, Syntax::Sendmail)?;
+    notices.extend(notice);
+    Ok(action)
+}
+
+/// A pattern, its action and what follows; `None` where no pattern begins.
+type Pair<'a> = Result<Option<(Test, &'a str, &'a str)>, (String, &'a str)>;
+
+fn pair(list: &str, classes: Classes) -> Pair<'_> {
+    let (open, close) = match list.as_bytes()[0] {
+        b'[' => (b'[', b']'),
+        delimiter @ (b'!' | b'/') => (delimiter, delimiter),
+        _ => return Ok(None),
+    };
+    let inside = &list[1..];
+    let Some(end) = end(inside.as_bytes(), close, open != b'[') else {
+        return Err((format!("the {} has no {}", char::from(open), char::from(close)), ""));
+    };
+    let after = &inside[end + 1..];
+    let stop = blank(after);
+    let (action, after) = after.split_at(stop);
+    let inside = &inside[..end];
+    let test = match open {
+        _ if inside.is_empty() => {
+            Err("it is empty; what holds for all others is a word at the end".to_owned())
+        }
+        b'[' => match network::read(inside) {
+            Some(Ok((network, _))) => Ok(Test::Network(network)),
+            Some(Err(cause)) => Err(cause),
+            None => Err(format!("{} is no network", crate::smtp::printable(inside.as_bytes(), 60))),
+        },
+        b'!' => Glob::new(inside, classes).map(Test::Glob).map_err(|error| error.to_string()),
+        // Only the delimiter was escaped for the list's sake; anything else is the expression's own.
+        _ => Ere::new(&inside.replace("\\/", "/")).map(Test::Ere).map_err(|error| error.to_string()),
+    };
+    match test {
+        Ok(test) => Ok(Some((test, action, after))),
+        Err(cause) => Err((cause, after)),
+    }
+}
+
+/// Where the closing delimiter stands; what a backslash stands before is none.
+fn end(inside: &[u8], close: u8, escapes: bool) -> Option<usize> {
+    let mut at = 0;
+    while let Some(&octet) = inside.get(at) {
+        match octet {
+            b'\\' if escapes => at += 1,
+            _ if octet == close => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Where the action ends: at a blank that is not in quotes.
+fn blank(text: &str) -> usize {
+    let mut quoted = false;
+    text.bytes()
+        .position(|octet| {
+            quoted ^= octet == b'"';
+            !quoted && matches!(octet, b' ' | b'\t')
+        })
+        .unwrap_or(text.len())
+}

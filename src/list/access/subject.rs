@@ -1,0 +1,145 @@
+//! Whom a map is asked about: clients and addresses, in the form that keys have.
+//!
+//! Everything is folded here, once for all keys and patterns: letters to lower case, domains to A-labels,
+//! addresses to one spelling. Nothing that a client types is refused.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::smtp::{Domain, TypedMailbox};
+
+/// Longest domain that is looked at. Longer ones cannot exist in DNS; their right end can be a key.
+const DOMAIN: usize = 255;
+
+/// The client of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Host {
+    ip: Option<IpAddr>,
+    name: Option<Box<str>>,
+}
+
+impl Host {
+    /// A client by its canonical address and by the name that the MTA gives it: `unknown`, `[192.0.2.1]` and
+    /// nothing at all stand for a client without a verified name.
+    pub fn new(ip: Option<IpAddr>, name: &[u8]) -> Self {
+        let resolved = !name.is_empty() && !name.starts_with(b"[") && !name.eq_ignore_ascii_case(b"unknown");
+        Self { ip, name: resolved.then(|| domain(name).into()) }
+    }
+
+    /// The address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.ip
+    }
+
+    /// The verified name, folded.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// What stands for the name of a client without one: its address in brackets.
+    pub(super) fn bracketed(&self) -> Option<String> {
+        self.ip.map(bracketed)
+    }
+
+    /// What patterns are tried on: the name or what stands for it, then the address.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let mut texts: Vec<String> =
+            self.name().map(str::to_owned).or_else(|| self.bracketed()).into_iter().collect();
+        match self.ip {
+            Some(ip @ IpAddr::V6(_)) => texts.extend([ip.to_string(), format!("ipv6:{ip}")]),
+            Some(ip) => texts.push(ip.to_string()),
+            None => {}
+        }
+        texts
+    }
+}
+
+/// The address of a sender or recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    local: Box<str>,
+    /// Empty for a local part alone.
+    domain: Box<str>,
+}
+
+impl Address {
+    /// Reads the argument of MAIL or RCPT as the MTA does; `None` is the null sender.
+    pub fn parse(argument: &[u8]) -> Option<Self> {
+        let mailbox = TypedMailbox::parse(argument)?;
+        Some(Self {
+            local: fold(&mailbox.local).into(),
+            domain: domain(mailbox.domain.as_deref().unwrap_or_default()).into(),
+        })
+    }
+
+    /// The local part, folded.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The domain, folded; empty if there is none.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The local part without its detail: up to the first delimiter that is not its first character.
+    pub fn without_detail(&self, delimiters: &str) -> Option<&str> {
+        let (at, _) = self.local.char_indices().skip(1).find(|&(_, c)| delimiters.contains(c))?;
+        Some(&self.local[..at])
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.local)?;
+        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+    }
+}
+
+/// `[192.0.2.1]`, `[ipv6:2001:db8::1]`.
+pub(super) fn bracketed(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[ipv6:{ip}]"),
+    }
+}
+
+/// An address literal in that form, if it is one.
+pub(super) fn literal(text: &str) -> Option<String> {
+    let inside = text.strip_prefix('[')?.strip_suffix(']')?;
+    let inside = match inside.get(..5) {
+        Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => &inside[5..],
+        _ => inside,
+    };
+    inside.parse::<IpAddr>().ok().map(|ip| bracketed(ip.to_canonical()))
+}
+
+/// A domain of any origin as keys have it.
+pub(super) fn domain(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    if let Some(literal) = literal(&text) {
+        return literal;
+    }
+    if let Ok(domain) = Domain::from_setting(&text) {
+        return domain.as_str().to_owned();
+    }
+    // What is no legal domain as a whole still has parents.
+    let text = text.trim_end_matches('.');
+    let mut start = text.len().saturating_sub(DOMAIN);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    match Domain::from_octets(text.as_bytes()) {
+        // With U-labels in it: those at the right end that are legal.
+        Ok((domain, _)) if !text.is_ascii() => domain.as_str().to_owned(),
+        _ => fold(&text.as_bytes()[start..]).into_owned(),
+    }
+}
+
+/// Text with its ASCII letters in lower case; what is not UTF-8 is replaced and then matches no key.
+pub(super) fn fold(octets: &[u8]) -> Cow<'_, str> {
+    match String::from_utf8_lossy(octets) {
+        Cow::Borrowed(text) if !text.bytes().any(|octet| octet.is_ascii_uppercase()) => Cow::Borrowed(text),
+        text => Cow::Owned(text.to_ascii_lowercase()),
+    }
+}

@@ -1,0 +1,11 @@
+//! Patterns of administrators: POSIX expressions and globs, in linear time.
+//!
+//! Both only tell whether a subject matches. Which subjects there are, and what a match means, is
+//! the maps' to say.
+
+mod bracket;
+mod ere;
+mod glob;
+
+pub use ere::{Ere, EreError};
+pub use glob::{Classes, Glob, GlobError};
