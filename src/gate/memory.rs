@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::list::access;
 use crate::policy::Said;
 use crate::telemetry::Action;
 use crate::verdict::{Finding, Identities, Identity};
@@ -31,6 +32,9 @@ pub struct Memory {
     /// Header fields of the open message that look like ours.
     #[serde(flatten)]
     pub(super) forged: Forged,
+    /// What access maps say about the client, and about the open message.
+    #[serde(default, skip_serializing_if = "access::Standing::is_empty")]
+    pub(super) access: access::Standing,
     /// What is said beside the lists of whoever is in question now.
     #[serde(skip)]
     pub(super) said: Vec<Said>,
@@ -90,6 +94,7 @@ impl Memory {
                 self.partly.insert(identity);
             }
         }
+        self.access.end_message();
         self.mark = Mark::default();
         self.forged = Forged::default();
         self.told.clear();
