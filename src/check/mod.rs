@@ -3,6 +3,7 @@
 //! A check asks and reports; it never decides. A question starts as soon as its subject is known; whoever
 //! needs the answer waits for it later, as long as it wants.
 
+mod access;
 mod admissions;
 mod exempt;
 mod inquiry;
@@ -10,6 +11,7 @@ mod listed;
 mod meter;
 mod target;
 
+pub use access::{Access, OfRecipient, because};
 pub use admissions::Admissions;
 pub use exempt::{Exempt, Standing};
 pub use inquiry::Inquiry;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Daemon, Step};
 use crate::dns::{QueryBudget, ZoneHealth, ZoneState};
+use crate::gate::Access;
 use crate::server::Socket;
 use crate::source::State;
 use crate::telemetry::{self, FileFigures, Handover, Process, Snapshot, ZoneFigures};
@@ -94,7 +95,7 @@ pub struct Status {
     pub sessions: Sessions,
     /// The lists in use.
     pub zones: Vec<ZoneStatus>,
-    /// The lists in files, and member files.
+    /// The lists in files, access maps and member files.
     #[serde(default)]
     pub files: Vec<FileStatus>,
     /// The name servers.
@@ -308,6 +309,7 @@ impl Daemon {
                 .files()
                 .map(|(list, state)| file(list.name(), state))
                 .chain(self.member_files())
+                .chain(self.maps().map(|(_, state)| file(Access::NAME, state)))
                 .collect(),
             servers: self
                 .dns
@@ -345,6 +347,14 @@ impl Daemon {
         members.map(|members| file(MEMBERS, members.state())).collect()
     }
 
+    /// How the access maps in use do, with their places.
+    pub(super) fn maps(&self) -> impl Iterator<Item = (String, State)> {
+        let gate = self.server.filter();
+        let maps = gate.rules().access.iter().flat_map(|access| &access.check.maps);
+        let states = maps.filter_map(|map| Some((map.location().to_string(), map.state()?)));
+        states.collect::<Vec<_>>().into_iter()
+    }
+
     /// How the memory of answers does.
     pub fn cache_status(&self) -> CacheStatus {
         let figures = self.dns.cache_figures();
@@ -376,7 +386,11 @@ impl Daemon {
         self.metrics.text(Snapshot {
             open: self.server.tally().open as u64,
             zones: zones.iter().map(figures).collect(),
-            files: self.files().map(|(list, state)| figures_of(list, &state)).collect(),
+            files: self
+                .files()
+                .map(|(list, state)| figures_of(Some(list), list.name().into(), &state))
+                .chain(self.maps().map(|(place, state)| figures_of(None, place.into(), &state)))
+                .collect(),
             cache: self.dns.cache_figures(),
             budget: self.dns.query_budget().map(|budget| (budget.sent, budget.limit)),
             suppressed,
@@ -409,11 +423,11 @@ fn step(step: &Step) -> StepStatus {
     }
 }
 
-fn file(list: &str, state: State) -> FileStatus {
+fn file(name: &str, state: State) -> FileStatus {
     let path = state.path.display().to_string();
     let faults = state.failed.map(|failed| failed.faults).unwrap_or_default();
     FileStatus {
-        zone: list.to_owned(),
+        zone: name.to_owned(),
         state: if faults.is_empty() { "ok" } else { "failed" }.to_owned(),
         entries: state.entries,
         // The clock may have been set back since.
@@ -424,9 +438,10 @@ fn file(list: &str, state: State) -> FileStatus {
     }
 }
 
-fn figures_of(list: List, state: &State) -> FileFigures {
+fn figures_of(list: Option<List>, name: Box<str>, state: &State) -> FileFigures {
     FileFigures {
         list,
+        name,
         entries: state.entries as u64,
         loaded: state.loaded,
         healthy: state.failed.is_none(),

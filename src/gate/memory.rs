@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::list::access;
 use crate::policy::Said;
 use crate::telemetry::Action;
 use crate::verdict::{Finding, Identities, Identity};
@@ -37,6 +38,9 @@ pub struct Memory {
     /// Recipients of the open message that were let in and count.
     #[serde(default, skip_serializing_if = "is_none")]
     pub(super) let_in: u32,
+    /// What access maps say about the client, and about the open message.
+    #[serde(default, skip_serializing_if = "access::Standing::is_empty")]
+    pub(super) access: access::Standing,
     /// What is said beside the lists of whoever is in question now.
     #[serde(skip)]
     pub(super) said: Vec<Said>,
@@ -101,6 +105,7 @@ impl Memory {
                 self.partly.insert(identity);
             }
         }
+        self.access.end_message();
         self.mark = Mark::default();
         self.forged = Forged::default();
         self.let_in = 0;

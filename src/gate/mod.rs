@@ -33,7 +33,8 @@ pub use load::{Loaded, load};
 pub use lookup::About;
 pub use memory::Memory;
 pub use pointless::pointless;
-pub use tables::Tables;
+pub use said::Access;
+pub use tables::{Tables, options};
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct Rules {
     pub policy: Policy,
     /// What looks at the envelope beside the lists.
     pub envelope: Envelope,
+    /// The access maps, if there are any.
+    pub access: Option<Access>,
     /// The first stage at which verdicts are given: CONNECT, HELO, MAIL or RCPT.
     pub enforce: Stage,
     /// Longest wait at one stage, all checks together.
@@ -78,7 +81,8 @@ impl Gate {
         let by_recipient = rules.enforce >= Stage::Rcpt
             || rules.policy.looks_at_recipients()
             || rules.envelope.looks_at_recipients()
-            || rules.checks.iter().any(asks);
+            || rules.checks.iter().any(asks)
+            || rules.access.is_some();
         let mailboxes = rules.checks.iter().any(|check| matches!(check.list.kind(), Kind::Mailbox(_)));
         let acts = |act| rules.policy.acts().any(|other| other == act);
         let fields = if acts(Act::Tag) { own_fields(&rules.policy) } else { Vec::new() };
@@ -106,10 +110,13 @@ impl Gate {
             needs = needs.permit(Permit::AddHeader).permit(Permit::ChangeHeader);
             needs = needs.event(Event::Header).silent(Event::Header);
         }
-        if acts(Act::Quarantine) {
+        if acts(Act::Quarantine) || rules.access.is_some() {
             needs = needs.permit(Permit::Quarantine);
         }
-        let hears = !rules.envelope.is_idle();
+        if rules.access.is_some() {
+            needs = needs.permit(Permit::DeleteRecipient);
+        }
+        let hears = rules.access.is_some() || !rules.envelope.is_idle();
         Self { rules, dns, needs, by_recipient, mailboxes, hears, fields, metrics: Arc::default() }
     }
 
@@ -190,11 +197,9 @@ impl Gate {
 
     /// What the policy makes of what was found so far.
     pub fn weigh(&self, stage: Stage, dialog: &Dialog, memory: &Memory) -> Judgement {
-        if self.rules.exempt.session(dialog).is_some() {
-            return Judgement::default();
-        }
         let policy = &self.rules.policy;
-        let judgement = if stage < self.rules.enforce {
+        let is_exempt = self.rules.exempt.session(dialog).is_some();
+        let judgement = if is_exempt || stage < self.rules.enforce {
             Judgement::default()
         } else {
             policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
@@ -204,11 +209,12 @@ impl Gate {
 
     /// The same, with what became of each rule. There are none in a session of which nothing is checked.
     pub fn review(&self, stage: Stage, dialog: &Dialog, memory: &Memory) -> Review {
-        if self.rules.exempt.session(dialog).is_some() {
-            return Review::default();
-        }
         let policy = &self.rules.policy;
-        let review = policy.review(memory.findings(), stage, &self.facts(dialog), dialog);
+        let review = if self.rules.exempt.session(dialog).is_some() {
+            Review::default()
+        } else {
+            policy.review(memory.findings(), stage, &self.facts(dialog), dialog)
+        };
         Review { judgement: policy.heed(review.judgement, &memory.said), ..review }
     }
 
@@ -247,6 +253,11 @@ impl Gate {
         match stage {
             Stage::Mail => memory.mark.set(&judgement),
             Stage::Rcpt if verdict == Verdict::Continue => {
+                if cause.is_some_and(|cause| said::drops(cause, &memory.said))
+                    && let Some(recipient) = dialog.transaction.as_ref().and_then(|it| it.recipients.last())
+                {
+                    memory.mark.drop_for(&recipient.address);
+                }
                 memory.mark.join(&judgement);
                 self.count_recipient(dialog, memory, &verdict);
             }
@@ -443,7 +454,7 @@ impl Filter for Gate {
             Stage::Message => return self.end(dialog, memory),
             Stage::Rcpt | Stage::Data => return Decision::default(),
         }
-        let begun = if self.hears { self.hear(stage, dialog, memory) } else { None };
+        let begun = if self.hears { self.hear(stage, dialog, memory).await } else { None };
         let is_due = stage >= self.rules.enforce;
         if !self.is_spared(memory) {
             let standing = self.rules.exempt.standing(dialog);

@@ -5,6 +5,7 @@
 //! thread of the [`Watcher`], one file after the other: neither a session nor a runtime ever waits for them.
 
 mod file;
+mod map;
 mod watched;
 mod watcher;
 
@@ -16,6 +17,7 @@ use crate::list::Fault;
 use crate::smtp::printable;
 
 pub use file::read;
+pub use map::{Map, Unanswered};
 pub use watched::{Current, Failed, State, Watched};
 pub use watcher::{PERIOD, Watcher};
 

@@ -12,6 +12,7 @@ mod coverage;
 mod envelope;
 mod files;
 mod helo;
+mod maps;
 mod names;
 mod policy;
 mod replies;

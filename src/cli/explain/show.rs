@@ -104,7 +104,7 @@ impl Scene {
                 Mode::Enforce if policy.is_observing() => " (observe)",
                 Mode::Enforce => "",
             };
-            println!("{}: {}: {}{mode}", said.by, said.because, word(said));
+            println!("{}: {}{}{mode}", said.by, word(said), because(&said.because));
         }
     }
 
@@ -152,10 +152,16 @@ impl Scene {
 
     /// An act with its reason.
     fn cause(&self, policy: &Policy, cause: &Cause) -> String {
-        let by = if policy.rules().iter().any(|rule| rule.name == cause.rule) { "rule " } else { "the " };
+        let by = if policy.rules().iter().any(|rule| rule.name == cause.rule) {
+            "rule "
+        } else if cause.because.is_empty() {
+            "the "
+        } else {
+            ""
+        };
         let evidence = cause.finding.and_then(|place| self.findings.get(place));
         let evidence = evidence.map(|finding| format!(", {}", evidence_of(finding))).unwrap_or_default();
-        format!("{by}{}: {}{evidence}", cause.rule, cause.act.name())
+        format!("{by}{}: {}{evidence}{}", cause.rule, cause.act.name(), because(&cause.because))
     }
 
     /// What a finding leads to, as the log names it.
@@ -272,7 +278,7 @@ impl Scene {
         let cause = |cause: &Option<Cause>| {
             cause.as_ref().map(|cause| {
                 json!({
-                    "act": cause.act.name(), "rule": &*cause.rule, "finding": cause.finding,
+                    "act": cause.act.name(), "rule": &*cause.rule, "finding": cause.finding, "because": &*cause.because,
                     "reply": cause.reply.as_ref().map(ToString::to_string),
                 })
             })
@@ -317,6 +323,10 @@ impl Scene {
             "why": self.course(policy, looked),
         })
     }
+}
+
+fn because(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(", {text}") }
 }
 
 /// A finding as the reason for something.

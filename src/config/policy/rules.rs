@@ -9,8 +9,8 @@ use crate::config::near::nearest;
 use crate::config::report::Report;
 use crate::config::value::{elide, shown};
 use crate::policy::{
-    Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag, Template,
-    Trigger,
+    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag,
+    Template, Trigger,
 };
 use crate::smtp::printable;
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
@@ -58,7 +58,7 @@ fn is_of_settings(name: &str, lists: &[OwnList]) -> bool {
     // The log calls policies about recipients, limits and checks of addresses so.
     let said = name == super::SYNTAX
         || [super::recipients::PREFIX, super::limits::PREFIX].iter().any(|prefix| name.starts_with(prefix));
-    of_dqs || troubled || said || [EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
+    of_dqs || troubled || said || [ACCESS, EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
 }
 
 /// What the word of a rule's action means.
