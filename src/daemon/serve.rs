@@ -217,8 +217,8 @@ impl Daemon {
         for file in self.member_files().iter().filter(|file| !file.problems.is_empty()) {
             let _ = write!(line, "; the member file {} cannot be used", file.path);
         }
-        for (place, _) in self.maps().filter(|(_, state)| state.failed.is_some()) {
-            let _ = write!(line, "; the access map {place} is wrong, what was read before is in use");
+        for (name, _) in self.maps().filter(|(_, state)| state.failed.is_some()) {
+            let _ = write!(line, "; the map {name} is wrong, what was read before is in use");
         }
         if standing.keyless {
             line.push_str("; no key: all mail comes in");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Parsed, State, Watched, Watcher};
 use crate::limits::Limits;
 use crate::list::Fault;
-use crate::list::access::{Answer, Location, Map as Text, Options, Search};
+use crate::list::access::{Answer, Key, Location, Map as Text, Options, Search, Tag};
 
 /// An access map that is open.
 #[derive(Debug, Clone)]
@@ -64,6 +64,11 @@ impl Map {
         if line == 0 { super::shown(path) } else { format!("{}:{line}", super::shown(path)) }
     }
 
+    /// Whether it has any key with this tag, as far as that is known.
+    pub fn has(&self, tag: Tag) -> bool {
+        self.text.current().has(tag)
+    }
+
     /// How its file does, if it is one.
     pub fn state(&self) -> Option<State> {
         Some(self.text.state())
@@ -81,7 +86,7 @@ impl Map {
     }
 
     /// The value of a key as it is written, for people.
-    pub fn written(&self, key: &crate::list::access::Key) -> Option<String> {
+    pub fn written(&self, key: &Key) -> Option<String> {
         self.text.current().written(key).map(str::to_owned)
     }
 }
