@@ -1,7 +1,6 @@
 //! Who may write to whom, as sessions meet it.
 
 use std::fs;
-use std::sync::Arc;
 
 use gatepost::config::{Config, Problem};
 use gatepost::dns::{Dns, Source};
@@ -350,6 +349,7 @@ async fn nothing_is_negotiated_for_tables_that_are_not_there() {
     {
         assert!(needs(toml).events.contains(gatepost::smtp::Event::Rcpt), "{toml}");
     }
-    let config = Arc::new(desk.gate(LIST));
-    assert!(config.judges_recipients());
+    assert!(desk.gate(LIST).judges_recipients());
+    let kept = |toml: &str| needs(toml).kept.contains(gatepost::smtp::Part::Parameters);
+    assert!(kept("[syntax]\nreject = [\"smtputf8\"]\n") && !kept(LIST));
 }
