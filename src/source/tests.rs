@@ -392,3 +392,43 @@ fn the_thread_looks_by_itself_and_when_it_is_told_to() {
     rarely.look();
     wait("the file is read", || *watched.current() == "three\n");
 }
+
+#[test]
+fn a_file_that_need_not_be_there_is_used_from_when_it_is_until_it_goes() {
+    let folder = Folder(TempDir::new().expect("a folder"));
+    let nothing = || ("nothing".to_owned(), "mail waits");
+    let watched = Watched::await_file(&folder.list(), "words", LIMIT, words(), nothing());
+    assert!(watched.is_failed());
+    assert_eq!((watched.current().clone(), watched.state().failures), ("nothing".to_owned(), 1));
+    assert!(causes(&watched)[0].starts_with("cannot be read: "));
+    assert_eq!(after(Look::Due, &watched), "nothing");
+    folder.replace("one\n");
+    assert_eq!(after(Look::Due, &watched), "one\n");
+    assert!(!watched.is_failed());
+    folder.replace("one\nbad\n");
+    assert_eq!(after(Look::Due, &watched), "one\n");
+    assert!(watched.is_failed());
+    folder.replace("one\n");
+    after(Look::Due, &watched);
+    assert!(!watched.is_failed(), "it is as it was before");
+    fs::remove_file(folder.list()).expect("it was there");
+    after(Look::Due, &watched);
+    assert!(watched.is_failed());
+    let bad = Folder::with("bad\n");
+    let watched = Watched::await_file(&bad.list(), "words", LIMIT, words(), nothing());
+    assert_eq!((watched.is_failed(), causes(&watched)), (true, vec!["bad".to_owned()]));
+    bad.replace("good\n");
+    assert_eq!((after(Look::Due, &watched), watched.is_failed()), ("good\n".to_owned(), false));
+}
+
+#[test]
+fn a_watcher_waits_for_a_file_and_has_it_once() {
+    let folder = Folder(TempDir::new().expect("a folder"));
+    let watcher = Watcher::default();
+    let open = || watcher.await_file(&folder.list(), "words", LIMIT, words(), (String::new(), "mail waits"));
+    let (first, again) = (open(), open());
+    assert!(Arc::ptr_eq(&first, &again));
+    folder.replace("here\n");
+    watcher.refresh();
+    assert_eq!((first.current().as_str(), first.is_failed()), ("here\n", false));
+}

@@ -12,6 +12,7 @@ mod coverage;
 mod envelope;
 mod files;
 mod helo;
+mod limits;
 mod maps;
 mod names;
 mod policy;

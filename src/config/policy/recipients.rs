@@ -46,8 +46,7 @@ pub struct MemberFile {
 /// What the log calls a policy: `recipient-` and its name.
 pub(super) const PREFIX: &str = "recipient-";
 
-/// Reads the tables. `has_own` tells whether there are domains that `@local` could stand for; it is known only when all
-/// settings are read, so the second value is where `@local` stands.
+/// Reads the tables. Whether there are domains that `@local` could stand for is known only when all settings are read.
 pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Recipients {
     let mut all = Recipients::default();
     let mut protected = Protected::default();
@@ -116,8 +115,8 @@ fn one(
     own: &mut Vec<Place>,
 ) -> Option<RecipientPolicy> {
     let place = fields.place();
-    let senders = senders(&mut fields, "senders", files, own);
-    let deny = senders_or_none(&mut fields, files, own);
+    let allowed = senders(&mut fields, "senders", files, own);
+    let deny = senders(&mut fields, "deny", files, own).unwrap_or_default();
     let logins = word(&mut fields, "logins", "choose senders, allow or require", |text| match text {
         "senders" => Some(Logins::Senders),
         "allow" => Some(Logins::Allow),
@@ -125,7 +124,7 @@ fn one(
         _ => None,
     });
     let logins = logins.unwrap_or_default();
-    if senders.is_none() && logins == Logins::Senders {
+    if allowed.is_none() && logins == Logins::Senders {
         let remedy = "add senders = [\"@example.org\"]; if nobody may write, senders = []";
         fields.fault(&place, "senders", "it does not say who may write", remedy);
     }
@@ -136,7 +135,7 @@ fn one(
     let policy = RecipientPolicy {
         name,
         recipients,
-        senders: senders.unwrap_or_default(),
+        senders: allowed.unwrap_or_default(),
         deny,
         logins,
         // Whoever protects an address wants strangers kept out; a deferral loses nothing.
@@ -145,14 +144,6 @@ fn one(
         mode: mode?,
     };
     sound.then_some(policy)
-}
-
-fn senders_or_none(
-    fields: &mut Fields<'_>,
-    files: &mut Vec<MemberFile>,
-    own: &mut Vec<Place>,
-) -> Vec<SenderKey> {
-    senders(fields, "deny", files, own).unwrap_or_default()
 }
 
 fn senders(

@@ -1,0 +1,159 @@
+//! Faults of addresses, and limits on how much may come in.
+
+use std::time::Duration;
+
+use gatepost::config::Config;
+use gatepost::gate::Gate;
+use gatepost::smtp::{Client, Stage};
+
+use super::common::log::Log;
+use super::envelope::{ALONE, Desk, LIST, Session};
+
+#[tokio::test]
+async fn addresses_are_refused_for_the_faults_that_count_and_for_no_others() {
+    let gate = Desk::new().gate(
+        "[syntax]\nreject = [\"brackets\", \"smtputf8\", \"local-part\"]\nshadow = [\"dots\", \"domain\"]\n",
+    );
+    let (log, _guard) = Log::listen();
+    for (arguments, said) in [
+        (&["<a@spam.example>"][..], "Continue"),
+        (&["<a@spam.example"], "501 5.1.7 imbalanced angle brackets in path"),
+        (&["a@spam.example"], "Continue"),
+        (&["<a..b@spam.example>"], "Continue"),
+        (&["<\u{fc}@spam.example>", "SIZE=1"], "553 5.6.7 address needs SMTPUTF8"),
+        (&["<\u{fc}@spam.example>", "SIZE=1", "smtputf8"], "Continue"),
+        (&["<>"], "Continue"),
+    ] {
+        let mut session = Session::from(&gate, "192.0.2.7").await;
+        assert_eq!(session.mail(arguments).await, said, "{arguments:?}");
+        if said == "Continue" {
+            assert_eq!(session.rcpt("<b c@own.example>").await, "553 5.1.3 invalid local part");
+            assert_eq!(session.rcpt("<b@own.example>").await, "Continue");
+        }
+    }
+    assert_eq!(
+        log.with(&["action=would-reject", "rule=syntax", "because=dots"]).len(),
+        1,
+        "{:#?}",
+        log.lines()
+    );
+    assert_eq!(log.with(&["action=reject", "rule=syntax", "because=brackets"]).len(), 1);
+    let off = Desk::new().gate(LIST);
+    let mut session = Session::from(&off, "192.0.2.7").await;
+    assert_eq!(session.mail(&["<a b@@"]).await, "Continue");
+    assert_eq!(session.rcpt("x y").await, "Continue");
+}
+
+// T54
+#[tokio::test]
+async fn further_untrusted_recipients_of_a_message_are_put_off_and_trusted_ones_are_not() {
+    for most in [1, 2] {
+        let gate = Desk::new()
+            .gate(&format!("{LIST}[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = {most}\n"));
+        let mut session = Session::from(&gate, "192.0.2.7").await;
+        for _message in 0..2 {
+            session.mail(&["<x@a.example>"]).await;
+            for n in 0..most {
+                assert!(session.rcpt("<announce@lists.example.org>").await.starts_with("550 "));
+                assert_eq!(session.rcpt("<postmaster@own.example>").await, "Continue");
+                assert_eq!(session.rcpt(&format!("<u{n}@own.example>")).await, "Continue");
+            }
+            let said = session.rcpt("<more@own.example>").await;
+            assert_eq!(said, "452 4.5.3 Too many untrusted recipients");
+            assert_eq!(session.rcpt("<abuse@own.example>").await, "Continue");
+            assert_eq!(session.judge(Stage::Message).await, "Continue");
+        }
+        session.login("<x@a.example>").await;
+        for n in 0..5 {
+            assert_eq!(session.rcpt(&format!("<u{n}@own.example>")).await, "Continue", "after a login");
+        }
+    }
+    for most in ["0", "-1"] {
+        let toml = format!("{ALONE}[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = {most}\n");
+        let problems = Config::from_texts("", &toml).expect_err("it limits all or nothing").to_string();
+        assert!(problems.contains("limit.rcpts.most"), "{problems}");
+    }
+}
+
+#[tokio::test]
+async fn a_count_of_recipients_outlives_the_process() {
+    let gate = Desk::new().gate("[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = 1\n");
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    session.mail(&["<x@a.example>"]).await;
+    assert_eq!(session.rcpt("<a@own.example>").await, "Continue");
+    let stored = serde_json::to_string(&session.memory).expect("json");
+    session.memory = serde_json::from_str(&stored).expect("back");
+    assert_eq!(session.rcpt("<b@own.example>").await, "452 4.5.3 Too many untrusted recipients");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_connections_is_told_at_mail_for_somebody_may_log_in() {
+    let desk = Desk::new();
+    let limit = "[[limit]]\nname = \"calls\"\nper = \"client\"\nof = \"connections\"\nmost = 2\nwithin = \"1min\"\n\
+                 exempt = [\"198.51.100.0/24\"]\n";
+    let gate = desk.gate(limit);
+    let (log, _guard) = Log::listen();
+    let said =
+        async |gate: &Gate, client: &str| Session::from(gate, client).await.mail(&["<x@a.example>"]).await;
+    let over = "450 4.7.1 Client host [2001:db8::1]: too many connections, try again later";
+    assert_eq!(said(&gate, "2001:db8::1").await, "Continue");
+    assert_eq!(said(&gate, "2001:db8::2").await, "Continue");
+    assert_eq!(said(&gate, "2001:db8::1").await, over);
+    let told = log.with(&["action=tempfail", "rule=limit-calls", "stage=mail"]);
+    assert!(told[0].contains("because=more than 2 connections in 1m"), "{}", told[0]);
+    let mut session = Session::from(&gate, "2001:db8::3").await;
+    assert_eq!(session.login("<x@a.example>").await, "Continue");
+    // A new configuration goes on counting.
+    let gate = desk.gate(limit);
+    assert_eq!(said(&gate, "2001:db8::1").await, over);
+    assert_eq!(said(&gate, "2001:db8:0:1::1").await, "Continue");
+    for _ in 0..5 {
+        assert_eq!(said(&gate, "198.51.100.7").await, "Continue", "exempt");
+    }
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(said(&gate, "2001:db8::1").await, "Continue");
+    assert_eq!(said(&gate, "2001:db8::1").await, over);
+    let strict = desk.gate(&limit.replace("most = 2", "most = 1\nlogins = \"count\""));
+    Session::from(&strict, "192.0.2.1").await;
+    let (_, said) = Session::of(&strict, Client::Ip([192, 0, 2, 1].into())).await;
+    assert_eq!(said, "450 4.7.1 Client host [192.0.2.1]: too many connections, try again later");
+}
+
+#[tokio::test]
+async fn rates_of_messages_and_recipients_have_their_own_replies() {
+    let limit = |name: &str, per: &str, of: &str, most: u32| {
+        format!(
+            "[[limit]]\nname = \"{name}\"\nper = \"{per}\"\nof = \"{of}\"\nmost = {most}\nwithin = \"1h\"\n"
+        )
+    };
+    let gate = Desk::new().gate(
+        &(limit("mails", "sender", "messages", 2)
+            + &limit("rcpts", "client", "recipients", 3)
+            + "reply = \"452 4.5.3 slower, {ip}\"\n"),
+    );
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    for (sender, said) in [
+        ("<x@a.example>", "Continue"),
+        ("<X@A.example.>", "Continue"),
+        ("<x@a.example>", "450 4.7.1 Sender x@a.example: too many messages, try again later"),
+        ("<y@a.example>", "Continue"),
+        ("<>", "Continue"),
+        ("<>", "Continue"),
+        ("<>", "Continue"),
+    ] {
+        assert_eq!(session.mail(&[sender]).await, said, "{sender}");
+    }
+    for said in ["Continue", "Continue", "Continue", "452 4.5.3 slower, 192.0.2.7"] {
+        assert_eq!(session.rcpt("<b@own.example>").await, said);
+    }
+    assert_eq!(session.rcpt("<postmaster@own.example>").await, "Continue");
+    let mut other = Session::from(&gate, "192.0.2.8").await;
+    other.mail(&["<z@a.example>"]).await;
+    assert_eq!(other.rcpt("<b@own.example>").await, "Continue");
+    let shadow = Desk::new().gate(&(limit("mails", "client", "messages", 1) + "mode = \"shadow\"\n"));
+    let (log, _guard) = Log::listen();
+    for _ in 0..3 {
+        assert_eq!(Session::from(&shadow, "192.0.2.7").await.mail(&["<x@a.example>"]).await, "Continue");
+    }
+    assert_eq!(log.with(&["action=would-tempfail", "rule=limit-mails"]).len(), 2, "{:#?}", log.lines());
+}
