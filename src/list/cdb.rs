@@ -112,8 +112,7 @@ pub(crate) mod tests {
         let mut tables = vec![Vec::new(); 256];
         let word = |number: usize| u32::try_from(number).expect("a small file").to_le_bytes();
         for (key, value) in records {
-            let hash =
-                key.iter().fold(5381_u32, |hash, &octet| hash.wrapping_mul(33) ^ u32::from(octet));
+            let hash = key.iter().fold(5381_u32, |hash, &octet| hash.wrapping_mul(33) ^ u32::from(octet));
             tables[hash as usize & 255].push((hash, octets.len()));
             for piece in [&word(key.len())[..], &word(value.len()), key, value] {
                 octets.extend_from_slice(piece);

@@ -5,6 +5,7 @@
 //! thread of the [`Watcher`], one file after the other: neither a session nor a runtime ever waits for them.
 
 mod file;
+pub mod map;
 mod watched;
 mod watcher;
 

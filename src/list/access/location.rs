@@ -121,7 +121,10 @@ impl FromStr for Location {
         match (kind.to_ascii_lowercase().as_str(), text.as_bytes()[at]) {
             ("text" | "file" | "texthash", _) => file(rest),
             ("cdb", _) => Ok(Self::Cdb(path(rest, "cdb:/etc/mail/access.cdb")?)),
-            ("sqlite" | "sql", _) => table(rest).map(Self::Sqlite),
+            ("sqlite" | "sql", _) => {
+                let table = table(rest)?;
+                if cfg!(feature = "sqlite") { Ok(Self::Sqlite(table)) } else { Err(without_sqlite()) }
+            }
             ("socketmap", b':') => postfix(rest).map(Self::Socketmap),
             ("socketmap", _) => spamc(rest, "access").map(Self::Socketmap),
             ("lmdb", _) => Err(lmdb(Path::new(rest))),
@@ -135,7 +138,10 @@ impl FromStr for Location {
             }
             _ => bad(
                 format!("{} is no kind of map that can be read", shown(kind)),
-                format!("use {KINDS}; what only the mail server can read, export as text: postmap -s {}", shown(text)),
+                format!(
+                    "use {KINDS}; what only the mail server can read, export as text: postmap -s {}",
+                    shown(text)
+                ),
             ),
         }
     }
@@ -189,6 +195,14 @@ pub fn lmdb(path: &Path) -> BadLocation {
             "name the text that it is made from (text:{source}), or export it: postmap -s lmdb:{source} >{source}.txt; or make it \
              of another kind: postmap cdb:{source}"
         ),
+    }
+}
+
+/// The error for SQLite where it was left out.
+fn without_sqlite() -> BadLocation {
+    BadLocation {
+        cause: "this gatepost was built without SQLite".to_owned(),
+        remedy: "build it with --features sqlite, or install the package, which has it".to_owned(),
     }
 }
 
@@ -257,7 +271,8 @@ fn table(text: &str) -> Result<Table, BadLocation> {
 
 /// `inet:host:port:name`, `unix:/path:name`, as in Postfix.
 fn postfix(text: &str) -> Result<Socketmap, BadLocation> {
-    const EXAMPLE: &str = "write it like socketmap:unix:/run/maps/socket:access or socketmap:inet:127.0.0.1:7953:access";
+    const EXAMPLE: &str =
+        "write it like socketmap:unix:/run/maps/socket:access or socketmap:inet:127.0.0.1:7953:access";
     let Some((place, map)) = text.rsplit_once(':') else {
         return bad("a socket map needs a server and a name", EXAMPLE);
     };
@@ -343,8 +358,6 @@ mod tests {
             ("access!text!/etc/mail/access", "text:/etc/mail/access"),
             ("lists/access", "text:lists/access"),
             ("cdb:/etc/postfix/access.cdb", "cdb:/etc/postfix/access.cdb"),
-            ("sql!/var/lib/m.sq3", "sqlite:/var/lib/m.sq3?table=kvm&key=k&value=v"),
-            ("sqlite:/m.sq3?table=access&value=rhs", "sqlite:/m.sq3?table=access&key=k&value=rhs"),
             ("socketmap:inet:127.0.0.1:7953:access", "socketmap:inet:127.0.0.1:7953:access"),
             ("socketmap:inet:[::1]:7953:access", "socketmap:inet:[::1]:7953:access"),
             ("socketmap:inet:localhost:7000:a", "socketmap:inet:127.0.0.1:7000:a"),
@@ -357,6 +370,21 @@ mod tests {
             ("policy!socketmap!/run/m.sock", "socketmap:unix:/run/m.sock:policy"),
         ] {
             assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_of_sqlite_are_there_if_they_were_built() {
+        for (text, expected) in [
+            ("sql!/var/lib/m.sq3", "sqlite:/var/lib/m.sq3?table=kvm&key=k&value=v"),
+            ("sqlite:/m.sq3?table=access&value=rhs", "sqlite:/m.sq3?table=access&key=k&value=rhs"),
+        ] {
+            let expected = if cfg!(feature = "sqlite") {
+                expected.to_owned()
+            } else {
+                "error: this gatepost was built without SQLite; build it with --features sqlite, or install the package, which has it".to_owned()
+            };
+            assert_eq!(read(text), expected);
         }
     }
 

@@ -37,8 +37,7 @@ impl Map {
 
 /// A fault whose number is not a line's.
 fn by_record(fault: Fault) -> Fault {
-    let cause =
-        if fault.line > 0 { format!("record {}: {}", fault.line, fault.cause) } else { fault.cause };
+    let cause = if fault.line > 0 { format!("record {}: {}", fault.line, fault.cause) } else { fault.cause };
     Fault { line: 0, cause, remedy: fault.remedy }
 }
 
@@ -59,11 +58,18 @@ mod tests {
     #[test]
     fn keys_are_found_with_and_without_a_nul_behind_them() {
         let (map, notices) = map(
-            &[(b"connect:192.0.2\0", b"OK\0"), (b"Connect:IPv6:2001:0db8", b"OK"), (b"connect:192.0.2", b"REJECT")],
+            &[
+                (b"connect:192.0.2\0", b"OK\0"),
+                (b"Connect:IPv6:2001:0db8", b"OK"),
+                (b"connect:192.0.2", b"REJECT"),
+            ],
             Syntax::Sendmail,
         )
         .expect("a map");
-        assert_eq!((connect(&map, "192.0.2.9"), connect(&map, "2001:db8::9")), (Ruling::Allow, Ruling::Allow));
+        assert_eq!(
+            (connect(&map, "192.0.2.9"), connect(&map, "2001:db8::9")),
+            (Ruling::Allow, Ruling::Allow)
+        );
         assert_eq!(connect(&map, "198.51.100.1"), Ruling::Nothing);
         let notices: Vec<String> = notices.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -98,8 +98,10 @@ impl Reader {
             return Err(self.errors);
         }
         if self.foreign > 0 {
-            let notice =
-                format!("{} {}s have tags of other programs; they are left to these", self.foreign, self.unit);
+            let notice = format!(
+                "{} {}s have tags of other programs; they are left to these",
+                self.foreign, self.unit
+            );
             self.notices.add(0, &notice);
         }
         self.map.octets.shrink_to_fit();
@@ -179,8 +181,10 @@ impl Reader {
             }
             let shown = crate::smtp::printable(written.text.as_bytes(), 80);
             let unit = self.unit;
-            self.notices
-                .add(number, &format!("{shown} has an entry in {unit} {first} already; {unit} {taken} is taken"));
+            self.notices.add(
+                number,
+                &format!("{shown} has an entry in {unit} {first} already; {unit} {taken} is taken"),
+            );
             return;
         }
         let key = self.store(written.text.as_bytes());
