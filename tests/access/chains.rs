@@ -359,7 +359,10 @@ fn what_other_programs_read_in_the_same_file_is_left_to_them() {
     let (map, notices) = Map::parse(text, &Options::default()).expect("a map");
     assert_eq!(map.len(), 1);
     let told = notices.to_string();
-    assert!(told.trim_start().starts_with("5 lines have tags of other programs") && !told.contains("secret"), "{told}");
+    assert!(
+        told.trim_start().starts_with("5 lines have tags of other programs") && !told.contains("secret"),
+        "{told}"
+    );
 }
 
 #[test]

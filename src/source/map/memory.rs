@@ -41,6 +41,10 @@ struct Answer {
     size: usize,
 }
 
+/// What is known: the entry, or that there is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known(pub(super) Option<Entry>);
+
 impl Default for Memory {
     fn default() -> Self {
         Self(Mutex::new(Answers { known: LruCache::unbounded(), size: 0 }))
@@ -49,12 +53,12 @@ impl Default for Memory {
 
 impl Memory {
     /// What the map said about a key, if that is not too long ago.
-    pub(super) fn recall(&self, tag: Tag, key: &str) -> Option<Option<Entry>> {
+    pub(super) fn recall(&self, tag: Tag, key: &str) -> Option<Known> {
         let mut answers = self.lock();
         let key = (tag, key.into());
         let answer = answers.known.get(&key)?;
         if answer.until > Instant::now() {
-            return Some(answer.entry.clone());
+            return Some(Known(answer.entry.clone()));
         }
         let size = answers.known.pop(&key).map_or(0, |answer| answer.size);
         answers.size -= size;
@@ -105,10 +109,10 @@ mod tests {
         memory.keep(TAG, "connect:192.0.2.9", Some(&entry()), 2);
         memory.keep(TAG, "connect:192.0.2", None, 0);
         tokio::time::advance(Duration::from_secs(29)).await;
-        assert_eq!(memory.recall(TAG, "connect:192.0.2"), Some(None));
+        assert_eq!(memory.recall(TAG, "connect:192.0.2"), Some(Known(None)));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(memory.recall(TAG, "connect:192.0.2"), None);
-        assert_eq!(memory.recall(TAG, "connect:192.0.2.9"), Some(Some(entry())));
+        assert_eq!(memory.recall(TAG, "connect:192.0.2.9"), Some(Known(Some(entry()))));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(memory.recall(TAG, "connect:192.0.2.9"), None);
         assert_eq!(memory.lock().size, 0);

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use self::memory::Memory;
+use self::memory::{Known, Memory};
 use self::socket::Client;
 #[cfg(feature = "sqlite")]
 use self::sqlite::Database;
@@ -72,7 +72,7 @@ impl Map {
     /// # Errors
     /// [`Failure`] with every line or record that is wrong.
     pub fn open(location: &Location, options: &Options, watcher: &Watcher) -> Result<Self, Failure> {
-        let held = |path: &Path, parse| watcher.open(path, &form(location, options), FILE, parse);
+        let held = |path: &Path, parse| watcher.open(path, &form(location, *options), FILE, parse);
         let kind = match location {
             Location::Text(path) => Kind::Held(held(path, text(path, *options))?),
             Location::Cdb(path) => Kind::Held(held(path, cdb(*options))?),
@@ -142,7 +142,7 @@ impl Map {
         {
             let tag = search.tag();
             if let Kind::Socket { memory, .. } = &self.kind
-                && let Some(entry) = memory.recall(tag, key.as_str())
+                && let Some(Known(entry)) = memory.recall(tag, key.as_str())
             {
                 search.answer(entry);
                 continue;
@@ -207,7 +207,7 @@ fn expressions(list: &[u8]) -> usize {
 }
 
 /// All that the parse function depends on.
-fn form(location: &Location, options: &Options) -> String {
+fn form(location: &Location, options: Options) -> String {
     let Options { syntax, duplicates, comments, classes } = options;
     format!("{} {syntax:?} {duplicates:?} {comments:?} {classes:?}", location.kind())
 }

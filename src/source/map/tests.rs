@@ -105,7 +105,7 @@ async fn says(map: &Map) {
 async fn every_kind_of_map_says_the_same() {
     let folder = TempDir::new().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    let text: String = ENTRIES.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
+    let text: String = ENTRIES.map(|(key, value)| format!("{key}\t{value}\n")).concat();
     fs::write(path("access"), text).expect("a text");
     says(&open(&format!("text:{}", path("access").display())).expect("a text")).await;
     for nul in ["", "\0"] {

@@ -1,11 +1,11 @@
 //! The socket map protocol of Sendmail and Postfix: octets to replies and back.
 //!
 //! No sockets here, and no meaning. A question is `name key` and a reply a word and perhaps a text, each in a netstring
-//! (`5:hello,`); see socketmap_table(5).
+//! (`5:hello,`); see `socketmap_table(5)`.
 
 use std::fmt;
 
-/// Longest reply in octets, which is Postfix' limit, too (socketmap_table(5)).
+/// Longest reply in octets, which is Postfix' limit, too (`socketmap_table(5)`).
 pub const REPLY: usize = 100_000;
 /// Digits of that number.
 const DIGITS: usize = 6;
