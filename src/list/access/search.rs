@@ -270,8 +270,8 @@ impl<'a> Search<'a> {
     /// Takes what the map has for the key that [`Search::next_key`] gave.
     pub fn answer(&mut self, entry: Option<Entry>) {
         let Some(key) = self.asked.take() else { return };
+        let Some(entry) = entry else { return self.answer.chain.push(key) };
         self.answer.chain.push(key.clone());
-        let Some(entry) = entry else { return };
         self.keys = None;
         let mut hit = Hit { key, line: entry.line, pattern: None };
         let action = match &entry.value {
