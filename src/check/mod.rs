@@ -3,11 +3,13 @@
 //! A check asks and reports; it never decides. A question starts as soon as its subject is known; whoever
 //! needs the answer waits for it later, as long as it wants.
 
+mod access;
 mod exempt;
 mod inquiry;
 mod listed;
 mod target;
 
+pub use access::{Access, OfRecipient, because};
 pub use exempt::{Exempt, Standing};
 pub use inquiry::Inquiry;
 pub use listed::Listed;

@@ -144,8 +144,8 @@ pub(super) struct MetricsExporter {
 impl Socket {
     /// Where the daemon is asked.
     pub(super) fn path(&self) -> PathBuf {
-        let variable = by_toml("control.listen").map(Setting::variable).unwrap_or_default();
-        let set = || match std::env::var(variable).ok()?.parse() {
+        let variable = by_toml("control.listen").and_then(Setting::variable);
+        let set = || match std::env::var(variable?).ok()?.parse() {
             Ok(Listen::Unix(path)) => Some(path),
             _ => None,
         };

@@ -106,7 +106,7 @@ fn json(config: &Config, what: &args::ShowConfig) -> Value {
     let rules = Rules::from(config);
     let setting = |origin: &Origin| {
         json!({
-            "name": origin.toml, "env": origin.env, "value": origin.json(),
+            "name": origin.toml, "env": (!origin.env.is_empty()).then_some(&origin.env), "value": origin.json(),
             "set": if origin.is_secret() { config.key.is_some() } else { !origin.value.is_empty() },
             "changed": origin.is_changed(), "origin": source(origin),
         })

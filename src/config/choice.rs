@@ -1,7 +1,8 @@
 //! Settings that are one word out of a few.
 
 use crate::limits::Overload;
-use crate::policy::{OnTrouble, ReplyStyle};
+use crate::list::access::{Comments, Delay, Duplicates, Exemption, Logins, Loopback, Syntax};
+use crate::policy::{self, OnTrouble, ReplyStyle};
 use crate::smtp::Stage;
 use crate::telemetry::Level;
 use crate::verdict::{Act, List};
@@ -20,7 +21,7 @@ pub trait Word: Sized + Copy + 'static {
 
 /// Gives the values of a type their words, and other words that are understood too.
 macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal $(| $alias:literal)*,)+ }) => {
+    ($name:ty { $($variant:ident = $word:literal $(| $alias:literal)*,)+ }) => {
         impl Word for $name {
             const WORDS: &'static [&'static str] = &[$($word),+];
 
@@ -81,6 +82,14 @@ words! {
     }
 }
 words! { Overload { Accept = "accept", Tempfail = "tempfail", } }
+words! { policy::Mode { Enforce = "enforce", Shadow = "shadow", } }
+words! { Syntax { Sendmail = "sendmail", Postfix = "postfix", } }
+words! { Delay { UntilRcpt = "rcpt", None = "none", } }
+words! { Exemption { EachRecipient = "all", LaterRecipients = "any", } }
+words! { Loopback { Allowed = "allow", Searched = "search", } }
+words! { Logins { Trusted = "trust", Ignored = "ignore", } }
+words! { Duplicates { First = "first", Last = "last", } }
+words! { Comments { Lines = "line", Inline = "inline", } }
 words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
 words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
 

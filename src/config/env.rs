@@ -177,7 +177,7 @@ fn unknown(name: &str) -> Fault {
     if let Some((_, remedy)) = ELSEWHERE.iter().find(|(known, _)| is_announced(known)) {
         return Fault::new("there is no such setting", *remedy);
     }
-    let variables: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+    let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
     let remedy = match nearest(name, variables.iter().map(String::as_str).chain([ENV_FILE])) {
         Some(near) => format!("did you mean {near}?"),
         None => "remove it or see gatepost.conf(5)".to_owned(),
@@ -190,7 +190,7 @@ fn stranger(name: &str) -> Fault {
     match by_env(&name.to_ascii_uppercase()) {
         Some(setting) => Fault::new(
             format!("{} without its prefix is no setting", setting.env),
-            format!("did you mean {}?", setting.variable()),
+            format!("did you mean {}?", setting.variable().unwrap_or_default()),
         ),
         None => Fault::new("the line sets a variable that is not ours", "it has no effect here"),
     }

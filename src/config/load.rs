@@ -200,6 +200,7 @@ impl Config {
         draft.config.files = files;
         draft.merge(layers);
         draft.add(sections);
+        draft.add_maps();
         match &sources.credential {
             Some(key) => draft.keep_key(key.clone()),
             None => draft.find_key(sources.variable(CREDENTIALS).as_deref()),
@@ -225,6 +226,7 @@ impl Config {
         let mut draft = Draft::new(report);
         draft.merge(vec![below, above]);
         draft.add(sections);
+        draft.add_maps();
         draft.finish().sound()
     }
 }
@@ -282,6 +284,13 @@ impl Draft {
         let keys = lists.iter().filter_map(|own| own.key_file.clone());
         let tables = lists.iter().filter_map(|own| Some(own.file.as_ref()?.path.clone()));
         self.config.files.extend(keys.chain(tables));
+    }
+
+    /// Notes the files of access maps, which a reload reads again and the sandbox has to leave open.
+    fn add_maps(&mut self) {
+        let maps = &self.config.access.map;
+        let files = maps.iter().filter_map(|location| location.path().map(Into::into));
+        self.config.files.extend(files);
     }
 
     fn take(&mut self, compat: bool, naming: Naming, setting: &'static Setting, value: &Value) {
@@ -382,7 +391,7 @@ impl Draft {
         self.check_key();
         let origin = |(setting, place): (&Setting, Place)| Origin {
             toml: setting.toml,
-            env: setting.variable(),
+            env: setting.variable().unwrap_or_default(),
             // The key may have got into another setting, such as the zone base.
             value: self.report.clean((setting.show)(&self.config)),
             items: (setting.items)(&self.config).into_iter().map(|item| self.report.clean(item)).collect(),

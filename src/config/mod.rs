@@ -3,6 +3,7 @@
 //! Every problem of every source is found in one run, each with its place, its cause and a remedy.
 //! Nothing here opens a socket, asks DNS or knows accounts; the key is read, and never shown.
 
+mod access;
 mod choice;
 mod env;
 mod file;
@@ -35,6 +36,7 @@ use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
 use crate::verdict::{Act, Codes};
 
+pub use access::Access;
 pub use choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
 pub use load::{CONFIG_FILE, DEFAULT_ENV_FILE, Overrides, Rough, Sources};
 pub use policy::{Additions, Answered, Expectation, ListFile, OwnList};
@@ -184,6 +186,8 @@ pub struct Config {
     pub local_domains: Vec<Domain>,
     /// Whether allow lists may hold what nearly everybody is in.
     pub allow_force: bool,
+    /// What access maps there are, and what they mean.
+    pub access: Access,
     /// Lists, rules, scores and expectations of the administrator's.
     pub additions: Additions,
 
@@ -199,7 +203,7 @@ pub struct Config {
 pub struct Origin {
     /// The name in TOML.
     pub toml: &'static str,
-    /// The name in the environment, with its prefix.
+    /// The name in the environment, with its prefix; empty if there is none.
     pub env: String,
     /// The value in effect; for the key `(set)` or nothing.
     pub value: String,
@@ -307,6 +311,7 @@ impl Default for Config {
                 .collect(),
             local_domains: Vec::new(),
             allow_force: false,
+            access: Access::default(),
             additions: Additions::default(),
             files: Vec::new(),
             notices: Vec::new(),

@@ -93,7 +93,7 @@ pub(super) fn hours(value: &Value) -> Reading<u8> {
 }
 
 /// One word out of a few.
-fn word<T: Word>(value: &Value) -> Reading<T> {
+pub(super) fn word<T: Word>(value: &Value) -> Reading<T> {
     let text = value.one();
     let unknown = || {
         let known = T::WORDS.join(", ");
@@ -169,7 +169,7 @@ pub(super) fn on_failure(value: &Value) -> Reading<OnFailure> {
 }
 
 /// Reads every entry of a list, each with a fault or a remark of its own.
-fn each<T>(
+pub(super) fn each<T>(
     value: &Value,
     mut read: impl FnMut(&str) -> Result<(T, Option<Fault>), Fault>,
 ) -> Reading<Vec<T>> {

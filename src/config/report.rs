@@ -21,7 +21,7 @@ impl Naming {
     pub(super) fn of(self, setting: &Setting) -> String {
         match self {
             Self::Toml => setting.toml.to_owned(),
-            Self::Environment => setting.variable(),
+            Self::Environment => setting.variable().unwrap_or_else(|| setting.toml.to_owned()),
             Self::Options => format!("--{}", setting.env.to_ascii_lowercase().replace('_', "-")),
         }
     }

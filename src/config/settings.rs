@@ -3,6 +3,7 @@
 //! The environment, TOML, `check-config` and the manual are all fed from it.
 
 use super::Config;
+use super::access;
 use super::read;
 use super::show::Show;
 use super::value::{Fault, Reading, Shape, Value};
@@ -13,7 +14,7 @@ pub const PREFIX: &str = "SPAMHAUS_DQS_";
 
 /// One setting.
 pub struct Setting {
-    /// The name in the environment, without [`PREFIX`].
+    /// The name in the environment, without [`PREFIX`]; that in TOML if the environment has none for it.
     pub env: &'static str,
     /// The dotted name in TOML.
     pub toml: &'static str,
@@ -37,9 +38,9 @@ pub(super) struct Effect {
 }
 
 impl Setting {
-    /// The whole name in the environment.
-    pub fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.env)
+    /// The whole name in the environment, if it has one there.
+    pub fn variable(&self) -> Option<String> {
+        (self.env != self.toml).then(|| format!("{PREFIX}{}", self.env))
     }
 
     /// Whether the value is never shown.
@@ -64,7 +65,7 @@ impl Setting {
 
 /// The setting with a name of the environment, without its prefix.
 pub fn by_env(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.env == name)
+    SETTINGS.iter().find(|setting| setting.env == name && setting.env != setting.toml)
 }
 
 /// The setting with a dotted name of TOML.
@@ -81,7 +82,7 @@ fn put<T>(field: &mut T, reading: Reading<T>) -> Effect {
 }
 
 macro_rules! settings {
-    ($($env:literal $toml:literal $shape:ident = $default:literal, $field:ident: $read:expr, $help:literal;)+) => {
+    ($($env:literal $toml:literal $shape:ident = $default:literal, $($field:ident).+: $read:expr, $help:literal;)+) => {
         /// All settings, in the order of the manual.
         pub const SETTINGS: &[Setting] = &[$(Setting {
             env: $env,
@@ -89,9 +90,9 @@ macro_rules! settings {
             shape: Shape::$shape,
             default: $default,
             help: $help,
-            set: |config, value| put(&mut config.$field, ($read)(value)),
-            show: |config| config.$field.show(),
-            items: |config| config.$field.items(),
+            set: |config, value| put(&mut config.$($field).+, ($read)(value)),
+            show: |config| config.$($field).+.show(),
+            items: |config| config.$($field).+.items(),
         },)+];
     };
 }
@@ -233,6 +234,34 @@ settings! {
         "names of MTA daemons that serve submission, where addresses are not checked";
     "COMPAT_PARSE" "compat_parse" Flag = "0", compat_parse: read::flag,
         "make bad values warnings and use the default instead, as the Python milter did";
+
+    // What no program before this one had is set in TOML only.
+    "access.map" "access.map" List = "", access.map: access::map,
+        "access maps, asked in this order, such as text:/etc/mail/access";
+    "access.syntax" "access.syntax" Text = "sendmail", access.syntax: access::choice,
+        "whose rules the maps are written by: sendmail (with tags) or postfix (access(5))";
+    "access.mode" "access.mode" Text = "enforce", access.mode: access::choice,
+        "enforce, or shadow: the log tells what the maps would do";
+    "access.delay" "access.delay" Text = "rcpt", access.delay: access::choice,
+        "when a denial of client or sender is spoken: rcpt (a recipient may lift it) or none (at once)";
+    "access.exempt" "access.exempt" Text = "all", access.exempt: access::choice,
+        "whose checks an allowed recipient spares: all (only its own) or any (those of later ones, too)";
+    "access.loopback" "access.loopback" Text = "allow", access.loopback: access::choice,
+        "clients on this host: allow, or search the maps for them, too";
+    "access.logins" "access.logins" Text = "trust", access.logins: access::choice,
+        "clients that have logged in and of whose login the maps say nothing: trust or ignore";
+    "access.detail" "access.detail" Text = "+", access.detail: access::detail,
+        "characters that begin the detail of a local part";
+    "access.duplicates" "access.duplicates" Text = "last", access.duplicates: access::choice,
+        "which of two lines with the same key is taken: last or first";
+    "access.comments" "access.comments" Text = "line", access.comments: access::choice,
+        "where comments begin: line, at its beginning only, or inline, behind a value, too";
+    "access.glob_classes" "access.glob_classes" Flag = "0", access.glob_classes: read::flag,
+        "let [a-z] in a glob be a class; else a bracket stands for itself";
+    "access.on_trouble" "access.on_trouble" Text = "accept", access.on_trouble: access::choice,
+        "while a map cannot be asked: accept, as if it said nothing, or tempfail";
+    "access.reply" "access.reply" Text = "", access.reply: access::reply,
+        "reply of a denial that has no words of its own, such as 550 5.7.1 {ip} is not welcome here";
 }
 
 /// Names that the documentation of DQS filters speaks of and that are something else here, each with what it is; what

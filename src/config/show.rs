@@ -11,7 +11,8 @@ use super::read::DOMAIN;
 use crate::dns::Key;
 use crate::limits::Overload;
 use crate::list::MailboxPattern;
-use crate::policy::{ReplyStyle, Template};
+use crate::list::access::{Comments, Delay, Duplicates, Exemption, Location, Logins, Loopback, Syntax};
+use crate::policy::{self, OnTrouble, ReplyStyle, Template};
 use crate::server::Listen;
 use crate::smtp::{Domain, Stage};
 use crate::telemetry::Level;
@@ -71,6 +72,16 @@ show! {
     Option<Key> => |key| if key.is_some() { "(set)" } else { "" }.to_owned();
     Option<String> => |text| text.clone().unwrap_or_default();
     Option<PathBuf> => |path| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    Location => |location| location.to_string();
+    policy::Mode => |mode| mode.word().to_owned();
+    Syntax => |syntax| syntax.word().to_owned();
+    Delay => |delay| delay.word().to_owned();
+    Exemption => |exempt| exempt.word().to_owned();
+    Loopback => |loopback| loopback.word().to_owned();
+    Logins => |logins| logins.word().to_owned();
+    Duplicates => |duplicates| duplicates.word().to_owned();
+    Comments => |comments| comments.word().to_owned();
+    OnTrouble => |act| act.word().to_owned();
     Option<Template> => |template| template.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default();
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Gate, Rules, Tables};
-use crate::check::{Exempt, Listed};
+use super::{Access, Gate, Rules, Tables};
+use crate::check::{self, Exempt, Listed};
 use crate::config::{Config, OwnList};
 use crate::dns::{self, Dns};
 use crate::limits::Limits;
+use crate::list::access;
 use crate::policy::{
     Condition, EXEMPT_RECIPIENTS, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger,
 };
@@ -36,6 +37,7 @@ impl Rules {
         for check in &mut rules.checks {
             check.table = tables.find(check.list).cloned();
         }
+        rules.access = access(config, tables);
         rules
     }
 }
@@ -48,6 +50,7 @@ impl From<&Config> for Rules {
             checks,
             exempt: exempt(config),
             policy: policy(config),
+            access: None,
             enforce: config.enforce_stage,
             stage_budget: config.dns_lifetime,
             session_budget: config.dns_lifetime + SESSION_EXTRA,
@@ -151,6 +154,22 @@ fn checks(config: &Config) -> Vec<Listed> {
         table: None,
     });
     dqs.chain(own).collect()
+}
+
+/// The access maps, if there are any.
+fn access(config: &Config, tables: &Tables) -> Option<Access> {
+    let (own, maps) = (&config.access, tables.maps().to_vec());
+    let rules =
+        access::Rules { loopback: own.loopback, logins: own.logins, detail: own.detail.as_str().into() };
+    (!maps.is_empty()).then(|| Access {
+        check: check::Access { maps, rules },
+        mode: own.mode,
+        delay: own.delay,
+        exemption: own.exempt,
+        exempt: config.exempt_recipients.iter().cloned().collect(),
+        on_trouble: own.on_trouble,
+        reply: own.reply.clone(),
+    })
 }
 
 fn policy(config: &Config) -> Policy {

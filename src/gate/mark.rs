@@ -1,16 +1,20 @@
 //! What a message has earned until its end.
 //!
 //! Header fields, a place in quarantine and the dustbin are the whole message's, while rules look at single
-//! recipients: where recipients differ, the mildest of what they earned is done, and all tags are set.
+//! recipients: where recipients differ, the mildest of what they earned is done, and all tags are set. Only what a map says to
+//! drop for one recipient is dropped for it alone: it is taken off the message.
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Judgement;
+use crate::policy::{Cause, Judgement};
 use crate::smtp::Reply;
 use crate::verdict::{Act, Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 /// Most header fields that a message gets; each recipient may bring others.
 const FIELDS: usize = 32;
+
+/// Most recipients that are taken off a message; as many as Postfix lets one have (`smtpd_recipient_limit`).
+const DROPPED: usize = 1_000;
 
 /// Most header fields that are taken out of a message: more than three filters of our kind put there together, and
 /// no honest message has them. Each one costs Postfix a walk over the whole header section: 10,000 take it 8.5 s of
@@ -25,6 +29,9 @@ pub(super) struct Mark {
     reason: Box<str>,
     /// Names and values of header fields.
     fields: Vec<(Box<str>, Box<str>)>,
+    /// Recipients that are not to get it, as they were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<Box<str>>,
     /// Recipients that were let in have had their say; before that it is that of MAIL.
     by_recipients: bool,
 }
@@ -49,6 +56,7 @@ impl Mark {
         let mut one = Self::of(judgement);
         one.by_recipients = true;
         if !self.by_recipients {
+            one.dropped = std::mem::take(&mut self.dropped);
             *self = one;
             return;
         }
@@ -62,6 +70,15 @@ impl Mark {
         }
     }
 
+    /// Notes a recipient that is not to get the message, whoever else does.
+    pub(super) fn drop_for(&mut self, recipient: &[u8]) {
+        if let Ok(recipient) = std::str::from_utf8(recipient)
+            && self.dropped.len() < DROPPED
+        {
+            self.dropped.push(recipient.into());
+        }
+    }
+
     /// Whether the message goes on as it is, so far.
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -69,13 +86,17 @@ impl Mark {
 
     fn of(judgement: &Judgement) -> Self {
         let (fate, reason) = match &judgement.cause {
-            Some(cause) if cause.act == Act::Discard => (Fate::Dropped, &*cause.rule),
-            Some(cause) if cause.act == Act::Quarantine => (Fate::Held, &*cause.rule),
-            _ => (Fate::Delivered, ""),
+            Some(cause) if cause.act == Act::Discard => (Fate::Dropped, cause.rule.to_string()),
+            Some(Cause { act: Act::Quarantine, rule, reason, .. }) => {
+                let reason =
+                    reason.as_ref().map_or_else(|| rule.to_string(), |reason| format!("{rule}: {reason}"));
+                (Fate::Held, reason)
+            }
+            _ => (Fate::Delivered, String::new()),
         };
         let fields = judgement.tags.iter().take(FIELDS);
         let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
-        Self { fate, reason: reason.into(), fields, by_recipients: false }
+        Self { fate, reason: reason.into(), fields, dropped: Vec::new(), by_recipients: false }
     }
 
     /// The decision at the end of the message. What is `forged` goes first, the last one first: Postfix renumbers.
@@ -102,6 +123,7 @@ impl Mark {
                 edits.push(Edit::InsertHeader(0, name, value));
             }
         }
+        edits.extend(self.dropped.iter().map(|recipient| Edit::DeleteRecipient(recipient.to_string())));
         Decision { verdict, edits }
     }
 
@@ -164,12 +186,25 @@ impl Forged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Cause;
 
     fn judgement(act: Option<Act>, tags: &[&str]) -> Judgement {
-        let cause = act.map(|act| Cause { act, rule: "r".into(), finding: None, reply: None });
+        let (rule, because) = ("r".into(), "".into());
+        let cause = act.map(|act| Cause { act, rule, finding: None, reply: None, reason: None, because });
         let name = |name: &str| (HeaderName::new(name).expect("a name"), "yes".to_owned());
         Judgement { cause, tags: tags.iter().map(|tag| name(tag)).collect(), ..Judgement::default() }
+    }
+
+    #[test]
+    fn a_recipient_whose_mail_is_dropped_is_taken_off_the_message_of_the_others() {
+        let mut mark = Mark::default();
+        mark.set(&judgement(None, &[]));
+        mark.drop_for(b"<gone@a.example>");
+        mark.join(&judgement(Some(Act::Discard), &[]));
+        assert_eq!(mark.carry_out(&Forged::default(), &[]), Verdict::Discard.into(), "nobody is left");
+        mark.join(&judgement(None, &[]));
+        let delivered = mark.carry_out(&Forged::default(), &[]);
+        assert_eq!(delivered.verdict, Verdict::Continue);
+        assert_eq!(delivered.edits, [Edit::DeleteRecipient("<gone@a.example>".to_owned())]);
     }
 
     fn names() -> Vec<HeaderName> {

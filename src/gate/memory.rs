@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::list::access;
+use crate::policy::Said;
 use crate::telemetry::Action;
 use crate::verdict::{Finding, Identities, Identity};
 
@@ -30,6 +32,12 @@ pub struct Memory {
     /// Header fields of the open message that look like ours.
     #[serde(flatten)]
     pub(super) forged: Forged,
+    /// What access maps say about the client, and about the open message.
+    #[serde(default, skip_serializing_if = "access::Standing::is_empty")]
+    pub(super) access: access::Standing,
+    /// What is said beside the lists of whoever is in question now.
+    #[serde(skip)]
+    pub(super) said: Vec<Said>,
     /// What the log has told of the open message: rules, and what they did.
     #[serde(skip)]
     pub(super) told: Vec<(Arc<str>, Action)>,
@@ -86,6 +94,7 @@ impl Memory {
                 self.partly.insert(identity);
             }
         }
+        self.access.end_message();
         self.mark = Mark::default();
         self.forged = Forged::default();
         self.told.clear();

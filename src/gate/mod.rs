@@ -10,6 +10,7 @@ mod lookup;
 mod mark;
 mod memory;
 mod pointless;
+mod said;
 mod tables;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use crate::check::{Exempt, Listed, Standing, Target};
 use crate::dns::Dns;
 use crate::milter::Filter;
-use crate::policy::{Cause, FORGED_FIELDS, Facts, Judgement, Mode, Policy, Review};
+use crate::policy::{Cause, FORGED_FIELDS, Facts, Judgement, Mode, Policy, Review, Word};
 use crate::smtp::{Dialog, Domain, Event, Mailbox, Needs, Permit, Stage};
 use crate::telemetry::{Action, Metrics, Report};
 use crate::verdict::{Act, Decision, HeaderName, Identity, Kind, Origin, Outcome, Verdict};
@@ -29,7 +30,8 @@ pub use load::{Loaded, load};
 pub use lookup::About;
 pub use memory::Memory;
 pub use pointless::pointless;
-pub use tables::Tables;
+pub use said::Access;
+pub use tables::{Tables, options};
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Rules {
     pub exempt: Exempt,
     /// What a finding leads to.
     pub policy: Policy,
+    /// The access maps, if there are any.
+    pub access: Option<Access>,
     /// The first stage at which verdicts are given: CONNECT, HELO, MAIL or RCPT.
     pub enforce: Stage,
     /// Longest wait at one stage, all checks together.
@@ -57,6 +61,8 @@ pub struct Gate {
     by_recipient: bool,
     /// Some list looks at mailboxes.
     mailboxes: bool,
+    /// There is more than lists and rules that has something to say.
+    hears: bool,
     /// The names of the header fields that are ours, if any rule adds one.
     fields: Vec<HeaderName>,
     metrics: Arc<Metrics>,
@@ -68,7 +74,8 @@ impl Gate {
         let asks = |check: &Listed| check.identities.contains(Identity::Recipient);
         let by_recipient = rules.enforce >= Stage::Rcpt
             || rules.policy.looks_at_recipients()
-            || rules.checks.iter().any(asks);
+            || rules.checks.iter().any(asks)
+            || rules.access.is_some();
         let mailboxes = rules.checks.iter().any(|check| matches!(check.list.kind(), Kind::Mailbox(_)));
         let acts = |act| rules.policy.acts().any(|other| other == act);
         let fields = if acts(Act::Tag) { own_fields(&rules.policy) } else { Vec::new() };
@@ -95,10 +102,14 @@ impl Gate {
             needs = needs.permit(Permit::AddHeader).permit(Permit::ChangeHeader);
             needs = needs.event(Event::Header).silent(Event::Header);
         }
-        if acts(Act::Quarantine) {
+        if acts(Act::Quarantine) || rules.access.is_some() {
             needs = needs.permit(Permit::Quarantine);
         }
-        Self { rules, dns, needs, by_recipient, mailboxes, fields, metrics: Arc::default() }
+        if rules.access.is_some() {
+            needs = needs.permit(Permit::DeleteRecipient);
+        }
+        let hears = rules.access.is_some();
+        Self { rules, dns, needs, by_recipient, mailboxes, hears, fields, metrics: Arc::default() }
     }
 
     /// The same, and counts what it finds and decides.
@@ -171,18 +182,25 @@ impl Gate {
 
     /// What the policy makes of what was found so far.
     pub fn weigh(&self, stage: Stage, dialog: &Dialog, memory: &Memory) -> Judgement {
-        if self.rules.exempt.session(dialog).is_some() {
-            return Judgement::default();
-        }
-        self.rules.policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
+        let policy = &self.rules.policy;
+        let is_exempt = self.rules.exempt.session(dialog).is_some();
+        let judgement = if is_exempt || stage < self.rules.enforce {
+            Judgement::default()
+        } else {
+            policy.decide(memory.findings(), stage, || self.facts(dialog), dialog)
+        };
+        policy.heed(judgement, &memory.said)
     }
 
     /// The same, with what became of each rule. There are none in a session of which nothing is checked.
     pub fn review(&self, stage: Stage, dialog: &Dialog, memory: &Memory) -> Review {
-        if self.rules.exempt.session(dialog).is_some() {
-            return Review::default();
-        }
-        self.rules.policy.review(memory.findings(), stage, &self.facts(dialog), dialog)
+        let policy = &self.rules.policy;
+        let review = if self.rules.exempt.session(dialog).is_some() {
+            Review::default()
+        } else {
+            policy.review(memory.findings(), stage, &self.facts(dialog), dialog)
+        };
+        Review { judgement: policy.heed(review.judgement, &memory.said), ..review }
     }
 
     /// Whether verdicts can differ from recipient to recipient.
@@ -219,7 +237,14 @@ impl Gate {
         };
         match stage {
             Stage::Mail => memory.mark.set(&judgement),
-            Stage::Rcpt if verdict == Verdict::Continue => memory.mark.join(&judgement),
+            Stage::Rcpt if verdict == Verdict::Continue => {
+                if cause.is_some_and(|cause| said::drops(cause, &memory.said))
+                    && let Some(recipient) = dialog.transaction.as_ref().and_then(|it| it.recipients.last())
+                {
+                    memory.mark.drop_for(&recipient.address);
+                }
+                memory.mark.join(&judgement);
+            }
             _ => {}
         }
         if counts {
@@ -240,12 +265,12 @@ impl Gate {
         judgement: &Judgement,
         waited: Duration,
     ) {
-        let Judgement { cause, shadow, fired, .. } = judgement;
+        let Judgement { cause, shadow, fired, spared: let_in, .. } = judgement;
         let policy = &self.rules.policy;
         let done = cause.iter().map(|cause| (cause, Action::Done(cause.act)));
         let would = shadow.iter().map(|cause| (cause, Action::Would(cause.act)));
         let causes: Vec<(&Cause, Action)> = done.chain(would).collect();
-        let mut told = std::mem::take(&mut memory.told);
+        let (mut told, said) = (std::mem::take(&mut memory.told), std::mem::take(&mut memory.said));
         // A tag or a quarantine is the message's: it is told once, not for each recipient.
         let mut is_new = |rule: &Arc<str>, action: Action| {
             let is_new = !told.iter().any(|(known, done)| known == rule && *done == action);
@@ -257,13 +282,14 @@ impl Gate {
         // While the policy only looks on, it is told as if it were in force.
         let is_in_force = |rule: usize| policy.rules()[rule].mode == Mode::Enforce;
         let of = |place: Option<usize>| fired.iter().find(|fired| fired.finding == place);
-        let report = |finding, action, rule, reply| Report {
+        let report = |finding, action, rule, because, reply| Report {
             dialog,
             stage,
             action,
             finding,
             list: finding.map_or("", |finding| policy.part(finding)),
             rule,
+            because,
             score: judgement.score,
             reply,
             waited,
@@ -275,13 +301,14 @@ impl Gate {
                 self.metrics.checked(finding);
             }
             let rule = of(Some(place));
-            let spared = rule.and_then(|rule| rule.spared_by).is_some_and(&is_in_force);
+            let by = let_in.as_ref().filter(|by| by.mode == Mode::Enforce);
+            let spared = by.is_some() || rule.and_then(|rule| rule.spared_by).is_some_and(&is_in_force);
             let mut is_reason = false;
             // One finding can be the reason for what is done, and for what would be.
             for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding == Some(place)) {
                 is_reason = true;
                 if cause.act >= Act::Defer || is_new(&cause.rule, *action) {
-                    report(Some(finding), *action, &cause.rule, cause.reply.as_ref()).log();
+                    report(Some(finding), *action, &cause.rule, "", cause.reply.as_ref()).log();
                 }
             }
             if is_reason {
@@ -299,11 +326,11 @@ impl Gate {
                 Outcome::Unknown(_) if rule.is_some() => Action::Done(Act::Log),
                 _ => Action::Accept,
             };
-            report(Some(finding), action, name, None).log();
+            report(Some(finding), action, name, "", None).log();
         }
         for (cause, action) in causes.iter().filter(|(cause, _)| cause.finding.is_none()) {
             if cause.act >= Act::Defer || is_new(&cause.rule, *action) {
-                report(None, *action, &cause.rule, cause.reply.as_ref()).log();
+                report(None, *action, &cause.rule, &cause.because, cause.reply.as_ref()).log();
             }
         }
         // Who lets mail in is told of where there was something to let it in from.
@@ -311,10 +338,21 @@ impl Gate {
             let rule = &policy.rules()[by].name;
             let action = if is_in_force(by) { Action::Spared } else { Action::WouldSpare };
             if is_new(rule, action) {
-                report(None, action, rule, None).log();
+                report(None, action, rule, "", None).log();
             }
         }
-        memory.told = told;
+        if let Some(by) = let_in {
+            let action = if by.mode == Mode::Enforce { Action::Spared } else { Action::WouldSpare };
+            if is_new(&by.by, action) {
+                report(None, action, &by.by, &by.because, None).log();
+            }
+        }
+        for note in said.iter().filter(|said| said.word == Word::Note) {
+            if is_new(&note.by, Action::Done(Act::Log)) {
+                report(None, Action::Done(Act::Log), &note.by, &note.because, None).log();
+            }
+        }
+        (memory.told, memory.said) = (told, said);
     }
 
     /// What the message has earned.
@@ -326,7 +364,9 @@ impl Gate {
             self.metrics.decided(Stage::Message, Some(Act::Refuse));
             let (action, waited) = (Action::Done(Act::Refuse), Duration::ZERO);
             let (stage, rule, reply) = (Stage::Message, FORGED_FIELDS, Some(reply));
-            Report { dialog, stage, action, finding: None, list: "", rule, score: 0, reply, waited }.log();
+            let (list, because) = ("", "");
+            Report { dialog, stage, action, finding: None, list, rule, because, score: 0, reply, waited }
+                .log();
         } else if let Some(act) = mark.act() {
             self.metrics.decided(Stage::Message, Some(act));
         }
@@ -361,14 +401,21 @@ impl Filter for Gate {
             Stage::Message => return self.end(dialog, memory),
             Stage::Rcpt | Stage::Data => return Decision::default(),
         }
-        let standing = self.rules.exempt.standing(dialog);
-        self.ask(dialog, standing, memory);
-        if stage < self.rules.enforce {
+        let begun = if self.hears { self.hear(stage, dialog, memory).await } else { None };
+        let is_due = stage >= self.rules.enforce;
+        if !self.is_spared(memory) {
+            let standing = self.rules.exempt.standing(dialog);
+            self.ask(dialog, standing, memory);
+            if is_due {
+                let start = begun.unwrap_or_else(Instant::now);
+                self.settle(dialog, standing, memory).await;
+                return self.decide(stage, dialog, memory, start.elapsed());
+            }
+        }
+        if memory.said.is_empty() {
             return Decision::default();
         }
-        let start = Instant::now();
-        self.settle(dialog, standing, memory).await;
-        self.decide(stage, dialog, memory, start.elapsed())
+        self.decide(stage, dialog, memory, begun.map(|begun| begun.elapsed()).unwrap_or_default())
     }
 
     fn header(&self, dialog: &Dialog, memory: &mut Memory, name: &[u8], _: &[u8]) -> Verdict {

@@ -8,13 +8,18 @@ use std::sync::Arc;
 
 use crate::config::{Config, ListFile, Place, Problem, out_of_reach};
 use crate::limits::Limits;
+use crate::list::access::Options;
+use crate::list::pattern::Classes;
 use crate::list::{Fault, Table};
-use crate::source::{Parse, Parsed, State, Watched, Watcher};
+use crate::source::{Map, Parse, Parsed, State, Watched, Watcher};
 use crate::verdict::List;
 
-/// The tables of one configuration, by list.
+/// The tables of one configuration: those of lists, and access maps.
 #[derive(Debug, Clone, Default)]
-pub struct Tables(Vec<(List, Arc<Watched<Table>>)>);
+pub struct Tables {
+    lists: Vec<(List, Arc<Watched<Table>>)>,
+    maps: Vec<Map>,
+}
 
 impl Tables {
     /// Opens the files of all lists. What is watched already is not read again unless it has changed. Takes its time,
@@ -40,7 +45,7 @@ impl Tables {
         let loose = config.additions.loose_files.iter().map(|(name, file)| (&**name, None, file));
         for (name, list, file) in whole.chain(loose) {
             let setting = format!("list.{name}.file");
-            if let Some(problem) = outside(file, &setting, confined_to) {
+            if let Some(problem) = outside(&file.path, &file.place, &setting, confined_to) {
                 errors.push(problem);
                 continue;
             }
@@ -59,21 +64,65 @@ impl Tables {
                 Err(failure) => errors.extend(told(failure.faults)),
             }
         }
+        let maps = open_maps(config, watcher, confined_to, &mut errors, &mut notices);
         // Two lists can be made of one file.
         notices.dedup();
         errors.dedup();
-        if errors.is_empty() { Ok((Self(tables), notices)) } else { Err(errors) }
+        if errors.is_empty() { Ok((Self { lists: tables, maps }, notices)) } else { Err(errors) }
     }
 
     /// How the file of each list does.
     pub fn states(&self) -> impl Iterator<Item = (List, State)> {
-        self.0.iter().map(|(list, table)| (*list, table.state()))
+        self.lists.iter().map(|(list, table)| (*list, table.state()))
+    }
+
+    /// The access maps, in the order in which they are asked.
+    pub fn maps(&self) -> &[Map] {
+        &self.maps
     }
 
     /// The table of a list.
     pub fn find(&self, list: List) -> Option<&Arc<Watched<Table>>> {
-        self.0.iter().find(|(of, _)| *of == list).map(|(_, table)| table)
+        self.lists.iter().find(|(of, _)| *of == list).map(|(_, table)| table)
     }
+}
+
+/// Opens the access maps. A map with something wrong in it is no map, and its lines are told.
+fn open_maps(
+    config: &Config,
+    watcher: &Watcher,
+    confined_to: &[PathBuf],
+    errors: &mut Vec<Problem>,
+    notices: &mut Vec<Problem>,
+) -> Vec<Map> {
+    let (setting, place) = ("access.map", config.place_of("access.map"));
+    let mut maps = Vec::with_capacity(config.access.map.len());
+    for location in &config.access.map {
+        let path = location.path();
+        if let Some(problem) = path.and_then(|path| outside(path, &place, setting, confined_to)) {
+            errors.push(problem);
+            continue;
+        }
+        let told = |fault: Fault| match path {
+            Some(path) => problem(path, setting, fault),
+            None => Problem { place: place.clone(), ..problem(Path::new(""), setting, fault) },
+        };
+        match Map::open(location, &options(config), watcher) {
+            Ok(map) => {
+                notices.extend(map.state().into_iter().flat_map(|state| state.warnings).map(told));
+                maps.push(map);
+            }
+            Err(faults) => errors.extend(faults.into_iter().map(told)),
+        }
+    }
+    maps
+}
+
+/// How the maps of a configuration are read.
+pub fn options(config: &Config) -> Options {
+    let access = &config.access;
+    let classes = if access.glob_classes { Classes::On } else { Classes::Off };
+    Options { syntax: access.syntax, duplicates: access.duplicates, comments: access.comments, classes }
 }
 
 /// All that the parse function depends on.
@@ -99,10 +148,10 @@ fn problem(path: &Path, setting: &str, fault: Fault) -> Problem {
 }
 
 /// What is to be told of a file that the sandbox of this process keeps from it.
-fn outside(file: &ListFile, setting: &str, confined_to: &[PathBuf]) -> Option<Problem> {
-    let remedy = out_of_reach(&file.path, confined_to)?;
+fn outside(path: &Path, place: &Place, setting: &str, confined_to: &[PathBuf]) -> Option<Problem> {
+    let remedy = out_of_reach(path, confined_to)?;
     Some(Problem {
-        place: file.place.clone(),
+        place: place.clone(),
         setting: setting.to_owned(),
         cause: "the file cannot be read before a restart".to_owned(),
         remedy,

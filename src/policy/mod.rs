@@ -6,6 +6,7 @@ mod relation;
 mod replies;
 mod review;
 mod rule;
+mod said;
 mod tag;
 mod template;
 
@@ -21,6 +22,7 @@ use crate::verdict::{Act, Codes, Finding, HeaderName, Identity, Outcome};
 pub use replies::{Replies, ReplyStyle};
 pub use review::{Fate, Looked, Review};
 pub use rule::{Condition, Effect, Facts, Mode, OnTrouble, Rule, Spares, Trigger};
+pub use said::{Said, Spared, Word};
 pub use tag::{BadTag, Tag};
 pub use template::{BadTemplate, Template, Variable};
 
@@ -71,6 +73,8 @@ pub struct Judgement {
     pub tags: Vec<(HeaderName, String)>,
     /// The sum of the rules in force that count.
     pub score: i32,
+    /// Who lets it in, beside the rules; one that is not in force only if none that is does.
+    pub spared: Option<Spared>,
 }
 
 /// Why something is done.
@@ -78,12 +82,17 @@ pub struct Judgement {
 pub struct Cause {
     /// What is done.
     pub act: Act,
-    /// The rule, by its name.
+    /// The rule, by its name, or who else says it.
     pub rule: Arc<str>,
-    /// The finding that made it fire, by its place; none for a rule about conditions alone, and for the score.
+    /// The finding that made it fire, by its place; none for a rule about conditions alone, for the score, and for what
+    /// is said beside the lists.
     pub finding: Option<usize>,
-    /// The words of a refusal or deferral; the reason of a quarantine.
+    /// The words of a refusal or deferral.
     pub reply: Option<Reply>,
+    /// The reason of a quarantine, if it is not the name of the rule.
+    pub reason: Option<Box<str>>,
+    /// The evidence, where it is no finding: such as a key of a map with file and line.
+    pub because: Box<str>,
 }
 
 /// A rule that fired.
@@ -213,7 +222,7 @@ impl Policy {
             .collect();
         let reason = |cause: &Cause| (cause.act, Arc::clone(&cause.rule), cause.finding);
         let shadow = shadow.filter(|shadow| in_force.cause.as_ref().map(reason) != Some(reason(shadow)));
-        Judgement { cause: in_force.cause, shadow, fired, tags, score: in_force.score }
+        Judgement { cause: in_force.cause, shadow, fired, tags, score: in_force.score, spared: None }
     }
 
     /// Finds the rules that fire.
@@ -395,7 +404,8 @@ impl Policy {
             _ => None,
         };
         let reply = template.map(|template| self.render(look, &template, &rule.name, finding, score));
-        Cause { act, rule: Arc::clone(&rule.name), finding: fired.finding, reply }
+        let (reason, because) = (None, Box::default());
+        Cause { act, rule: Arc::clone(&rule.name), finding: fired.finding, reply, reason, because }
     }
 
     fn by_score(&self, look: &Look<'_>, act: Act, score: i32, doubtful: bool) -> Cause {
@@ -406,7 +416,7 @@ impl Policy {
             _ => None,
         };
         let reply = template.map(|template| self.render(look, &template, SCORE, None, score));
-        Cause { act, rule: SCORE.into(), finding: None, reply }
+        Cause { act, rule: SCORE.into(), finding: None, reply, reason: None, because: Box::default() }
     }
 
     /// The header fields that the rules in force add.

@@ -17,6 +17,7 @@ use crate::list::Fault;
 use crate::smtp::printable;
 
 pub use file::read;
+pub use map::{Map, Trouble, Unanswered};
 pub use watched::{Current, Failed, State, Watched};
 pub use watcher::{PERIOD, Watcher};
 

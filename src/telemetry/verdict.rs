@@ -57,8 +57,10 @@ pub struct Report<'a> {
     pub finding: Option<&'a Finding>,
     /// How the list names the codes, such as `SBL`.
     pub list: &'a str,
-    /// The name of the rule that fired; empty if none did.
+    /// The name of the rule that fired, or of what else has something to say; empty if nothing has.
     pub rule: &'a str,
+    /// The evidence, where it is no finding: such as a key of a map with file and line. Printable.
+    pub because: &'a str,
     /// The sum of all rules that count.
     pub score: i32,
     /// The reply, if there is one.
@@ -94,6 +96,7 @@ impl Report<'_> {
                     ms = %self.waited.as_millis(),
                     trimmed = self.finding.map_or(0, |finding| finding.trimmed),
                     rule = self.rule,
+                    because = self.because,
                     score = self.score,
                     "{}", self.summary()
                 )
@@ -151,7 +154,10 @@ impl Report<'_> {
     fn summary(&self) -> String {
         let action = self.action.name();
         let Some(finding) = self.finding else {
-            return format!("{action} at {}: client {}, rule {}", self.stage, self.dialog.client, self.rule);
+            let because =
+                if self.because.is_empty() { String::new() } else { format!(" ({})", self.because) };
+            let (client, rule) = (self.dialog.client, self.rule);
+            return format!("{action} at {}: client {client}, rule {rule}{because}", self.stage);
         };
         let identity = finding.identity.name();
         let blank = if finding.subject.is_empty() { "" } else { " " };

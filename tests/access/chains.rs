@@ -1,11 +1,11 @@
 //! Which key decides, case by case.
 
 use gatepost::list::access::{
-    Because, Checks, Comments, Delay, Duplicates, Exemption, Map, Now, Options, Rules, Ruling, Search,
-    Standing, Syntax,
+    Because, Comments, Delay, Duplicates, Exemption, Map, Options, Rules, Ruling, Search, Standing, Syntax,
+    Wish,
 };
 
-use super::{connect, host, mail, map, rcpt, refused, word};
+use super::{connect, heard, host, mail, map, nobody, rcpt, refused, to, word};
 
 fn postfix(text: &str) -> Map {
     let options = Options { syntax: Syntax::Postfix, ..Options::default() };
@@ -176,13 +176,12 @@ fn a_quarantine_has_a_reason_and_lets_the_message_be_checked() {
     let map = map("From:a.example QUARANTINE:look at it\nFrom:b.example hold\n");
     assert_eq!(mail(&map, "<x@a.example>").ruling, Ruling::Quarantine("look at it".into()));
     let mut standing = Standing::default();
-    standing.mail(&mail(&map, "<x@a.example>"), Delay::default());
-    assert_eq!(standing.rcpt(&rcpt(&map, "<y@c.example>")), Now::Continue);
-    let whole = standing.message(Exemption::default());
-    assert_eq!(
-        (whole.quarantine.as_deref(), whole.checks, whole.discard),
-        (Some("look at it"), Checks::Due, false)
-    );
+    standing.connect(heard(&Search::connect(&nobody(), &Rules::default()).run(&map)));
+    assert_eq!(standing.now(Delay::None), None, "there is no message to hold");
+    standing.mail(heard(&mail(&map, "<x@a.example>")));
+    let held = Some(Ruling::Quarantine("look at it".into()));
+    assert_eq!(standing.now(Delay::UntilRcpt).map(|heard| heard.ruling.clone()), held);
+    assert_eq!(to(&mut standing, &rcpt(&map, "<y@c.example>")), held);
 }
 
 #[test]
@@ -193,29 +192,48 @@ fn a_friend_lifts_a_denial_that_waits_for_it() {
     let (to_friend, to_other) = (rcpt(&map, "<a@friend.example>"), rcpt(&map, "<a@other.example>"));
     for (ip, sender) in [("192.0.2.1", "<x@good.example>"), ("198.51.100.1", "<x@bad.example>")] {
         let mut standing = Standing::default();
-        assert_eq!(standing.connect(&connect(&map, ip, "x.other"), Delay::UntilRcpt), Now::Continue);
-        assert_eq!(standing.mail(&mail(&map, sender), Delay::UntilRcpt), Now::Continue);
-        assert_eq!(standing.rcpt(&to_friend), Now::Continue);
-        assert!(matches!(standing.rcpt(&to_other), Now::Deny(Ruling::Refuse(_))));
-        assert_eq!(standing.message(Exemption::default()).checks, Checks::Spared, "the friend alone is left");
+        standing.connect(heard(&connect(&map, ip, "x.other")));
+        assert_eq!(standing.now(Delay::UntilRcpt), None);
+        standing.mail(heard(&mail(&map, sender)));
+        assert_eq!(standing.now(Delay::UntilRcpt), None);
+        assert_eq!(to(&mut standing, &to_friend), Some(Ruling::Allow));
+        assert!(matches!(to(&mut standing, &to_other), Some(Ruling::Refuse(_))));
     }
     let mut standing = Standing::default();
-    assert!(matches!(standing.connect(&connect(&map, "192.0.2.1", "x.other"), Delay::None), Now::Deny(_)));
-    assert!(matches!(standing.mail(&mail(&map, "<x@good.example>"), Delay::None), Now::Deny(_)));
+    let denied = |standing: &Standing| {
+        standing.now(Delay::None).is_some_and(|heard| matches!(heard.ruling, Ruling::Refuse(_)))
+    };
+    standing.connect(heard(&connect(&map, "192.0.2.1", "x.other")));
+    assert!(denied(&standing));
+    standing.mail(heard(&mail(&map, "<x@good.example>")));
+    assert!(denied(&standing));
+}
+
+#[test]
+fn who_gets_mail_in_any_case_lifts_denials_of_others_but_not_its_own() {
+    let map = map("Connect:192.0.2 REJECT\nTo:closed.example REJECT\n");
+    let mut standing = Standing::default();
+    standing.connect(heard(&connect(&map, "192.0.2.1", "x.other")));
+    let mut exempt = |recipient| {
+        let heard = heard(&rcpt(&map, recipient));
+        standing.rcpt(&heard, Wish::Mail, Exemption::default()).map(|heard| heard.ruling)
+    };
+    assert_eq!(exempt("<postmaster@a.example>"), None);
+    assert!(matches!(exempt("<postmaster@closed.example>"), Some(Ruling::Refuse(_))));
 }
 
 #[test]
 fn an_allowed_sender_lifts_what_was_said_about_the_client_and_the_other_way_round() {
     let map =
         map("Connect:192.0.2 REJECT\nConnect:203.0.113 OK\nFrom:good.example OK\nFrom:bad.example REJECT\n");
-    let to = rcpt(&map, "<a@b.example>");
+    let other = rcpt(&map, "<a@b.example>");
     for (ip, sender, goes_on) in
         [("192.0.2.1", "<x@good.example>", true), ("203.0.113.1", "<x@bad.example>", false)]
     {
         let mut standing = Standing::default();
-        standing.connect(&connect(&map, ip, "x.other"), Delay::default());
-        standing.mail(&mail(&map, sender), Delay::default());
-        assert_eq!(standing.rcpt(&to) == Now::Continue, goes_on, "{ip} {sender}");
+        standing.connect(heard(&connect(&map, ip, "x.other")));
+        standing.mail(heard(&mail(&map, sender)));
+        assert_eq!(to(&mut standing, &other) == Some(Ruling::Allow), goes_on, "{ip} {sender}");
     }
 }
 
@@ -223,24 +241,29 @@ fn an_allowed_sender_lifts_what_was_said_about_the_client_and_the_other_way_roun
 fn one_allowed_recipient_does_not_spare_the_others_their_checks() {
     let map = map("To:allowed.example OK\n");
     let (allowed, other) = (rcpt(&map, "<a@allowed.example>"), rcpt(&map, "<a@other.example>"));
-    let mut standing = Standing::default();
-    standing.mail(&mail(&map, "<x@y.example>"), Delay::default());
-    standing.rcpt(&allowed);
-    assert_eq!(standing.message(Exemption::AllRecipients).checks, Checks::Spared);
-    standing.rcpt(&other);
-    assert_eq!(standing.message(Exemption::AllRecipients).checks, Checks::Due);
-    assert_eq!(standing.message(Exemption::AnyRecipient).checks, Checks::Spared);
+    for (exemption, spared) in
+        [(Exemption::EachRecipient, None), (Exemption::LaterRecipients, Some(Ruling::Allow))]
+    {
+        let mut standing = Standing::default();
+        standing.mail(heard(&mail(&map, "<x@y.example>")));
+        let mut holds =
+            |answer| standing.rcpt(&heard(answer), Wish::None, exemption).map(|heard| heard.ruling);
+        assert_eq!(holds(&other), None);
+        assert_eq!(holds(&allowed), Some(Ruling::Allow));
+        assert_eq!(holds(&other), spared, "{exemption:?}");
+        standing.end_message();
+        let after = standing.rcpt(&heard(&other), Wish::None, exemption);
+        assert_eq!(after, None, "the next message begins anew");
+    }
 }
 
 #[test]
 fn a_discard_for_one_recipient_is_not_one_for_all() {
     let map = map("To:gone.example DISCARD\n");
     let mut standing = Standing::default();
-    standing.mail(&mail(&map, "<x@y.example>"), Delay::default());
-    assert_eq!(standing.rcpt(&rcpt(&map, "<a@gone.example>")), Now::Drop);
-    assert!(standing.message(Exemption::default()).discard);
-    assert_eq!(standing.rcpt(&rcpt(&map, "<a@other.example>")), Now::Continue);
-    assert!(!standing.message(Exemption::default()).discard);
+    standing.mail(heard(&mail(&map, "<x@y.example>")));
+    assert_eq!(to(&mut standing, &rcpt(&map, "<a@gone.example>")), Some(Ruling::Discard));
+    assert_eq!(to(&mut standing, &rcpt(&map, "<a@other.example>")), None);
 }
 
 #[test]
@@ -248,19 +271,19 @@ fn nothing_of_one_message_is_left_in_the_next() {
     let map =
         map("Connect:192.0.2 REJECT\nFrom:good.example OK\nSpam:hater.example HATER\nFrom:q.example HOLD\n");
     let mut standing = Standing::default();
-    standing.connect(&connect(&map, "192.0.2.1", "x.other"), Delay::default());
-    standing.mail(&mail(&map, "<x@good.example>"), Delay::default());
-    standing.rcpt(&rcpt(&map, "<a@hater.example>"));
-    standing.mail(&mail(&map, "<x@other.example>"), Delay::default());
-    assert!(
-        matches!(standing.rcpt(&rcpt(&map, "<a@b.example>")), Now::Deny(_)),
-        "the client's denial is still there"
-    );
-    standing.mail(&mail(&map, "<x@q.example>"), Delay::default());
-    standing.rcpt(&rcpt(&map, "<a@b.example>"));
+    standing.connect(heard(&connect(&map, "192.0.2.1", "x.other")));
+    standing.mail(heard(&mail(&map, "<x@good.example>")));
+    let hater = heard(&rcpt(&map, "<a@hater.example>"));
+    assert_eq!(standing.rcpt(&hater, Wish::Checks, Exemption::default()), None);
+    standing.end_message();
+    standing.mail(heard(&mail(&map, "<x@other.example>")));
+    let denied = to(&mut standing, &rcpt(&map, "<a@b.example>"));
+    assert!(matches!(denied, Some(Ruling::Refuse(_))), "the client's denial is still there");
+    standing.mail(heard(&mail(&map, "<x@q.example>")));
+    to(&mut standing, &rcpt(&map, "<a@b.example>"));
     standing.end_message();
     let mut fresh = Standing::default();
-    fresh.connect(&connect(&map, "192.0.2.1", "x.other"), Delay::default());
+    fresh.connect(heard(&connect(&map, "192.0.2.1", "x.other")));
     assert_eq!(standing, fresh);
 }
 

@@ -1,26 +1,20 @@
 //! Where milter-spamc's program differs from its manual: the manual holds, A1 to A12.
 
-use gatepost::list::access::{
-    Address, Because, Checks, Delay, Exemption, Logins, Now, Rules, Ruling, Search, Standing,
-};
+use gatepost::list::access::{Address, Because, Exemption, Logins, Rules, Ruling, Search, Standing, Wish};
 use gatepost::list::pattern::Ere;
 
-use super::{connect, host, mail, map, nobody, rcpt, word};
+use super::{connect, heard, host, mail, map, nobody, rcpt, to, word};
 
 #[test]
 fn a1_denials_are_enforced() {
     let map = map("From:refused.example REJECT\nFrom:dropped.example DISCARD\nFrom:later.example TEMPFAIL\n");
-    let to = rcpt(&map, "<a@b.example>");
+    let other = rcpt(&map, "<a@b.example>");
     for (sender, expected) in [("refused", "REJECT"), ("later", "TEMPFAIL"), ("dropped", "DISCARD")] {
         let answer = mail(&map, &format!("<x@{sender}.example>"));
         assert_eq!(word(&answer.ruling), expected);
         let mut standing = Standing::default();
-        standing.mail(&answer, Delay::default());
-        match standing.rcpt(&to) {
-            Now::Deny(ruling) => assert_eq!(ruling, answer.ruling),
-            Now::Drop => assert!(expected == "DISCARD" && standing.message(Exemption::default()).discard),
-            Now::Continue => panic!("{sender} goes on"),
-        }
+        standing.mail(heard(&answer));
+        assert_eq!(to(&mut standing, &other), Some(answer.ruling), "{sender}");
     }
 }
 
@@ -112,14 +106,13 @@ fn a8_a_hater_is_checked_whatever_allows_it() {
     let answer = rcpt(&map, "<a@hater.example>");
     assert_eq!(answer.ruling, Ruling::Allow);
     assert_eq!(answer.hater.as_ref().map(|hit| hit.line), Some(1));
-    for exemption in [Exemption::AllRecipients, Exemption::AnyRecipient] {
+    for exemption in [Exemption::EachRecipient, Exemption::LaterRecipients] {
         let mut standing = Standing::default();
-        standing.connect(&connect(&map, "192.0.2.1", "x.example"), Delay::default());
-        standing.mail(&mail(&map, "<x@y.example>"), Delay::default());
-        assert_eq!(standing.rcpt(&rcpt(&map, "<a@other.example>")), Now::Continue);
-        assert_eq!(standing.message(exemption).checks, Checks::Spared);
-        assert_eq!(standing.rcpt(&answer), Now::Continue);
-        assert_eq!(standing.message(exemption).checks, Checks::Due);
+        standing.connect(heard(&connect(&map, "192.0.2.1", "x.example")));
+        standing.mail(heard(&mail(&map, "<x@y.example>")));
+        let other = standing.rcpt(&heard(&rcpt(&map, "<a@other.example>")), Wish::None, exemption);
+        assert_eq!(other.map(|heard| heard.ruling), Some(Ruling::Allow));
+        assert_eq!(standing.rcpt(&heard(&answer), Wish::Checks, exemption), None);
     }
 }
 

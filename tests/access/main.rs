@@ -9,7 +9,9 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use gatepost::list::access::{Address, Answer, Denial, Host, Map, Options, Rules, Ruling, Search};
+use gatepost::list::access::{
+    Address, Answer, Denial, Exemption, Heard, Host, Map, Options, Rules, Ruling, Search, Standing, Wish,
+};
 
 /// A file of the data.
 fn data(name: &str) -> String {
@@ -48,6 +50,16 @@ fn mail(map: &Map, sender: &str) -> Answer {
 fn rcpt(map: &Map, recipient: &str) -> Answer {
     let recipient = Address::parse(recipient.as_bytes()).expect("a recipient");
     Search::rcpt(&nobody(), None, &recipient, &Rules::default()).run(map)
+}
+
+/// What a standing takes of an answer.
+fn heard(answer: &Answer) -> Heard {
+    Heard { ruling: answer.ruling.clone(), because: "".into() }
+}
+
+/// What holds for a recipient of which this is known.
+fn to(standing: &mut Standing, answer: &Answer) -> Option<Ruling> {
+    standing.rcpt(&heard(answer), Wish::None, Exemption::default()).map(|heard| heard.ruling)
 }
 
 /// A ruling in one word, as the tables have it.

@@ -51,6 +51,7 @@ fn every_line_of_the_packaged_files_may_be_uncommented() {
         "enforce.stage",
         "control.listen",
         "metrics.listen",
+        "access.reply",
     ];
     for (origin, setting) in toml_only.origins().iter().zip(SETTINGS) {
         if !examples.contains(&setting.toml) && !setting.toml.starts_with("reply.") {
@@ -128,7 +129,10 @@ proptest::proptest! {
     #[test]
     fn no_value_of_any_setting_makes_a_reader_panic(n in 0..SETTINGS.len(), value in "[ -~\u{a0}-\u{ff}]{0,60}") {
         let setting = &SETTINGS[n];
-        let _ = Config::from_texts(&format!("{}={value}", setting.variable()), "");
+        let name = setting.variable().unwrap_or_default();
+        let _ = Config::from_texts(&format!("{name}={value}"), "");
+        let toml = value.replace(['\\', '"'], "?");
+        let _ = Config::from_texts("", &format!("{} = \"{toml}\"", setting.toml));
         let _ = Config::from_texts("", &format!("{} = '''{value}'''", setting.toml));
     }
 }

@@ -11,6 +11,7 @@ mod cache;
 mod coverage;
 mod files;
 mod helo;
+mod maps;
 mod names;
 mod policy;
 mod replies;

@@ -81,17 +81,12 @@ impl Location {
         }
     }
 
-    /// The same, with a path that does not begin with `/` taken as one below `folder`.
-    #[must_use]
-    pub fn below(mut self, folder: &Path) -> Self {
-        match &mut self {
-            Self::Text(path)
-            | Self::Cdb(path)
-            | Self::Sqlite(Table { path, .. })
-            | Self::Socketmap(Socketmap { server: Server::Unix(path), .. }) => *path = folder.join(&*path),
-            Self::Socketmap(_) => {}
+    /// The TCP port of its server, if it has one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Socketmap(Socketmap { server: Server::Inet(address), .. }) => Some(address.port()),
+            _ => None,
         }
-        self
     }
 
     /// What kind of map it is, for people.
@@ -113,7 +108,7 @@ impl FromStr for Location {
         if let Some(control) = text.bytes().find(u8::is_ascii_control) {
             return bad(format!("there is a control character (0x{control:02x}) in it"), "remove it");
         }
-        if text.starts_with(['/', '.']) {
+        if text.starts_with('/') {
             return file(text);
         }
         let Some(at) = text.find([':', '!']) else { return file(text) };
@@ -215,8 +210,8 @@ fn shown(text: &str) -> String {
 }
 
 fn path(text: &str, example: &str) -> Result<PathBuf, BadLocation> {
-    if text.is_empty() {
-        return bad("there is no path", format!("write it like {example}"));
+    if !text.starts_with('/') {
+        return bad("it has no absolute path", format!("write it like {example}"));
     }
     Ok(text.into())
 }
@@ -288,7 +283,7 @@ fn postfix(text: &str) -> Result<Socketmap, BadLocation> {
 fn spamc(text: &str, map: &str) -> Result<Socketmap, BadLocation> {
     let server = match text {
         "" => return bad("there is no server", "write it like socketmap!127.0.0.1:7953"),
-        path if path.starts_with(['/', '.']) => Server::Unix(path.into()),
+        path if path.starts_with('/') => Server::Unix(path.into()),
         address => Server::Inet(inet(address, Some(PORT))?),
     };
     Ok(Socketmap { server, name: name(map)? })
@@ -356,7 +351,8 @@ mod tests {
             ("text!/etc/mail/access", "text:/etc/mail/access"),
             ("file!/etc/mail/access", "text:/etc/mail/access"),
             ("access!text!/etc/mail/access", "text:/etc/mail/access"),
-            ("lists/access", "text:lists/access"),
+            (" TEXT:/etc/mail/access ", "text:/etc/mail/access"),
+            ("texthash:/etc/postfix/access", "text:/etc/postfix/access"),
             ("cdb:/etc/postfix/access.cdb", "cdb:/etc/postfix/access.cdb"),
             ("socketmap:inet:127.0.0.1:7953:access", "socketmap:inet:127.0.0.1:7953:access"),
             ("socketmap:inet:[::1]:7953:access", "socketmap:inet:[::1]:7953:access"),
@@ -402,6 +398,8 @@ mod tests {
             ("pcre:/etc/postfix/access", "use text:, cdb:, sqlite: or socketmap:"),
             ("", "write it like text:/etc/mail/access"),
             ("cdb:", "write it like cdb:"),
+            ("lists/access", "write it like text:/etc/mail/access"),
+            ("text:access", "write it like text:/etc/mail/access"),
             ("text:/etc/\u{7}", "remove it"),
             ("sqlite:/m?table=a b", "make a view"),
             ("sqlite:/m?tabel=a", "write it like sqlite:"),

@@ -41,7 +41,7 @@ pub use map::{Comments, Duplicates, Entry, Map, Options};
 pub use network::Lengths;
 pub use patterns::{Match, Patterns};
 pub use search::{Answer, Because, Hit, Logins, Loopback, Rules, Ruling, Search};
-pub use standing::{Checks, Delay, Exemption, Now, Standing, Whole};
+pub use standing::{Delay, Exemption, Heard, Standing, Wish};
 pub use subject::{Address, Host};
 pub use tag::{Owner, Tag};
 pub use value::{VALUE, Value};

@@ -172,6 +172,17 @@ impl<'a> Search<'a> {
         search
     }
 
+    /// About a login alone, which counts for nothing unless the map says so. Where the map knows it without a word for or
+    /// against it, the key that it was found by is the reason for [`Ruling::Nothing`].
+    pub fn login(host: &'a Host, login: &'a str, sender: Option<&'a Address>, rules: &'a Rules) -> Self {
+        let mut search = Self::new(host, rules, Some(sender.map(ToString::to_string).unwrap_or_default()));
+        for tag in Owner::ALL.map(Tag::Auth) {
+            search.add(tag, Subject::Login(login), None);
+        }
+        search.login = Some(Ruling::Nothing);
+        search
+    }
+
     /// About a recipient, at RCPT.
     pub fn rcpt(
         host: &'a Host,
@@ -304,6 +315,7 @@ impl<'a> Search<'a> {
         };
         if self.login.take().is_some() && ruling == Ruling::Nothing {
             // The map knows the login and does not vouch for it; what it says of the sender still holds.
+            self.answer.because = Because::Hit(hit);
             while self.is_about_login() {
                 self.steps.pop_front();
             }

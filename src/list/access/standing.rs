@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Ruling};
+use super::Ruling;
 
 /// When a denial of a client or sender is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Delay {
     /// At RCPT, unless the recipient lifts it.
     #[default]
@@ -19,121 +19,110 @@ pub enum Delay {
 }
 
 /// Whom an allowed recipient spares the checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exemption {
-    /// A message all of whose recipients are allowed.
+    /// Itself.
     #[default]
-    AllRecipients,
-    /// A message with an allowed recipient, as in milter-spamc.
-    AnyRecipient,
+    EachRecipient,
+    /// Itself and all that come after it in the message, as in milter-spamc.
+    LaterRecipients,
+}
+
+/// What maps say about somebody, with the evidence for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Heard {
+    /// What is to be done.
+    pub ruling: Ruling,
+    /// The key that was found, with its map and line; printable, and empty if nothing was found.
+    pub because: Box<str>,
+}
+
+/// What a recipient has beside what maps allow or deny it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// Nothing.
+    #[default]
+    None,
+    /// To be checked whatever else is allowed (`Spam: HATER`).
+    Checks,
+    /// To get its mail whatever is said of client and sender.
+    Mail,
 }
 
 /// What has been said so far about a session and its open message.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standing {
-    connect: Ruling,
-    mail: Ruling,
-    /// Recipients that were accepted: allowed, to be checked, to be dropped.
-    allowed: u32,
-    checked: u32,
-    dropped: u32,
-    hater: bool,
-    quarantine: Option<Box<str>>,
-}
-
-/// What is to be said now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Now {
-    /// To go on.
-    Continue,
-    /// This denial, a [`Ruling::Refuse`] or [`Ruling::Defer`].
-    Deny(Ruling),
-    /// To go on; of this recipient the message is dropped. `DISCARD` cannot be said for a recipient alone,
-    /// so it has to be removed at the end of the message.
-    Drop,
-}
-
-/// Whether a message is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checks {
-    /// It is.
-    Due,
-    /// It need not be.
-    Spared,
-}
-
-/// What is to become of a message as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whole {
-    /// Whether it is checked.
-    pub checks: Checks,
-    /// Whether nobody is left who is to get it: `DISCARD`.
-    pub discard: bool,
-    /// The reason of a quarantine.
-    pub quarantine: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connect: Option<Heard>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mail: Option<Heard>,
+    /// A recipient of the message was allowed by a word about itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    befriended: bool,
 }
 
 impl Standing {
-    /// Takes what a map says about the client.
-    pub fn connect(&mut self, answer: &Answer, delay: Delay) -> Now {
-        self.connect = answer.ruling.clone();
-        now(&self.connect, delay)
+    /// Whether nothing has been said yet.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
-    /// Begins a message, and takes what a map says about its sender.
-    pub fn mail(&mut self, answer: &Answer, delay: Delay) -> Now {
-        self.end_message();
-        self.mail = answer.ruling.clone();
-        now(last([&self.mail, &self.connect]), delay)
+    /// Whether it is known what maps say about the client.
+    pub fn knows_client(&self) -> bool {
+        self.connect.is_some()
     }
 
-    /// Takes what a map says about one recipient.
-    pub fn rcpt(&mut self, answer: &Answer) -> Now {
-        let hater = answer.hater.is_some();
-        match last([&answer.ruling, &self.mail, &self.connect]) {
-            denial @ (Ruling::Refuse(_) | Ruling::Defer(_)) => return Now::Deny(denial.clone()),
-            Ruling::Discard => {
-                self.dropped += 1;
-                return Now::Drop;
-            }
-            Ruling::Quarantine(reason) => {
-                self.quarantine.get_or_insert(reason.clone());
-                self.checked += 1;
-            }
-            Ruling::Allow if !hater => self.allowed += 1,
-            Ruling::Allow | Ruling::Nothing => self.checked += 1,
-        }
-        self.hater |= hater;
-        Now::Continue
+    /// Whether it is known what maps say about the sender of the open message.
+    pub fn knows_sender(&self) -> bool {
+        self.mail.is_some()
     }
 
-    /// What is to become of the message, after its last recipient.
-    pub fn message(&self, exemption: Exemption) -> Whole {
-        let spared = match exemption {
-            Exemption::AllRecipients => self.allowed > 0 && self.checked == 0,
-            Exemption::AnyRecipient => self.allowed > 0 && !self.hater,
+    /// Takes what maps say about the client.
+    pub fn connect(&mut self, heard: Heard) {
+        self.connect = Some(heard);
+    }
+
+    /// Takes what maps say about the sender.
+    pub fn mail(&mut self, heard: Heard) {
+        self.mail = Some(heard);
+    }
+
+    /// What holds before there is a recipient, if anything does. A message that there is not yet can neither be
+    /// dropped nor held.
+    pub fn now(&self, delay: Delay) -> Option<&Heard> {
+        let heard = last([self.mail.as_ref(), self.connect.as_ref()])?;
+        let holds = match heard.ruling {
+            Ruling::Refuse(_) | Ruling::Defer(_) => delay == Delay::None,
+            Ruling::Discard | Ruling::Quarantine(_) => self.mail.is_some(),
+            Ruling::Allow | Ruling::Nothing => true,
         };
-        Whole {
-            checks: if spared { Checks::Spared } else { Checks::Due },
-            discard: self.dropped > 0 && self.allowed + self.checked == 0,
-            quarantine: self.quarantine.clone(),
-        }
+        holds.then_some(heard)
+    }
+
+    /// What holds for a recipient of which maps say `heard`.
+    pub fn rcpt(&mut self, heard: &Heard, wish: Wish, exemption: Exemption) -> Option<Heard> {
+        let is_friend = heard.ruling == Ruling::Allow;
+        let holds = last([Some(heard), self.mail.as_ref(), self.connect.as_ref()]).cloned();
+        let is_own = heard.ruling != Ruling::Nothing;
+        let holds = holds.filter(|holds| match wish {
+            Wish::Checks => holds.ruling != Ruling::Allow,
+            Wish::Mail => is_own || holds.ruling == Ruling::Allow,
+            Wish::None => true,
+        });
+        let befriended = self.befriended && exemption == Exemption::LaterRecipients && wish != Wish::Checks;
+        self.befriended |= is_friend && wish != Wish::Checks;
+        let by_another =
+            || Heard { ruling: Ruling::Allow, because: "a recipient before this one is allowed".into() };
+        holds.or_else(|| befriended.then(by_another))
     }
 
     /// Forgets the message; what was said about the client stays.
     pub fn end_message(&mut self) {
-        *self = Self { connect: std::mem::take(&mut self.connect), ..Self::default() };
+        *self = Self { connect: self.connect.take(), ..Self::default() };
     }
 }
 
 /// The latest of them that says anything.
-fn last<const N: usize>(rulings: [&Ruling; N]) -> &Ruling {
-    rulings.into_iter().find(|ruling| **ruling != Ruling::Nothing).unwrap_or(&Ruling::Nothing)
-}
-
-fn now(ruling: &Ruling, delay: Delay) -> Now {
-    match ruling {
-        Ruling::Refuse(_) | Ruling::Defer(_) if delay == Delay::None => Now::Deny(ruling.clone()),
-        _ => Now::Continue,
-    }
+fn last<const N: usize>(all: [Option<&Heard>; N]) -> Option<&Heard> {
+    all.into_iter().flatten().find(|heard| heard.ruling != Ruling::Nothing)
 }

@@ -11,6 +11,7 @@ mod sqlite;
 mod trouble;
 pub mod wire;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use self::memory::{Known, Memory};
 use self::socket::Client;
 #[cfg(feature = "sqlite")]
 use self::sqlite::Database;
-use super::{Failure, Parse, Parsed, State, Watched, Watcher};
+use super::{Parse, Parsed, State, Watched, Watcher};
 use crate::list::Fault;
-use crate::list::access::{Answer, Entry, Lengths, Location, Options, Search, Tag, Value};
+use crate::list::access::{Answer, Entry, Key, Lengths, Location, Options, Search, Tag, Value};
 use crate::list::access::{Map as Held, berkeley, lmdb};
 use crate::list::cdb::Cdb;
 use crate::telemetry::Budget;
@@ -42,11 +43,16 @@ const PARENTS: usize = 6;
 const VALUE: usize = 8_192;
 /// Most expressions in such a value: each is compiled anew, and may take a megabyte.
 const EXPRESSIONS: usize = 32;
+/// Longest location that is shown, in characters.
+const SHOWN: usize = 300;
 /// Largest file of a map, which the parser has as a limit, too.
 const FILE: usize = 1 << 28;
 
-/// An access map, wherever it is.
-pub struct Map {
+/// An access map, wherever it is. Clones share what they have.
+#[derive(Clone)]
+pub struct Map(Arc<Inner>);
+
+struct Inner {
     location: Location,
     options: Options,
     kind: Kind,
@@ -63,73 +69,116 @@ enum Kind {
     Sqlite(Database),
 }
 
+/// Why a map gave no answer, and which.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{location} cannot be asked: {trouble}")]
+pub struct Unanswered {
+    /// The map.
+    pub location: Location,
+    /// What is wrong.
+    pub trouble: Trouble,
+}
+
 impl Map {
-    /// Opens a map: a file is read and watched from now on, of a database it is looked whether it has the table. A server
-    /// is not asked before there is a question.
+    /// Opens a map: a file is read and watched from now on, of a database it is looked whether it has the table. What is
+    /// watched already is not read again unless it has changed. A server is not asked before there is a question. What is
+    /// strange in a file stands in its [state](Self::state).
     ///
     /// Takes its time in the calling thread, which should not be one of a runtime.
     ///
     /// # Errors
-    /// [`Failure`] with every line or record that is wrong.
-    pub fn open(location: &Location, options: &Options, watcher: &Watcher) -> Result<Self, Failure> {
-        let held = |path: &Path, parse| watcher.open(path, &form(location, *options), FILE, parse);
+    /// Every line or record that is wrong; also with a file that is in use in an older form.
+    pub fn open(location: &Location, options: &Options, watcher: &Watcher) -> Result<Self, Vec<Fault>> {
+        let held = |path: &Path, parse| {
+            let map = watcher.open(path, &form(location, *options), FILE, parse);
+            let map = map.map_err(|failure| failure.faults)?;
+            match map.state().failed {
+                Some(failed) => Err(failed.faults),
+                None => Ok(Kind::Held(map)),
+            }
+        };
         let kind = match location {
-            Location::Text(path) => Kind::Held(held(path, text(path, *options))?),
-            Location::Cdb(path) => Kind::Held(held(path, cdb(*options))?),
+            Location::Text(path) => held(path, text(path, *options))?,
+            Location::Cdb(path) => held(path, cdb(*options))?,
             Location::Socketmap(map) => {
                 Kind::Socket { client: Client::new(map.clone()), memory: Memory::default() }
             }
             #[cfg(feature = "sqlite")]
-            Location::Sqlite(table) => Kind::Sqlite(Database::open(table)?),
+            Location::Sqlite(table) => Kind::Sqlite(Database::open(table).map_err(|fault| vec![fault])?),
             // No such location is ever read then.
             #[cfg(not(feature = "sqlite"))]
-            Location::Sqlite(table) => {
+            Location::Sqlite(_) => {
                 let fault =
                     Fault::whole("this gatepost was built without SQLite", "build it with --features sqlite");
-                return Err(Failure { path: table.path.clone(), faults: vec![fault] });
+                return Err(vec![fault]);
             }
         };
+        Ok(Self::new(location, *options, kind))
+    }
+
+    fn new(location: &Location, options: Options, kind: Kind) -> Self {
         let told = Budget::new(1, Duration::from_mins(1));
-        Ok(Self { location: location.clone(), options: *options, kind, told })
+        Self(Arc::new(Inner { location: location.clone(), options, kind, told }))
     }
 
     /// Where it is.
     pub fn location(&self) -> &Location {
-        &self.location
+        &self.0.location
+    }
+
+    /// Where an entry was found: `/etc/mail/access:14`, or the map alone where there are no lines.
+    pub fn line(&self, line: u32) -> String {
+        match &self.0.location {
+            Location::Text(path) if line > 0 => format!("{}:{line}", super::shown(path)),
+            Location::Text(path) => super::shown(path),
+            other => crate::smtp::printable(other.to_string().as_bytes(), SHOWN),
+        }
     }
 
     /// How its file does, if it is held in memory.
     pub fn state(&self) -> Option<State> {
-        self.held().map(|map| map.state())
-    }
-
-    /// The map itself, if it is held in memory.
-    pub fn held(&self) -> Option<&Arc<Watched<Held>>> {
-        match &self.kind {
-            Kind::Held(map) => Some(map),
+        match &self.0.kind {
+            Kind::Held(map) => Some(map.state()),
             _ => None,
         }
     }
 
-    /// Runs a search. One in memory never waits; others take at most half a second.
+    /// The value of a key as it is written, for people; nothing of a map that is not held in memory.
+    pub fn written(&self, key: &Key) -> Option<String> {
+        match &self.0.kind {
+            Kind::Held(map) => map.current().written(key).map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// Asks it, one key after the other, until there is an answer. A map in memory never waits; others take at most half a
+    /// second.
     ///
     /// Maps that are asked key by key are not asked for combinations of two subjects, which have too many keys, nor for
-    /// more than seven domains of a name, and an IPv6 address has a single spelling there.
+    /// more than seven domains of a name, and a socket map has one spelling of an IPv6 address.
     ///
     /// # Errors
-    /// [`Trouble`] if the map gives no answer; the log is told once a minute.
-    pub async fn search(&self, search: Search<'_>) -> Result<Answer, Trouble> {
-        if let Kind::Held(map) = &self.kind {
+    /// [`Unanswered`] with what is wrong; the log is told once a minute.
+    pub async fn search(&self, search: Search<'_>) -> Result<Answer, Unanswered> {
+        if let Kind::Held(map) = &self.0.kind {
             return Ok(search.run(&map.current()));
         }
         let end = Instant::now() + BUDGET;
-        let found = timeout_at(end, self.ask(search, end)).await.unwrap_or(Err(Trouble::Late(BUDGET)));
-        if let Err(trouble) = &found {
-            self.tell(trouble);
-        }
-        found
+        let found = timeout_at(end, self.0.ask(search, end)).await.unwrap_or(Err(Trouble::Late(BUDGET)));
+        found.map_err(|trouble| {
+            self.0.tell(&trouble);
+            Unanswered { location: self.0.location.clone(), trouble }
+        })
     }
+}
 
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Map").field(&self.0.location).finish()
+    }
+}
+
+impl Inner {
     #[cfg_attr(
         not(feature = "sqlite"),
         expect(unused_variables, reason = "a database alone sees to its time")
@@ -191,7 +240,7 @@ impl Map {
             let more = Some(more).filter(|more| *more > 0);
             tracing::warn!(
                 event = "map",
-                map = crate::smtp::printable(map.as_bytes(), 300),
+                map = crate::smtp::printable(map.as_bytes(), SHOWN),
                 trouble = trouble.name(),
                 more,
                 "the map gives no answer: {trouble}"

@@ -17,7 +17,6 @@ use super::Trouble;
 use crate::list::Fault;
 use crate::list::access::Table;
 use crate::smtp::printable;
-use crate::source::Failure;
 use crate::source::file::{self, Identity};
 
 /// How long a lock of another program is waited for: half of what a question has.
@@ -49,12 +48,11 @@ struct Question {
 
 impl Database {
     /// Looks whether the database has the table, and closes it again.
-    pub(super) fn open(table: &Table) -> Result<Self, Failure> {
-        let failure = |fault| Failure { path: table.path.clone(), faults: vec![fault] };
-        file::regular(&table.path).map_err(failure)?;
-        let mut open = Open::new(table).map_err(|error| failure(fault(&error, table)))?;
+    pub(super) fn open(table: &Table) -> Result<Self, Fault> {
+        file::regular(&table.path)?;
+        let mut open = Open::new(table).map_err(|error| fault(&error, table))?;
         let end = Moment::now() + LOOK;
-        open.find(&[String::new()], end).map_err(|error| failure(fault(&error, table)))?;
+        open.find(&[String::new()], end).map_err(|error| fault(&error, table))?;
         Ok(Self::unseen(table))
     }
 

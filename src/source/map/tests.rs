@@ -18,20 +18,24 @@ const ENTRIES: [(&str, &str); 4] = [
     ("gatepost-from:b.example", "!a*@b.example!OK REJECT"),
 ];
 
-fn open(location: &str) -> Result<Map, Failure> {
+fn open(location: &str) -> Result<Map, Vec<Fault>> {
     let location = location.parse::<Location>().expect("a location");
     Map::open(&location, &Options::default(), &Watcher::default())
 }
 
 async fn connect(map: &Map, ip: &str) -> Result<Ruling, Trouble> {
     let (host, rules) = (Host::new(ip.parse().ok(), b"mx.example.org"), Rules::default());
-    map.search(Search::connect(&host, &rules)).await.map(|answer| answer.ruling)
+    trouble(map.search(Search::connect(&host, &rules)).await).map(|answer| answer.ruling)
 }
 
 async fn mail(map: &Map, sender: &str) -> Result<Answer, Trouble> {
     let (host, rules) = (Host::default(), Rules::default());
     let sender = Address::parse(sender.as_bytes());
-    map.search(Search::mail(&host, None, sender.as_ref(), &rules)).await
+    trouble(map.search(Search::mail(&host, None, sender.as_ref(), &rules)).await)
+}
+
+fn trouble(answer: Result<Answer, Unanswered>) -> Result<Answer, Trouble> {
+    answer.map_err(|unanswered| unanswered.trouble)
 }
 
 /// A server that does `act` with each connection.
@@ -196,7 +200,7 @@ async fn the_longest_reply_is_read_and_its_value_refused() {
     let Err(Trouble::Value { cause, .. }) = connect(&map, "192.0.2.9").await else { panic!("a trouble") };
     assert_eq!(cause, "it has 99997 octets, more than 8192");
     let bombs = "/a{999}/REJECT ".repeat(33);
-    let Err(Trouble::Value { cause, .. }) = map.entry(Tag::FromTo, "k", bombs.as_bytes()) else {
+    let Err(Trouble::Value { cause, .. }) = map.0.entry(Tag::FromTo, "k", bombs.as_bytes()) else {
         panic!("a trouble")
     };
     assert_eq!(cause, "it has more than 32 regular expressions");
@@ -287,14 +291,7 @@ async fn nobody_there_is_a_trouble_and_no_error_at_the_start() {
 }
 
 fn refused(location: &str) -> String {
-    open(location)
-        .err()
-        .expect("an error")
-        .faults
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    open(location).expect_err("an error").iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -424,7 +421,7 @@ mod sqlite {
             format!("sqlite:{}?table={table}", path.display()).parse().expect("a location");
         let Location::Sqlite(table) = &location else { panic!("a table") };
         let kind = Kind::Sqlite(Database::unseen(table));
-        Map { location: location.clone(), options: Options::default(), kind, told: Budget::new(1, BUDGET) }
+        Map::new(&location, Options::default(), kind)
     }
 
     #[test]

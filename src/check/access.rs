@@ -1,0 +1,125 @@
+//! What access maps say of a client, a sender and a recipient.
+//!
+//! Several maps are asked one after the other until one of them says something. What they say together about a session is
+//! known to [`Standing`](crate::list::access::Standing); nothing is decided here.
+
+use crate::list::access::{Address, Answer, Because, Heard, Hit, Host, Logins, Rules, Ruling, Search};
+use crate::smtp::{Dialog, printable};
+use crate::source::{Map, Unanswered};
+
+/// Longest key that is shown as evidence, in characters: those of two addresses and their tags.
+const KEY: usize = 200;
+
+/// Access maps, and what holds for all searches in them.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// The maps, in the order in which they are asked.
+    pub maps: Vec<Map>,
+    /// What holds for all of them.
+    pub rules: Rules,
+}
+
+/// What maps say about a recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OfRecipient {
+    /// What is to be done.
+    pub heard: Heard,
+    /// The evidence that it wants all checks (`Spam: HATER`), if it does.
+    pub hater: Option<Box<str>>,
+}
+
+impl Access {
+    /// What the maps say about the client.
+    ///
+    /// # Errors
+    /// [`Unanswered`] by a map that another one cannot stand in for.
+    pub async fn connect(&self, dialog: &Dialog) -> Result<Heard, Unanswered> {
+        let host = host(dialog);
+        Ok(self.ask(|| Search::connect(&host, &self.rules)).await?.heard)
+    }
+
+    /// What the maps say about the sender; a login is looked up first.
+    ///
+    /// # Errors
+    /// [`Unanswered`] by a map that another one cannot stand in for.
+    pub async fn mail(&self, dialog: &Dialog) -> Result<Heard, Unanswered> {
+        let (host, sender) = (host(dialog), sender(dialog));
+        let login = dialog.macros.find("{auth_authen}").filter(|authen| dialog.is_login(Some(authen)));
+        if let Some(login) = login {
+            let login = String::from_utf8_lossy(login);
+            let search = || Search::login(&host, &login, sender.as_ref(), &self.rules);
+            let OfRecipient { heard, .. } = self.ask(search).await?;
+            if heard.ruling != Ruling::Nothing {
+                return Ok(heard);
+            }
+            // A login that a map knows is as good as the map says.
+            if heard.because.is_empty() && self.rules.logins == Logins::Trusted {
+                return Ok(Heard { ruling: Ruling::Allow, because: "the client has logged in".into() });
+            }
+        }
+        Ok(self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules)).await?.heard)
+    }
+
+    /// What the maps say about the recipient in question.
+    ///
+    /// # Errors
+    /// [`Unanswered`] by a map that another one cannot stand in for.
+    pub async fn rcpt(&self, dialog: &Dialog) -> Result<OfRecipient, Unanswered> {
+        let message = dialog.transaction.as_ref();
+        let recipient = message.and_then(|message| message.recipients.last());
+        let Some(recipient) = recipient.and_then(|recipient| Address::parse(&recipient.address)) else {
+            return Ok(OfRecipient::default());
+        };
+        let (host, sender) = (host(dialog), sender(dialog));
+        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules)).await
+    }
+
+    /// Asks one map after the other, until one of them says something.
+    async fn ask<'a>(&self, search: impl Fn() -> Search<'a>) -> Result<OfRecipient, Unanswered> {
+        let mut told = OfRecipient::default();
+        for map in &self.maps {
+            let answer = map.search(search()).await?;
+            if told.hater.is_none() {
+                told.hater = answer.hater.as_ref().map(|hit| evidence(map, hit));
+            }
+            let because = because(map, &answer);
+            if answer.ruling != Ruling::Nothing {
+                told.heard = Heard { ruling: answer.ruling, because };
+                break;
+            }
+            if told.heard.because.is_empty() {
+                told.heard.because = because;
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// The evidence for an answer, for the log; empty if there is none.
+pub fn because(map: &Map, answer: &Answer) -> Box<str> {
+    match &answer.because {
+        Because::Nothing => Box::default(),
+        Because::Loopback => "the client is on this host".into(),
+        Because::Login => "the client has logged in".into(),
+        Because::Hit(hit) => evidence(map, hit),
+    }
+}
+
+/// `connect:192.0.2 in /etc/mail/access:14`, and the pattern if there are several.
+fn evidence(map: &Map, hit: &Hit) -> Box<str> {
+    let key = printable(hit.key.as_str().as_bytes(), KEY);
+    let pattern = match hit.pattern {
+        None => String::new(),
+        Some(0) => ", the word at the end".to_owned(),
+        Some(number) => format!(", pattern {number}"),
+    };
+    format!("{key} in {}{pattern}", map.line(hit.line)).into()
+}
+
+fn host(dialog: &Dialog) -> Host {
+    Host::new(dialog.client.ip(), &dialog.client_name)
+}
+
+fn sender(dialog: &Dialog) -> Option<Address> {
+    Address::parse(&dialog.transaction.as_ref()?.sender)
+}

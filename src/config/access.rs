@@ -1,0 +1,102 @@
+//! What settings say about access maps.
+//!
+//! Nothing opens a map here.
+
+use super::choice::Word;
+use super::read::{each, template, word};
+use super::value::{Fault, Reading, Value, shown};
+use crate::list::access::{Comments, Delay, Duplicates, Exemption, Location, Logins, Loopback, Syntax};
+use crate::policy::{Mode, OnTrouble, Template};
+
+/// The settings of `[access]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The maps, in the order in which they are asked.
+    pub map: Vec<Location>,
+    /// Whose rules they are written by.
+    pub syntax: Syntax,
+    /// Whether they are in force.
+    pub mode: Mode,
+    /// When a denial of a client or sender is spoken.
+    pub delay: Delay,
+    /// Whom an allowed recipient spares the checks.
+    pub exempt: Exemption,
+    /// What clients on this host may do.
+    pub loopback: Loopback,
+    /// What a login is worth of which the maps say nothing.
+    pub logins: Logins,
+    /// The characters that begin the detail of a local part.
+    pub detail: String,
+    /// Which of two equal keys is taken.
+    pub duplicates: Duplicates,
+    /// Where comments can begin.
+    pub comments: Comments,
+    /// Whether globs have classes such as `[a-z]`.
+    pub glob_classes: bool,
+    /// What becomes of mail while a map cannot be asked.
+    pub on_trouble: OnTrouble,
+    /// The words of a denial that has none of its own.
+    pub reply: Option<Template>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            map: Vec::new(),
+            syntax: Syntax::default(),
+            mode: Mode::default(),
+            delay: Delay::default(),
+            exempt: Exemption::default(),
+            loopback: Loopback::default(),
+            logins: Logins::default(),
+            detail: "+".to_owned(),
+            duplicates: Duplicates::default(),
+            comments: Comments::default(),
+            glob_classes: false,
+            on_trouble: OnTrouble::LetIn,
+            reply: None,
+        }
+    }
+}
+
+/// The maps.
+pub(super) fn map(value: &Value) -> Reading<Vec<Location>> {
+    let mut seen: Vec<Location> = Vec::new();
+    each(value, |text| {
+        let location = text.parse::<Location>().map_err(|bad| {
+            let cause = format!("{}: {}", shown(text), bad.cause);
+            Fault::new(cause, bad.remedy)
+        })?;
+        if seen.contains(&location) {
+            return Err(Fault::new(format!("{} is there already", shown(text)), "remove one of them"));
+        }
+        seen.push(location.clone());
+        Ok((location, None))
+    })
+}
+
+/// A setting of this table that is one word out of a few.
+pub(super) fn choice<T: Word>(value: &Value) -> Reading<T> {
+    word(value)
+}
+
+/// Delimiters of details: punctuation that a local part can have.
+pub(super) fn detail(value: &Value) -> Reading<String> {
+    let text = value.one();
+    let fits = |octet: u8| octet.is_ascii_punctuation() && !b"@<>\"\\,;:()[]".contains(&octet);
+    if text.bytes().all(fits) {
+        return Ok(text.to_owned()).into();
+    }
+    let cause = format!("{} has characters that begin no detail", shown(text));
+    Err(Fault::new(cause, "write the delimiters one behind the other, as in + or +-")).into()
+}
+
+/// The words of a denial.
+pub(super) fn reply(value: &Value) -> Reading<Option<Template>> {
+    let reading = template(value);
+    if reading.value.as_ref().is_some_and(|reply| reply.as_ref().is_some_and(Template::is_temporary)) {
+        let cause = "it is for refusals, and begins with 4; deferrals get the same words with 450";
+        return Err(Fault::new(cause, "begin it with 550 5.7.1")).into();
+    }
+    reading
+}

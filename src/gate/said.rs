@@ -1,0 +1,173 @@
+//! What is said of a session beside its lists, gathered before they are asked.
+//!
+//! Decides nothing: what is said becomes part of the judgement in [`Policy::heed`](crate::policy::Policy::heed).
+
+use tokio::time::Instant;
+
+use super::{Gate, Memory};
+use crate::check;
+use crate::list::Mailboxes;
+use crate::list::access::{Delay, Denial, Exemption, Heard, Loopback, Ruling, Wish};
+use crate::policy::{Cause, Mode, OnTrouble, Said, Template, Variable, Word};
+use crate::smtp::{Dialog, Mailbox, Reply, Stage};
+use crate::source::Unanswered;
+use crate::verdict::{Act, Trust};
+
+/// The name of access maps in the log, where that of a rule would stand.
+pub(super) const ACCESS: &str = "access";
+
+/// Words of a denial for which neither a map nor a setting has any.
+const REFUSED: &str = "Access denied";
+const DEFERRED: &str = "Access denied for now, try again later";
+/// Words while a map cannot be asked.
+const TROUBLE: &str = "Temporary lookup failure, try again later";
+
+/// The access maps, and what is made of their words.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The maps.
+    pub check: check::Access,
+    /// Whether they are in force.
+    pub mode: Mode,
+    /// When a denial of a client or sender is spoken.
+    pub delay: Delay,
+    /// Whom an allowed recipient spares the checks.
+    pub exemption: Exemption,
+    /// Recipients that get their mail whatever is said of client and sender.
+    pub exempt: Mailboxes,
+    /// What becomes of mail while a map cannot be asked.
+    pub on_trouble: OnTrouble,
+    /// The words of a denial that has none of its own.
+    pub reply: Option<Template>,
+}
+
+impl Gate {
+    /// Has everything beside the lists say what it has to say of whoever is in question at this stage; it stands in the
+    /// memory until the next one. When it began, unless nothing of this session is checked.
+    pub(super) async fn hear(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Instant> {
+        memory.said.clear();
+        let trust = self.rules.exempt.session(dialog);
+        let access = self.rules.access.as_ref().filter(|access| access.concerns(trust, dialog));
+        let start = access.is_some().then(Instant::now);
+        if let Some(access) = access {
+            let said = access.say(stage, dialog, memory).await;
+            memory.said.extend(said);
+        }
+        start
+    }
+
+    /// Whether lists need not be asked, since somebody lets the mail in whatever they hold.
+    pub(super) fn is_spared(&self, memory: &Memory) -> bool {
+        let spares = |said: &Said| said.word == Word::Spare && said.mode == Mode::Enforce;
+        !self.rules.policy.is_observing() && memory.said.iter().any(spares)
+    }
+}
+
+impl Access {
+    /// Whether the maps are asked about a session that is spared for this reason. Clients on this host may be, if the
+    /// administrator wants it.
+    fn concerns(&self, trust: Option<Trust>, dialog: &Dialog) -> bool {
+        match trust {
+            None => true,
+            Some(Trust::Local) => {
+                self.check.rules.loopback == Loopback::Searched && dialog.client.ip().is_some()
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// What the maps say at a stage. What was said before is remembered, and asked again only where it is not: after trouble,
+    /// and in a process that has the session from one that had no maps.
+    async fn say(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Said> {
+        match self.heard(stage, dialog, memory).await {
+            Ok(heard) => self.said(heard?, dialog, stage),
+            Err(trouble) => self.trouble(&trouble, stage),
+        }
+    }
+
+    async fn heard(
+        &self,
+        stage: Stage,
+        dialog: &Dialog,
+        memory: &mut Memory,
+    ) -> Result<Option<Heard>, Unanswered> {
+        let standing = &mut memory.access;
+        if !standing.knows_client() {
+            standing.connect(self.check.connect(dialog).await?);
+        }
+        if stage >= Stage::Mail && !standing.knows_sender() {
+            standing.mail(self.check.mail(dialog).await?);
+        }
+        if stage != Stage::Rcpt {
+            return Ok(standing.now(self.delay).cloned());
+        }
+        let told = self.check.rcpt(dialog).await?;
+        let wish = match told.hater {
+            Some(_) => Wish::Checks,
+            None if self.is_exempt(dialog) => Wish::Mail,
+            None => Wish::None,
+        };
+        Ok(standing.rcpt(&told.heard, wish, self.exemption))
+    }
+
+    fn is_exempt(&self, dialog: &Dialog) -> bool {
+        let recipient = dialog.transaction.as_ref().and_then(|message| message.recipients.last());
+        let mailbox = recipient.and_then(|recipient| Mailbox::parse(&recipient.address));
+        mailbox.is_some_and(|mailbox| self.exempt.contains(Some(&mailbox)))
+    }
+
+    fn said(&self, heard: Heard, dialog: &Dialog, stage: Stage) -> Option<Said> {
+        let word = match heard.ruling {
+            Ruling::Nothing => return None,
+            Ruling::Allow => Word::Spare,
+            Ruling::Refuse(denial) => Word::Refuse(self.reply(&denial, dialog, stage)),
+            Ruling::Defer(denial) => Word::Defer(self.reply(&denial, dialog, stage)),
+            Ruling::Discard => Word::Discard,
+            Ruling::Quarantine(reason) => Word::Quarantine(reason),
+        };
+        Some(Said { by: ACCESS.into(), word, mode: self.mode, because: heard.because })
+    }
+
+    /// A map that cannot be asked: told once in a message, and from the stage on at which its denial could be spoken the
+    /// client comes again, if the administrator wants that.
+    fn trouble(&self, trouble: &Unanswered, stage: Stage) -> Option<Said> {
+        let is_due = self.delay == Delay::None || stage == Stage::Rcpt;
+        let word = match self.on_trouble {
+            OnTrouble::Defer if is_due => Word::Defer(Reply::new(451, "4.7.1", TROUBLE).ok()?),
+            OnTrouble::Defer => return None,
+            OnTrouble::LetIn => Word::Note,
+        };
+        let because = trouble.to_string().into();
+        Some(Said { by: ACCESS.into(), word, mode: self.mode, because })
+    }
+
+    /// The words of a denial: its own, those of the setting, or built-in ones.
+    fn reply(&self, denial: &Denial, dialog: &Dialog, stage: Stage) -> Reply {
+        let built_in = if denial.code < 500 { DEFERRED } else { REFUSED };
+        let own = self.reply.as_ref().filter(|_| denial.text.is_none()).and_then(|template| {
+            let template = if denial.code < 500 { template.as_deferral() } else { template.clone() };
+            template.render(|variable| value(variable, dialog, stage)).ok()
+        });
+        // A text of nothing that a reply can have is none.
+        let fallback = || if denial.code < 500 { Denial::deferral() } else { Denial::refusal() };
+        own.or_else(|| denial.reply(built_in).ok())
+            .unwrap_or_else(|| fallback().reply(built_in).expect("a built-in reply is a reply"))
+    }
+}
+
+/// Whether something that is said here, and no rule, drops the mail of whoever is in question.
+pub(super) fn drops(cause: &Cause, said: &[Said]) -> bool {
+    cause.act == Act::Discard && said.iter().any(|said| said.word == Word::Discard && said.by == cause.rule)
+}
+
+/// What a reply can mention here; the rest is about lists.
+fn value(variable: Variable, dialog: &Dialog, stage: Stage) -> String {
+    let name = || dialog.macros.find("j").map(|host| String::from_utf8_lossy(host).into_owned());
+    match variable {
+        Variable::Ip => dialog.client.to_string(),
+        Variable::Stage => stage.name().to_owned(),
+        Variable::Host => name().unwrap_or_default(),
+        Variable::Rule => ACCESS.to_owned(),
+        _ => String::new(),
+    }
+}
