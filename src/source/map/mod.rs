@@ -164,7 +164,9 @@ impl Map {
             return Ok(search.run(&map.current()));
         }
         let end = Instant::now() + BUDGET;
-        let found = timeout_at(end, self.0.ask(search, end)).await.unwrap_or(Err(Trouble::Late(BUDGET)));
+        // In a place of its own: every session has room for what it waits for, and few ask a distant map.
+        let asked = Box::pin(timeout_at(end, self.0.ask(search, end)));
+        let found = asked.await.unwrap_or(Err(Trouble::Late(BUDGET)));
         found.map_err(|trouble| {
             self.0.tell(&trouble);
             Unanswered { location: self.0.location.clone(), trouble }
