@@ -46,7 +46,8 @@ fn examples(directory: &Path) -> Vec<Example> {
     let examples = paths.into_iter().map(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let text = read(&path);
-        for named in text.split("\"/etc/gatepost/").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let files = text.replace("\"text:", "\"");
+        for named in files.split("\"/etc/gatepost/").skip(1).filter_map(|rest| rest.split('"').next()) {
             let file = directory.join(named);
             fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
             let shipped = root().join("etc/examples").join(named);
@@ -138,6 +139,22 @@ fn every_list_that_is_shipped_is_in_a_package_and_in_an_example() {
         count += 1;
     }
     assert_eq!(count, 4);
+}
+
+#[test]
+fn every_map_that_is_shipped_is_in_a_package_and_in_an_example() {
+    let cargo = read("Cargo.toml");
+    for asset in ["[\"etc/examples/maps/*\", ", "{ source = \"etc/examples/maps/*\", "] {
+        let line = cargo.lines().find(|line| line.contains(asset)).expect(asset);
+        assert!(line.contains("usr/share/doc/gatepost/examples/policies/maps/"), "{line}");
+    }
+    let policies = read("etc/examples/access-map.toml") + &read("etc/examples/postfix-map.toml");
+    let shipped = fs::read_dir(root().join("etc/examples/maps")).expect("the directory");
+    let names = shipped.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let checked = names.inspect(|name| {
+        assert!(policies.contains(&format!("\"text:/etc/gatepost/maps/{name}\"")), "{name}");
+    });
+    assert_eq!(checked.count(), 2);
 }
 
 /// What the expectations say of this configuration with one rule less.

@@ -69,7 +69,14 @@ fn page() -> Page {
     Page::read(&metrics.text(Snapshot {
         open: 1,
         zones: List::DQS.into_iter().chain([own]).map(figures).collect(),
-        files: vec![FileFigures { list: local, entries: 1, loaded: now, healthy: true, failures: 1 }],
+        files: vec![FileFigures {
+            list: Some(local),
+            name: local.name().into(),
+            entries: 1,
+            loaded: now,
+            healthy: true,
+            failures: 1,
+        }],
         cache: CacheFigures::default(),
         budget: Some((1, 2)),
         suppressed: vec![("log", 1)],

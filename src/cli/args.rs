@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Overrides, Setting, Sources, by_toml};
 use crate::daemon::{CONTROL_SOCKET, METRICS_SOCKET};
+use crate::list::access::Syntax;
 use crate::server::Listen;
 
 /// Stands for standard input.
@@ -58,6 +59,9 @@ pub(super) enum Command {
     /// Play an SMTP session and tell what every list and every rule makes of it; no mail server is needed
     #[command(after_help = "Exit status: 0 let in, 1 refused, deferred or discarded, 2 could not tell.")]
     Explain(Explain),
+    /// Try an access map out, without a daemon and without mail
+    #[command(subcommand)]
+    Map(MapVerb),
     /// Look over the whole set-up: configuration, key, name servers, lists, sockets, mail server
     #[command(after_help = "Exit status: 0 all is well, 1 warnings, 2 something is broken.")]
     Doctor(Doctor),
@@ -217,6 +221,81 @@ pub(super) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MapVerb {
+    /// Read a map, and tell every mistake in it with its line
+    #[command(after_help = "Exit status: 0 it can be used, 64 usage, 78 it cannot.")]
+    Check(MapFile),
+    /// Ask a map about a client, sender, recipient or login: every key that is tried, and the one that is found
+    #[command(
+        after_help = "Exit status: 0 let in, held, or nothing said; 1 refused, deferred or dropped; 64 usage, 78 no map."
+    )]
+    Query(MapQuery),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MapFile {
+    /// The map: a file, or its place as access.map names it
+    #[arg(value_name = "FILE")]
+    pub(super) map: String,
+    /// Whose rules it is written by, if they are not those of access.syntax
+    #[arg(long, value_enum, value_name = "WORD")]
+    pub(super) syntax: Option<MapSyntax>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MapQuery {
+    #[command(flatten)]
+    pub(super) of: MapFile,
+    /// What the subject is
+    #[arg(value_enum, value_name = "TAG")]
+    pub(super) tag: MapTag,
+    /// An address or a host name after connect, a mailbox after from and to, a login after auth
+    #[arg(value_name = "SUBJECT")]
+    pub(super) subject: String,
+    /// The client's address, for keys that name it beside another subject
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) client: Option<IpAddr>,
+    /// The client's name
+    #[arg(long, value_name = "NAME")]
+    pub(super) client_name: Option<String>,
+    /// The sender, for keys that name it beside a recipient
+    #[arg(long, value_name = "MAILBOX")]
+    pub(super) from: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum MapSyntax {
+    /// Tags, as in Sendmail's access_db
+    Sendmail,
+    /// Keys without tags, as in access(5) of Postfix
+    Postfix,
+}
+
+impl From<MapSyntax> for Syntax {
+    fn from(syntax: MapSyntax) -> Self {
+        match syntax {
+            MapSyntax::Sendmail => Self::Sendmail,
+            MapSyntax::Postfix => Self::Postfix,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum MapTag {
+    /// A client
+    Connect,
+    /// A sender
+    From,
+    /// A recipient, with Spam: keys
+    To,
+    /// A login
+    Auth,
 }
 
 #[derive(Debug, clap::Args)]

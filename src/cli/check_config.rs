@@ -44,6 +44,11 @@ pub(super) fn run(sources: &Sources) -> Exit {
         let noun = if state.entries == 1 { "entry" } else { "entries" };
         println!("# list {list}: {} {noun} in {}", state.entries, state.path.display());
     }
+    for map in tables.maps() {
+        let entries = map.state().map_or(0, |state| state.entries);
+        let noun = if entries == 1 { "entry" } else { "entries" };
+        println!("# access map {}: {entries} {noun}", map.location());
+    }
     match config.additions.expectations.len() {
         0 => {}
         1 => println!("# one expectation is met"),

@@ -4,13 +4,15 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::args;
 use super::words::{effect_in_force, shown};
+use super::{args, map};
 use crate::config::{Config, Sources};
 use crate::daemon::Exit;
 use crate::dns::{Dns, Source};
 use crate::gate::{About, Gate, Rules};
+use crate::list::access::{Address, Host, Search};
 use crate::smtp::{Domain, Mailbox, ReversePath, canonical, is_special};
+use crate::source::Map;
 use crate::verdict::{Answers, Finding, Identity, Kind, List, Outcome, Trouble};
 
 pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
@@ -37,10 +39,12 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
         let dns = Dns::new((&config).into(), config.key.clone(), Source::Resolver);
         let gate = Gate::compile(&config, &tables, dns);
         let mut exit = Exit::Ok;
+        // Whoever chose lists did not ask about maps.
+        let maps: &[Map] = if what.list.is_empty() { tables.maps() } else { &[] };
         for (text, about) in subjects {
             let Ok(about) = about else { continue };
             let asked: Vec<List> = lists.iter().copied().filter(|list| about.suits(*list)).collect();
-            if asked.is_empty() {
+            if asked.is_empty() && maps.is_empty() {
                 eprintln!("{}: {}", shown(text.as_bytes()), nobody(&about));
                 exit = if exit == Exit::Listed { exit } else { Exit::Unknown };
             }
@@ -50,6 +54,9 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
                 let line = Line { finding, gate: &gate, special };
                 exit = line.exit(exit);
                 if what.json { println!("{}", line.json(text)) } else { line.print(text) }
+            }
+            for map in maps {
+                exit = in_map(map, gate.rules(), text, &about, what.json, exit).await;
             }
         }
         exit
@@ -70,6 +77,46 @@ fn about(text: &str) -> Result<About, &'static str> {
     }
     // Test entries such as `test` are single labels: here they may be asked about.
     Domain::from_setting(text).map(About::Domain).map_err(|_| "neither an address nor a domain nor a mailbox")
+}
+
+/// What an access map says about a subject as each of those that it can be.
+async fn in_map(map: &Map, rules: &Rules, text: &str, about: &About, as_json: bool, so_far: Exit) -> Exit {
+    let Some(access) = &rules.access else { return so_far };
+    let nobody = Host::default();
+    let (host, address) = match about {
+        About::Ip(ip) => (Host::new(Some(*ip), b""), None),
+        About::Domain(domain) => (Host::new(None, domain.as_str().as_bytes()), None),
+        About::Mailbox(..) => (Host::default(), Address::parse(text.as_bytes())),
+    };
+    let rules = &access.check.rules;
+    let searches = match &address {
+        None => vec![("client", Search::connect(&host, rules))],
+        Some(address) => vec![
+            ("sender", Search::mail(&nobody, None, Some(address), rules)),
+            ("recipient", Search::rcpt(&nobody, None, address, rules)),
+        ],
+    };
+    let mut exit = so_far;
+    for (role, search) in searches {
+        let answer = match map.search(search).await {
+            Ok(answer) => answer,
+            Err(unanswered) => {
+                eprintln!("{unanswered}");
+                exit = if exit == Exit::Listed { exit } else { Exit::Unknown };
+                continue;
+            }
+        };
+        if as_json {
+            let mut told = map::json(map, &answer);
+            (told["query"], told["as"]) = (text.into(), role.into());
+            println!("{told}");
+        } else {
+            println!("{}: {} as {role}, {}", shown(text.as_bytes()), map.location(), map::told(map, &answer));
+            print!("{}", map::chain(map, &answer, "  "));
+        }
+        exit = if map::exit(&answer) == Exit::Listed { Exit::Listed } else { exit };
+    }
+    exit
 }
 
 /// The lists that are in use, or those with these names.

@@ -10,6 +10,7 @@ mod explain;
 mod host;
 mod key;
 mod lookup;
+mod map;
 mod metrics_exporter;
 mod migrate;
 mod mta;
@@ -47,6 +48,7 @@ pub fn main() -> Exit {
         Command::ShowConfig(what) => show_config::run(&key::as_the_service(sources), &what),
         Command::Lookup(what) => lookup::run(&key::as_the_service(sources), &what),
         Command::Explain(what) => explain::run(&key::as_the_service(sources), &what),
+        Command::Map(verb) => map::run(&sources, &verb),
         Command::Doctor(what) => doctor::run(&key::as_the_service(sources), &what),
         Command::Key(verb) => key::run(&sources, &verb),
         Command::Mta(what) => mta::run(&sources, &what),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Daemon, Step};
 use crate::dns::{QueryBudget, ZoneHealth, ZoneState};
+use crate::gate::Access;
 use crate::server::Socket;
 use crate::source::State;
 use crate::telemetry::{self, FileFigures, Handover, Process, Snapshot, ZoneFigures};
@@ -94,7 +95,7 @@ pub struct Status {
     pub sessions: Sessions,
     /// The lists in use.
     pub zones: Vec<ZoneStatus>,
-    /// The lists in files.
+    /// The lists in files, and access maps.
     #[serde(default)]
     pub files: Vec<FileStatus>,
     /// The name servers.
@@ -301,7 +302,11 @@ impl Daemon {
                 panics: tally.panics,
             },
             zones: self.dns.health().iter().map(zone).collect(),
-            files: self.files().map(|(list, state)| file(list, state)).collect(),
+            files: self
+                .files()
+                .map(|(list, state)| file(list.name(), state))
+                .chain(self.maps().map(|(_, state)| file(Access::NAME, state)))
+                .collect(),
             servers: self
                 .dns
                 .servers()
@@ -328,6 +333,14 @@ impl Daemon {
         let gate = self.server.filter();
         let states =
             gate.rules().checks.iter().filter_map(|check| Some((check.list, check.table.as_ref()?.state())));
+        states.collect::<Vec<_>>().into_iter()
+    }
+
+    /// How the access maps in use do, with their places.
+    pub(super) fn maps(&self) -> impl Iterator<Item = (String, State)> {
+        let gate = self.server.filter();
+        let maps = gate.rules().access.iter().flat_map(|access| &access.check.maps);
+        let states = maps.filter_map(|map| Some((map.location().to_string(), map.state()?)));
         states.collect::<Vec<_>>().into_iter()
     }
 
@@ -362,7 +375,11 @@ impl Daemon {
         self.metrics.text(Snapshot {
             open: self.server.tally().open as u64,
             zones: zones.iter().map(figures).collect(),
-            files: self.files().map(|(list, state)| figures_of(list, &state)).collect(),
+            files: self
+                .files()
+                .map(|(list, state)| figures_of(Some(list), list.name().into(), &state))
+                .chain(self.maps().map(|(place, state)| figures_of(None, place.into(), &state)))
+                .collect(),
             cache: self.dns.cache_figures(),
             budget: self.dns.query_budget().map(|budget| (budget.sent, budget.limit)),
             suppressed,
@@ -395,11 +412,11 @@ fn step(step: &Step) -> StepStatus {
     }
 }
 
-fn file(list: List, state: State) -> FileStatus {
+fn file(name: &str, state: State) -> FileStatus {
     let path = state.path.display().to_string();
     let faults = state.failed.map(|failed| failed.faults).unwrap_or_default();
     FileStatus {
-        zone: list.name().to_owned(),
+        zone: name.to_owned(),
         state: if faults.is_empty() { "ok" } else { "failed" }.to_owned(),
         entries: state.entries,
         // The clock may have been set back since.
@@ -410,9 +427,10 @@ fn file(list: List, state: State) -> FileStatus {
     }
 }
 
-fn figures_of(list: List, state: &State) -> FileFigures {
+fn figures_of(list: Option<List>, name: Box<str>, state: &State) -> FileFigures {
     FileFigures {
         list,
+        name,
         entries: state.entries as u64,
         loaded: state.loaded,
         healthy: state.failed.is_none(),

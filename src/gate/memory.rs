@@ -49,6 +49,11 @@ impl Memory {
         self.asked.iter().flatten().flatten().map(Inquiry::finding)
     }
 
+    /// What is said beside lists and rules of whoever was in question last.
+    pub fn said(&self) -> &[Said] {
+        &self.said
+    }
+
     pub(super) fn knows(&self, identity: Identity) -> bool {
         self.asked[identity as usize].is_some() && !self.partly.contains(identity)
     }

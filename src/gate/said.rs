@@ -8,13 +8,10 @@ use super::{Gate, Memory};
 use crate::check;
 use crate::list::Mailboxes;
 use crate::list::access::{Delay, Denial, Exemption, Heard, Loopback, Ruling, Wish};
-use crate::policy::{Cause, Mode, OnTrouble, Said, Template, Variable, Word};
+use crate::policy::{ACCESS, Cause, Mode, OnTrouble, Said, Template, Variable, Word};
 use crate::smtp::{Dialog, Mailbox, Reply, Stage};
 use crate::source::Unanswered;
 use crate::verdict::{Act, Trust};
-
-/// The name of access maps in the log, where that of a rule would stand.
-pub(super) const ACCESS: &str = "access";
 
 /// Words of a denial for which neither a map nor a setting has any.
 const REFUSED: &str = "Access denied";
@@ -64,6 +61,9 @@ impl Gate {
 }
 
 impl Access {
+    /// The name of access maps in log and status.
+    pub const NAME: &'static str = ACCESS;
+
     /// Whether the maps are asked about a session that is spared for this reason. Clients on this host may be, if the
     /// administrator wants it.
     fn concerns(&self, trust: Option<Trust>, dialog: &Dialog) -> bool {

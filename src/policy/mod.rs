@@ -57,6 +57,9 @@ pub const SCORE: &str = "score";
 /// The name of the rule that lets in mail for `exempt_recipients`.
 pub const EXEMPT_RECIPIENTS: &str = "exempt-recipients";
 
+/// The name of access maps in the log, where that of a rule would stand.
+pub const ACCESS: &str = "access";
+
 /// What stands in the place of a rule where a message is refused for its header fields.
 pub const FORGED_FIELDS: &str = "forged-fields";
 

@@ -59,10 +59,12 @@ pub struct ZoneFigures {
 }
 
 /// How the file of a list does.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FileFigures {
-    /// The list.
-    pub list: List,
+    /// The list that it is; nothing for an access map.
+    pub list: Option<List>,
+    /// The name of the list, or the place of the map.
+    pub name: Box<str>,
     /// Entries of what is in use.
     pub entries: u64,
     /// When that was read.
@@ -138,7 +140,7 @@ impl Look {
     /// All lists in use.
     fn lists(&self) -> impl Iterator<Item = List> {
         let zones = self.snapshot.zones.iter().map(|zone| zone.list);
-        zones.chain(self.snapshot.files.iter().map(|file| file.list))
+        zones.chain(self.snapshot.files.iter().filter_map(|file| file.list))
     }
 
     fn checks(&self, page: &mut Page) -> fmt::Result {
@@ -233,23 +235,24 @@ impl Look {
 
     fn files(&self, page: &mut Page) -> fmt::Result {
         let files = &self.snapshot.files;
-        let mut family = page.gauge("gatepost_file_entries", "Entries of a list in a file.", None)?;
+        let mut family =
+            page.gauge("gatepost_file_entries", "Entries of a list in a file, or of an access map.", None)?;
         for file in files {
-            family.number([("zone", file.list.name())], file.entries)?;
+            family.number([("zone", &*file.name)], file.entries)?;
         }
         let help = "When what is in use of a file was read, in Unix time.";
         let mut family = page.gauge("gatepost_file_loaded_timestamp", help, Some(&Unit::Seconds))?;
         for file in files {
-            family.0.encode_family(&[("zone", file.list.name())])?.encode_gauge(&unix(file.loaded))?;
+            family.0.encode_family(&[("zone", &*file.name)])?.encode_gauge(&unix(file.loaded))?;
         }
         let help = "Whether what is in use is what the file says: 1 for yes.";
         let mut family = page.gauge("gatepost_file_healthy", help, None)?;
         for file in files {
-            family.number([("zone", file.list.name())], u64::from(file.healthy))?;
+            family.number([("zone", &*file.name)], u64::from(file.healthy))?;
         }
         let mut family = page.counter("gatepost_file_failures", "Files that could not be used.")?;
         for file in files {
-            family.count([("zone", file.list.name())], file.failures)?;
+            family.count([("zone", &*file.name)], file.failures)?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod inherited;
 mod lists;
 mod lookup;
 mod manager;
+mod maps;
 mod memory;
 mod process;
 mod reload;

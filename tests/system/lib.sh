@@ -48,7 +48,8 @@ make_world() {
 start_gatepost() {
     local name=$1 settings=() setting options=(); shift
     if [ -n "${toml:-}" ]; then
-        install -m 644 "$toml" "$work/gatepost.toml"
+        sed "s|@work@|$work|g" "$toml" >"$work/gatepost.toml"; chmod 644 "$work/gatepost.toml"
+        if [ -e "${toml%.toml}.map" ]; then install -D -m 644 "${toml%.toml}.map" "$work/maps/access"; fi
         options=(--config "$work/gatepost.toml")
     fi
     for setting in "$@"; do settings+=("SPAMHAUS_DQS_$setting"); done
@@ -108,7 +109,7 @@ play() {
     start_gatepost "$name" "${settings[@]}"
     python3 "$here/smtp.py" play --mta "$mta" --port "$port" --sink "$sink" --queue "$work/$mta/queue" --suite "$suite" \
         --log "$gatepost_log" --pid "$gatepost_pid" --env-file "$work/gatepost.env" \
-        --queries "$work/queries/5353" --key "$key" --key2 "$key2" --transcript "$work/log/smtp-$name.txt" "$file" ||
+        --queries "$work/queries/5353" --key "$key" --key2 "$key2" --map "$work/maps/access" --transcript "$work/log/smtp-$name.txt" "$file" ||
         [ $? -eq 1 ] || fail "$name: smtp.py plays to the end"
     stop_gatepost "$name"
 }

@@ -9,7 +9,7 @@ clean() { sh -n "$1" && shellcheck -s sh -S warning "$1"; }
 for script in post preun postun; do check "rpm/$script.sh is plain sh" clean "$here/../../rpm/$script.sh"; done
 listed() { rpm --query --package --"$1" "$packages"/rpm/gatepost-*-2.*.rpm | grep -xE "$2" >/dev/null; }
 check "the configuration is kept on upgrades" listed configfiles /etc/gatepost/gatepost.toml
-for page in gatepost.8 gatepost.conf.5 gatepost-policy.5 gatepost-postfix.7 gatepost-sendmail.7; do
+for page in gatepost.8 gatepost.conf.5 gatepost-policy.5 gatepost-access.5 gatepost-postfix.7 gatepost-sendmail.7; do
     check "manual page $page is there" listed docfiles "/usr/share/man/man${page##*.}/${page//./\\.}\.gz"
 done
 check "the cookbook is there" listed docfiles '/usr/share/doc/gatepost/examples/policies/mx\.toml'

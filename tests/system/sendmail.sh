@@ -64,7 +64,7 @@ MAILER(\`smtp')dnl
 M
     m4 -D_CF_DIR_="$cf/" -I"$cf" "$cf/m4/cf.m4" "$dir/etc/sendmail.mc" >"$dir/etc/sendmail.cf" 2>"$work/log/m4.txt" ||
         die "m4 writes sendmail.cf" "$(cat "$work/log/m4.txt")"
-    for address in $(python3 "$here/smtp.py" clients "$here"/{dialogues,policies}/*.txt); do
+    for address in $(python3 "$here/smtp.py" clients "$here"/{dialogues,policies,maps}/*.txt); do
         case $address in
             *:*) ip addr add "$address/128" dev lo nodad ;;
             *) ip addr add "$address/32" dev lo ;;
@@ -81,7 +81,7 @@ start_dns
 make_syslog
 make_sendmail
 for file in "$here"/dialogues/*.txt; do play sendmail $tcp "$work/sink" "$file"; done
-for file in "$here"/policies/*.txt; do play sendmail $tcp "$work/sink" "$file"; done
+for file in "$here"/{policies,maps}/*.txt; do play sendmail $tcp "$work/sink" "$file"; done
 for file in connect helo mail rcpt drain; do play sendmail $unix "$work/sink" "$here/dialogues/$file.txt"; done
 
 # "collect: premature EOM" is about the SMTP client that leaves in mid-mail, one of the dialogues.

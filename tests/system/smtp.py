@@ -25,6 +25,8 @@ A file begins with the settings of the daemon under test, then come the cases:
     asked 2.2.8.8 zen / unasked ...    the name server was asked this since the case began, or was not; a zone
                                        with dots is one beside those of DQS
     within 3                           seconds since `client`, at most
+    map From:a.example OK              the access map has this line more: in place of the file that it had, and in force
+    badmap From:a.example MAYBE        the same with a line that makes it no map: the one before stays
     setting API_KEY={key2}             the env file now says only this;   reload    SIGHUP
     terminate / exited                 SIGTERM, listener gone / process gone
 
@@ -86,6 +88,7 @@ def until(seconds, condition, what):
 
 class Case:
     """One conversation: a connection, its place in the daemon's log, the mails it sent."""
+    original = ""
 
     def __init__(self, options, values):
         self.options, self.values = options, values
@@ -281,6 +284,19 @@ class Case:
         name = rf"\s{re.escape(subject)}\.{zone}\s"
         return re.search(name, self.since(self.options.queries, self.query_start), re.I)
 
+    def map(self, line, word="is read anew"):
+        path, start = self.options.map, self.size(self.options.log)
+        if not self.original:
+            with open(path, encoding="utf-8") as file:
+                Case.original = file.read()
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(f"{self.original}{line}\n")
+        os.rename(path + ".new", path)
+        until(5, lambda: re.search(f"event=source .*{word}", self.since(self.options.log, start)), f"the log has no: {word}")
+
+    def badmap(self, line):
+        self.map(line, "cannot be used")
+
     def reload(self):
         start = self.size(self.options.log)
         os.kill(self.options.pid, signal.SIGHUP)
@@ -321,7 +337,7 @@ class Case:
         elif verb == "text":
             self.texts.append(rest)
         elif verb in ("client", "deliver", "log", "nolog", "setting", "message", "delivered", "held", "lost", "sees", "unseen",
-                      "count"):
+                      "count", "map", "badmap"):
             getattr(self, verb)(rest)
         elif verb in ("reload", "terminate"):
             getattr(self, verb)()
@@ -385,6 +401,7 @@ def main():
     player = commands.add_parser("play")
     player.add_argument("--mta", choices=("postfix", "sendmail"), required=True)
     player.add_argument("--port", type=int, required=True)
+    player.add_argument("--map")
     player.add_argument("--milter-port", type=int, default=11332)
     player.add_argument("--pid", type=int, required=True)
     for name in ("sink", "queue", "suite", "log", "queries", "env-file", "key", "key2", "transcript"):

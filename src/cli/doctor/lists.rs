@@ -41,6 +41,10 @@ pub(super) fn files(report: &mut Report, config: &Config) {
                 let (path, entries) = (state.path.display(), state.entries);
                 report.fine("lists", format!("{} has {entries} entries in {path}", list.title()));
             }
+            for map in tables.maps() {
+                let entries = map.state().map_or(0, |state| state.entries);
+                report.fine("lists", format!("the access map {} has {entries} entries", map.location()));
+            }
             for notice in notices {
                 report.warning("lists", format!("{}: {}", notice.place, notice.cause), notice.remedy);
             }

@@ -28,7 +28,9 @@ pub(super) fn configuration(report: &mut Report, config: &Config, sources: &Sour
         // Those of lists are looked at elsewhere.
         let lists: Vec<&Path> =
             config.additions.lists.iter().filter_map(|own| Some(&*own.file.as_ref()?.path)).collect();
-        let files = config.files.iter().filter(|file| !lists.contains(&file.as_path()));
+        let maps: Vec<&Path> = config.access.map.iter().filter_map(|location| location.path()).collect();
+        let elsewhere = |file: &Path| lists.contains(&file) || maps.contains(&file);
+        let files = config.files.iter().filter(|file| !elsewhere(file));
         let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
         report.fine("configuration", format!("read without errors: {}", files.join(", ")));
     }

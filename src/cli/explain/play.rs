@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::gate::{Gate, Memory};
 use crate::milter::Filter as _;
-use crate::policy::Review;
+use crate::policy::{Review, Said};
 use crate::smtp::{Client, Dialog, Recipient, Reply, Stage, Transaction, canonical};
 use crate::verdict::{Act, Decision, Edit, Finding, Outcome, Trust, Verdict};
 
@@ -42,6 +42,8 @@ pub(super) struct Scene {
     pub(super) recipient: Option<Vec<u8>>,
     /// What was known.
     pub(super) findings: Vec<Finding>,
+    /// What was said beside lists and rules.
+    pub(super) said: Vec<Said>,
     /// What was made of it.
     pub(super) review: Review,
     /// The refusal or deferral.
@@ -149,6 +151,7 @@ async fn scene(gate: &Gate, stage: Stage, dialog: &Dialog, memory: &mut Memory) 
         stage,
         recipient: message.and_then(|message| Some(message.recipients.last()?.address.clone())),
         findings: memory.findings().cloned().collect(),
+        said: memory.said().to_vec(),
         review: gate.review(stage, dialog, memory),
         reply,
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::play::{Played, Scene, fields};
 use crate::cli::words::{act, effect, effect_in_force, outcome, shown};
-use crate::policy::{Cause, Fate, Looked, Mode, Policy, Rule, Trigger};
+use crate::policy::{Cause, Fate, Looked, Mode, Policy, Rule, Said, Trigger, Word};
 use crate::smtp::Stage;
 use crate::telemetry::Action;
 use crate::verdict::{Act, Finding, Identity, Outcome, Verdict};
@@ -21,6 +21,7 @@ impl Played {
                 println!("{}recipient {}", if number == 0 { "" } else { "\n" }, shown(address));
             }
             scene.print_findings(policy, is_new);
+            scene.print_said();
             scene.print_rules(policy);
             scene.print_end(policy);
         }
@@ -95,6 +96,12 @@ impl Scene {
         }
     }
 
+    fn print_said(&self) {
+        for said in &self.said {
+            println!("{}: {}{}", said.by, word(said), because(&said.because));
+        }
+    }
+
     fn print_rules(&self, policy: &Policy) {
         if self.review.rules.is_empty() {
             return;
@@ -139,10 +146,16 @@ impl Scene {
 
     /// An act with its reason.
     fn cause(&self, policy: &Policy, cause: &Cause) -> String {
-        let by = if policy.rules().iter().any(|rule| rule.name == cause.rule) { "rule " } else { "the " };
+        let by = if policy.rules().iter().any(|rule| rule.name == cause.rule) {
+            "rule "
+        } else if cause.because.is_empty() {
+            "the "
+        } else {
+            ""
+        };
         let evidence = cause.finding.and_then(|place| self.findings.get(place));
         let evidence = evidence.map(|finding| format!(", {}", evidence_of(finding))).unwrap_or_default();
-        format!("{by}{}: {}{evidence}", cause.rule, cause.act.name())
+        format!("{by}{}: {}{evidence}{}", cause.rule, cause.act.name(), because(&cause.because))
     }
 
     /// What a finding leads to, as the log names it.
@@ -259,7 +272,7 @@ impl Scene {
         let cause = |cause: &Option<Cause>| {
             cause.as_ref().map(|cause| {
                 json!({
-                    "act": cause.act.name(), "rule": &*cause.rule, "finding": cause.finding,
+                    "act": cause.act.name(), "rule": &*cause.rule, "finding": cause.finding, "because": &*cause.because,
                     "reply": cause.reply.as_ref().map(ToString::to_string),
                 })
             })
@@ -270,6 +283,7 @@ impl Scene {
         };
         json!({
             "findings": findings,
+            "said": self.said.iter().map(said).collect::<Vec<_>>(),
             "rules": rules,
             "cause": cause(&self.review.judgement.cause),
             "shadow": cause(&self.review.judgement.shadow),
@@ -297,6 +311,24 @@ impl Scene {
             "why": self.course(policy, looked),
         })
     }
+}
+
+/// What is said beside lists and rules, in a word, and whether that is in force.
+fn word(said: &Said) -> String {
+    let word = match (said.act(), &said.word) {
+        (Some(act), _) => act.name(),
+        (None, Word::Spare) => "let in",
+        (None, _) => "no answer",
+    };
+    if said.mode == Mode::Shadow { format!("{word} (mode = shadow)") } else { word.to_owned() }
+}
+
+fn because(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(", {text}") }
+}
+
+fn said(said: &Said) -> Value {
+    json!({"by": &*said.by, "word": word(said), "because": &*said.because})
 }
 
 /// A finding as the reason for something.

@@ -9,8 +9,8 @@ use crate::config::near::nearest;
 use crate::config::report::Report;
 use crate::config::value::{elide, shown};
 use crate::policy::{
-    Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag, Template,
-    Trigger,
+    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag,
+    Template, Trigger,
 };
 use crate::smtp::printable;
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
@@ -55,7 +55,7 @@ fn is_of_settings(name: &str, lists: &[OwnList]) -> bool {
         .iter()
         .any(|list| name.strip_prefix(list.name()).is_some_and(|rest| rest.is_empty() || is_range(rest)));
     let troubled = name.strip_suffix("-trouble").is_some_and(|name| list(name, lists).is_some());
-    of_dqs || troubled || [EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
+    of_dqs || troubled || [ACCESS, EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
 }
 
 /// What the word of a rule's action means.
