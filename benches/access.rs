@@ -77,7 +77,9 @@ const KINDS: [Kind; 4] = [
 ];
 
 /// Lists of patterns on one key, of which the last one matches what is asked.
-const LISTS: [(&str, fn(u64) -> String); 6] = [
+type List = (&'static str, fn(u64) -> String);
+
+const LISTS: [List; 6] = [
     ("globs, domains", |n| format!("!*@spam{n}.example!REJECT")),
     ("globs, local parts", |n| format!("!user{n}+*@*!REJECT")),
     ("expressions, domains", |n| format!("/^user[0-9]+.*@spam{n}\\.example$/REJECT")),
@@ -187,7 +189,7 @@ fn map(kind: &Kind) -> Result<u32, Failure> {
     Ok(judge.0)
 }
 
-fn list((title, pattern): (&str, fn(u64) -> String)) -> Result<u32, Failure> {
+fn list((title, pattern): List) -> Result<u32, Failure> {
     let value = (0..PATTERNS).map(|n| pattern(n) + " ").collect::<String>() + "OK";
     let begun = Instant::now();
     let patterns =
@@ -210,7 +212,7 @@ fn list((title, pattern): (&str, fn(u64) -> String)) -> Result<u32, Failure> {
     };
     let time = |subject: &dyn Fn(u64) -> (String, u64, String)| -> Result<f64, Failure> {
         let subjects: Vec<(IpAddr, u64, String)> = (0..DECISIONS)
-            .map(|n| subject(n))
+            .map(subject)
             .map(|(ip, n, domain)| Ok((ip.parse()?, n, domain)))
             .collect::<Result<_, Failure>>()?;
         let begun = Instant::now();
