@@ -17,7 +17,7 @@ read_anew() { grep -c 'event=source .*is read anew' "$gatepost_log"; }
 # The map is replaced again and again while mail comes in: each file is honoured, and no mail is deferred or lost.
 changes_under_load() {
     local mark=map-load n before
-    load $mark >"$work/log/load.txt" 2>&1 &
+    load "$mark" >"$work/log/load.txt" 2>&1 &
     local loading=$!
     for n in 1 2 3; do
         before=$(read_anew)
@@ -25,9 +25,9 @@ changes_under_load() {
         newer() { [ "$(read_anew)" -gt "$before" ]; }
         await 5 newer || { echo "change $n was not noticed"; return 1; }
     done
-    wait $loading || { head -5 "$work/log/load.txt"; return 1; }
-    all_there() { [ "$(sunk $mark)" -eq 400 ]; }
-    await 30 all_there || { echo "$(sunk $mark) of 400 delivered"; return 1; }
+    wait "$loading" || { head -5 "$work/log/load.txt"; return 1; }
+    all_there() { [ "$(sunk "$mark")" -eq 400 ]; }
+    await 30 all_there || { echo "$(sunk "$mark") of 400 delivered"; return 1; }
     none_of -E 'event=verdict .*action=(reject|tempfail)' "$gatepost_log"
 }
 
@@ -41,7 +41,7 @@ refused_under_load() {
     newer() { [ "$(read_anew)" -gt "$before" ]; }
     await 5 newer || { echo "the change was not noticed"; return 1; }
     out=$(load map-after 2>&1)
-    wait $loading
+    wait "$loading"
     grep -q '550 5.7.1 .*no more' <<<"$out" || { echo "$out" | head -5; return 1; }
     [ "$(sunk map-after)" -eq 0 ] || { echo "$(sunk map-after) delivered"; return 1; }
 }
