@@ -137,18 +137,13 @@ impl Map {
 
     /// How its file does, if it is held in memory.
     pub fn state(&self) -> Option<State> {
-        match &self.0.kind {
-            Kind::Held(map) => Some(map.state()),
-            _ => None,
-        }
+        if let Kind::Held(map) = &self.0.kind { Some(map.state()) } else { None }
     }
 
     /// The value of a key as it is written, for people; nothing of a map that is not held in memory.
     pub fn written(&self, key: &Key) -> Option<String> {
-        match &self.0.kind {
-            Kind::Held(map) => map.current().written(key).map(str::to_owned),
-            _ => None,
-        }
+        let Kind::Held(map) = &self.0.kind else { return None };
+        map.current().written(key).map(str::to_owned)
     }
 
     /// Asks it, one key after the other, until there is an answer. A map in memory never waits; others take at most half a
