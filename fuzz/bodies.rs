@@ -16,6 +16,8 @@ pub mod answer;
 pub mod config;
 #[path = "bodies/handover.rs"]
 pub mod handover;
+#[path = "bodies/map.rs"]
+pub mod map;
 #[path = "bodies/table.rs"]
 pub mod table;
 

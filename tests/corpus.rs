@@ -56,3 +56,8 @@ fn the_corpus_of_answers_holds() {
 fn the_corpus_of_lists_holds() {
     run("table", bodies::table::table);
 }
+
+#[test]
+fn the_corpus_of_access_maps_holds() {
+    run("map", bodies::map::map);
+}

@@ -81,6 +81,57 @@ fn entries(sort: usize) -> BoxedStrategy<String> {
     }
 }
 
+/// The kind of input, and pieces of maps, values and replies one behind the other.
+fn maps() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: [&str; 40] = [
+        "Connect:",
+        "From:",
+        "To:",
+        "Spam:",
+        "gatepost-from:",
+        "milter-spamc-auth:",
+        "192.0.2",
+        "192.0.2.0/25",
+        "2001:db8",
+        "IPv6:",
+        "a+x@",
+        "b.example",
+        "[192.0.2.9]",
+        "<>",
+        ".",
+        "@",
+        ":",
+        "\t",
+        " ",
+        "\n",
+        "#",
+        "OK",
+        "REJECT",
+        "550 no",
+        "ERROR:4.7.1:450 x",
+        "\"",
+        "DUNNO",
+        "!",
+        "*",
+        "?",
+        "/",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{3}",
+        "\\",
+        "9:NOTFOUND ,",
+        "\0",
+        "cdb:/",
+    ];
+    let octets = prop_oneof![
+        30 => prop::sample::select(&PIECES[..]).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 1..4),
+    ];
+    (any::<u8>(), vec(octets, 0..40)).prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
+}
+
 /// Lines of lists, most of which are entries of one sort.
 fn lists() -> impl Strategy<Value = Vec<u8>> {
     let value = || {
@@ -205,6 +256,11 @@ proptest! {
     #[test]
     fn any_octets_are_safe_as_a_list(data in vec(any::<u8>(), 0..300)) {
         bodies::table::table(&data);
+    }
+
+    #[test]
+    fn any_access_map_is_refused_or_answers(data in maps()) {
+        bodies::map::map(&data);
     }
 
     #[test]

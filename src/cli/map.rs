@@ -30,11 +30,11 @@ fn open(mut config: Config, of: &args::MapFile) -> Result<Map, Exit> {
     if let Some(syntax) = of.syntax {
         config.access.syntax = syntax.into();
     }
-    let named = if of.map.contains(':') {
-        Location::parse(&of.map)
+    let named = if of.map.contains([':', '!']) {
+        of.map.parse()
     } else {
         let path = std::path::absolute(&of.map).unwrap_or_else(|_| of.map.clone().into());
-        Location::parse(&format!("text:{}", path.display()))
+        format!("text:{}", path.display()).parse::<Location>()
     };
     let location = named.map_err(|bad| {
         eprintln!("{}: {bad}", shown(of.map.as_bytes()));
@@ -118,12 +118,11 @@ pub(super) fn chain(map: &Map, answer: &Answer, indent: &str) -> String {
     let wide = wide.min(60);
     let hits = [hit(answer), answer.hater.as_ref()];
     let one = |key: &crate::list::access::Key| {
-        let found = map.written(key).map_or_else(|| "-".to_owned(), |value| shown(value.as_bytes()));
-        let place = hits
-            .iter()
-            .flatten()
-            .find(|hit| hit.key == *key)
-            .map(|hit| format!("  ({})", map.line(hit.line)));
+        let hit = hits.iter().flatten().find(|hit| hit.key == *key);
+        // A map that is asked key by key is not asked a second time for what is written there.
+        let unknown = || if hit.is_some() { "found" } else { "-" }.to_owned();
+        let found = map.written(key).map_or_else(unknown, |value| shown(value.as_bytes()));
+        let place = hit.map(|hit| format!("  ({})", map.line(hit.line)));
         format!("{indent}{:<wide$}  {found}{}\n", shown(key.as_str().as_bytes()), place.unwrap_or_default())
     };
     answer.chain.iter().map(one).collect()

@@ -63,7 +63,7 @@ impl Default for Access {
 pub(super) fn map(value: &Value) -> Reading<Vec<Location>> {
     let mut seen: Vec<Location> = Vec::new();
     each(value, |text| {
-        let location = Location::parse(text).map_err(|bad| {
+        let location = text.parse::<Location>().map_err(|bad| {
             let cause = format!("{}: {}", shown(text), bad.cause);
             Fault::new(cause, bad.remedy)
         })?;

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf, absolute};
 
 use landlock::{
@@ -67,7 +66,7 @@ impl Bounds {
             read,
             keep: keep.unwrap_or_default(),
             remove: sockets.map(directory).collect(),
-            ports: config.nameservers.iter().map(SocketAddr::port).chain([DOMAIN]).collect(),
+            ports: ports(config).map(|(_, port)| port).chain([DOMAIN]).collect(),
         }
     }
 
@@ -80,9 +79,9 @@ impl Bounds {
 
     /// What a configuration asks for that the process gave up, with the remedy; `None` if it is nothing.
     pub(super) fn forbids(&self, config: &Config) -> Option<String> {
-        let port = config.nameservers.iter().map(SocketAddr::port).find(|port| !self.ports.contains(port))?;
+        let (setting, port) = ports(config).find(|(_, port)| !self.ports.contains(port))?;
         Some(format!(
-            "dns.servers: the sandbox of this process lets it connect to the port {} only, not to {port}; restart \
+            "{setting}: the sandbox of this process lets it connect to the port {} only, not to {port}; restart \
              it: systemctl restart gatepost",
             self.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" and ")
         ))
@@ -142,6 +141,12 @@ impl Bounds {
     }
 }
 
+/// The TCP ports that a configuration connects to, and the settings that name them.
+fn ports(config: &Config) -> impl Iterator<Item = (&'static str, u16)> {
+    let servers = config.nameservers.iter().map(|server| ("dns.servers", server.port()));
+    servers.chain(config.access.map.iter().filter_map(|map| Some(("access.map", map.port()?))))
+}
+
 /// What of a configuration a daemon that runs already cannot take by a reload, because its sandbox was made for
 /// another one: a line each, with the remedy.
 pub fn fixed_at_start(config: &Config) -> Vec<String> {
@@ -159,5 +164,10 @@ pub fn fixed_at_start(config: &Config) -> Vec<String> {
     let ports = config.nameservers.iter().filter(|server| server.port() != DOMAIN).map(|server| {
         format!("dns.servers: a daemon that was started without the port of {server} can use it only after a restart")
     });
-    key.chain(ports).collect()
+    let maps = config.access.map.iter().filter(|map| map.port().is_some()).map(|map| {
+        format!(
+            "access.map: a daemon that was started without the port of {map} can use it only after a restart"
+        )
+    });
+    key.chain(ports).chain(maps).collect()
 }

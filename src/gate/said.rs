@@ -182,6 +182,7 @@ fn value(variable: Variable, dialog: &Dialog, stage: Stage) -> String {
 mod tests {
     use super::*;
     use crate::list::access::Location;
+    use crate::source::Trouble;
 
     fn access(on_trouble: OnTrouble, delay: Delay) -> Access {
         Access {
@@ -197,14 +198,15 @@ mod tests {
 
     #[test]
     fn a_map_that_cannot_be_asked_defers_only_if_somebody_wants_it_and_where_a_denial_is_spoken() {
-        let trouble = Unanswered {
-            location: Location::Text("/etc/mail/access".into()),
-            cause: "nobody answers".into(),
-        };
+        let trouble =
+            Unanswered { location: Location::Text("/etc/mail/access".into()), trouble: Trouble::Closed };
         let told = |on_trouble, delay, stage| access(on_trouble, delay).trouble(&trouble, stage);
         let note = told(OnTrouble::LetIn, Delay::UntilRcpt, Stage::Connect).expect("a line in the log");
         assert_eq!(note.word, Word::Note);
-        assert_eq!(&*note.because, "text:/etc/mail/access cannot be asked: nobody answers");
+        assert_eq!(
+            &*note.because,
+            "text:/etc/mail/access cannot be asked: it closes the connection without an answer"
+        );
         for (delay, stage, defers) in [
             (Delay::UntilRcpt, Stage::Connect, false),
             (Delay::UntilRcpt, Stage::Mail, false),

@@ -1,6 +1,7 @@
 //! Look-up tables, compiled once and pure: those of settings, lists and access maps of any size, patterns.
 
 pub mod access;
+pub mod cdb;
 mod domains;
 mod flaw;
 mod mailboxes;

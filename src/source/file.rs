@@ -96,6 +96,13 @@ pub(super) fn content(path: &Path, limit: usize) -> Result<Content, Fault> {
     Err(Fault::whole("the file changes while it is read", "write it aside and rename it"))
 }
 
+/// Looks whether a path leads to a regular file that can be read, without reading it.
+#[cfg(feature = "sqlite")]
+pub(super) fn regular(path: &Path) -> Result<(), Fault> {
+    suits(&std::fs::metadata(path).map_err(|error| trouble(&error))?, usize::MAX)?;
+    open(path).map(drop).map_err(|error| trouble(&error))
+}
+
 fn open(path: &Path) -> io::Result<File> {
     // Should a FIFO have taken the file's place since, opening it must not wait.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;

@@ -5,7 +5,7 @@
 //! thread of the [`Watcher`], one file after the other: neither a session nor a runtime ever waits for them.
 
 mod file;
-mod map;
+pub mod map;
 mod watched;
 mod watcher;
 
@@ -17,7 +17,7 @@ use crate::list::Fault;
 use crate::smtp::printable;
 
 pub use file::read;
-pub use map::{Map, Unanswered};
+pub use map::{Map, Trouble, Unanswered};
 pub use watched::{Current, Failed, State, Watched};
 pub use watcher::{PERIOD, Watcher};
 

@@ -55,6 +55,7 @@ pub const MESSAGES: &[Message] = &[
     message(Level::WARN, "protocol", None, "f24e8cc523784e70a7a9c52e723a3617"),
     message(Level::ERROR, "source", None, "6bea2156c37f472e91304172e48a0750"),
     message(Level::WARN, "source", None, "2e6db1722eef427bb56ffb7954991a9a"),
+    message(Level::WARN, "map", None, "90563d35176f497ab63bb19c7b711525"),
     message(Level::WARN, "away", None, "9467b830a2e14d2285fe4af04e439960"),
 ];
 

@@ -4,6 +4,7 @@ mod cases;
 mod chains;
 mod differences;
 mod lookups;
+mod scale;
 mod words;
 
 use std::fs;

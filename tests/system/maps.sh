@@ -75,6 +75,59 @@ check "a sender is refused as soon as a new map says so" refused_under_load
 check "a broken map changes nothing, and every line of it is told" broken_changes_nothing
 stop_gatepost load
 
+# Maps of other kinds, made and asked by the programs that they belong to: each says what the text says.
+kinds=$work/kinds
+mkdir -p "$kinds/etc"
+printf 'compatibility_level = 3.6\nshlib_directory = /usr/lib/postfix\n' >"$kinds/etc/main.cf"
+printf 'cdb\tpostfix-cdb.so\tdict_cdb_open\tmkmap_cdb_open\n' >"$kinds/etc/dynamicmaps.cf"
+printf '%s\t%s\n' connect:192.0.2 REJECT connect:192.0.2.9 OK from:bad.example 'ERROR:5.7.1:550 go away' >"$kinds/access"
+postmap -c "$kinds/etc" "cdb:$kinds/access"
+sqlite3 "$kinds/access.sq3" 'CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)' '.mode tabs' ".import $kinds/access kvm"
+python3 "$here/maps/socketmap.py" "$kinds/socket" "$kinds/access" &
+await 5 test -S "$kinds/socket"
+
+# says LOCATION: the same for four subjects.
+says() {
+    local subject expected out
+    while read -r tag subject expected; do
+        out=$(env -i "$gatepost" --config /dev/null map query "$1" "$tag" "$subject" 2>&1)
+        grep -qF -- "$expected" <<<"$out" || { echo "$tag $subject: $out"; return 1; }
+    done <<'SUBJECTS'
+connect 192.0.2.7 => refused (550 5.7.1): connect:192.0.2 in
+connect 192.0.2.9 => allowed: connect:192.0.2.9 in
+connect 198.51.100.1 => the map says nothing
+from u@mail.bad.example => refused (550 5.7.1 go away): from:bad.example in
+SUBJECTS
+}
+check "a text says it" says "text:$kinds/access"
+check "a constant database of postmap says the same" says "cdb:$kinds/access.cdb"
+check "a table of sqlite3 says the same" says "sqlite:$kinds/access.sq3"
+check "a socket map says the same" says "socketmap:unix:$kinds/socket:access"
+check "and so does milter-spamc's way to write it" says "access!socketmap!$kinds/socket"
+check "the socket map is one for Postfix, too" \
+    test "$(postmap -c "$kinds/etc" -q connect:192.0.2 "socketmap:unix:$kinds/socket:access")" = REJECT
+check "a map of Berkeley DB is told with the command that exports it" \
+    grep -q "postmap -s hash:$kinds/access" <(env -i "$gatepost" --config /dev/null map check "hash:$kinds/access" 2>&1)
+
+# All of them in a daemon in its sandbox, as another account.
+printf 'from:%s\tREJECT said by %s\n' one.example cdb >"$kinds/one"
+printf 'from:%s\tREJECT said by %s\n' two.example sqlite >"$kinds/two"
+postmap -c "$kinds/etc" "cdb:$kinds/one"
+sqlite3 "$kinds/two.sq3" 'CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)' '.mode tabs' ".import $kinds/two kvm"
+chmod -R a+rX "$kinds"
+printf '[access]\nmap = ["cdb:%s", "sqlite:%s", "socketmap:unix:%s:access"]\n' \
+    "$kinds/one.cdb" "$kinds/two.sq3" "$kinds/socket" >"$work/kinds.toml"
+toml=$work/kinds.toml start_gatepost kinds
+refused() { smtp-source -f "u@$1" -t u@example.org -M mail.clean.example "$load_clean:$tcp" 2>&1 | grep -q "550 5.7.1 .*$2"; }
+check "a constant database refuses a sender" refused one.example "said by cdb"
+check "a table of SQLite refuses a sender" refused two.example "said by sqlite"
+check "a socket map refuses a sender" refused bad.example "go away"
+printf 'from:%s\tREJECT %s\n' one.example 'said anew' >"$kinds/one"
+postmap -c "$kinds/etc" "cdb:$kinds/one"
+anew() { refused one.example "said anew"; }
+check "a constant database that was made anew is honoured" await 5 anew
+stop_gatepost kinds
+
 # What other programs make of such lines: as the journal has them, without their fields.
 extras=$here/../../etc
 messages() { sed -nE 's/^[^ ]+ INFO event=(verdict|summary) .* message="(.*)"$/\2/p' "$work"/log/gatepost-access-*.log; }

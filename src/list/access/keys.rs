@@ -14,7 +14,7 @@ use super::{Address, Host, Syntax, Tag};
 
 /// Parents of a domain that are looked up, beside the domain itself. The deepest names in use have 34 labels
 /// (IPv6 addresses in `ip6.arpa`); a client may well type 127.
-const PARENTS: usize = 36;
+pub(super) const PARENTS: usize = 36;
 
 /// One key of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +68,13 @@ pub struct Form<'a> {
     pub detail: &'a str,
     /// Lengths of networks that the map has keys of.
     pub lengths: Lengths,
+    /// Parents of a domain that are looked up, those nearest to the root.
+    pub parents: usize,
 }
 
 impl Default for Form<'_> {
     fn default() -> Self {
-        Self { syntax: Syntax::default(), detail: "+", lengths: Lengths::NONE }
+        Self { syntax: Syntax::default(), detail: "+", lengths: Lengths::NONE, parents: PARENTS }
     }
 }
 
@@ -196,7 +198,7 @@ fn domains(name: &str, form: &Form<'_>, parts: &mut Vec<Part>) {
         return;
     }
     let labels = name.split('.').count();
-    let parents = name.match_indices('.').skip(labels.saturating_sub(PARENTS + 1));
+    let parents = name.match_indices('.').skip(labels.saturating_sub(form.parents + 1));
     for (dot, _) in parents {
         if form.syntax == Syntax::Postfix {
             parts.push(name[dot..].to_owned().into());

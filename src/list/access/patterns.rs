@@ -7,15 +7,29 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::pattern::{Classes, Ere, Glob};
+use super::super::pattern::{Classes, Ere, Glob, Needles, Sieve};
 use super::{Action, Syntax, network};
 
+/// From how many patterns on a sieve is worth its memory.
+const MANY: usize = 16;
+
 /// A compiled list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Patterns {
     items: Box<[(Test, Action)]>,
     default: Option<Action>,
+    /// Of many items, those that can match.
+    sieve: Option<Box<Sieve>>,
 }
+
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        // The sieve is made of the items.
+        self.items == other.items && self.default == other.default
+    }
+}
+
+impl Eq for Patterns {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Test {
@@ -70,7 +84,11 @@ impl Patterns {
                 }
             }
         }
-        if errors.is_empty() { Ok(Self { items: items.into(), default }) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let sieve = if items.len() < MANY { None } else { sieve(&items) };
+        Ok(Self { items: items.into(), default, sieve })
     }
 
     /// What the list says about a client's address and these texts, which must be in lower case. Nothing if no
@@ -81,7 +99,14 @@ impl Patterns {
             Test::Glob(glob) => texts.iter().any(|text| glob.is_match(text.as_bytes())),
             Test::Ere(ere) => texts.iter().any(|text| ere.is_match(text.as_bytes())),
         };
-        match self.items.iter().position(|(test, _)| matches(test)) {
+        let found = match &self.sieve {
+            None => self.items.iter().position(|(test, _)| matches(test)),
+            Some(sieve) => {
+                let candidates = sieve.candidates(texts.iter().map(|text| text.as_bytes()));
+                candidates.iter().find(|&n| matches(&self.items[n].0))
+            }
+        };
+        match found {
             Some(n) => Some(Match { action: &self.items[n].1, pattern: n + 1 }),
             None => self.default.as_ref().map(|action| Match { action, pattern: 0 }),
         }
@@ -91,6 +116,15 @@ impl Patterns {
     pub fn expressions(&self) -> usize {
         self.items.iter().filter(|(test, _)| matches!(test, Test::Ere(_))).count()
     }
+}
+
+fn sieve(items: &[(Test, Action)]) -> Option<Box<Sieve>> {
+    let needles = items.iter().map(|(test, _)| match test {
+        Test::Network(_) => Needles::default(),
+        Test::Glob(glob) => glob.needles(),
+        Test::Ere(ere) => ere.needles(),
+    });
+    Sieve::new(&needles.collect::<Vec<_>>()).map(Box::new)
 }
 
 fn read(action: &str, notices: &mut Vec<String>) -> Result<Action, String> {

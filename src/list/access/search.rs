@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::PARENTS;
 use super::{
     Action, Address, Denial, Entry, Form, Host, Key, Keys, Lengths, Map, Owner, Subject, Syntax, Tag, Value,
     keys,
@@ -111,6 +112,7 @@ pub struct Search<'a> {
     detail: &'a str,
     /// Of the sender or recipient, for patterns.
     address: Option<String>,
+    parents: usize,
     steps: VecDeque<Step<'a>>,
     /// What holds if the steps about a login lead to nothing.
     login: Option<Ruling>,
@@ -207,11 +209,35 @@ impl<'a> Search<'a> {
         let answer =
             Answer { ruling: Ruling::Nothing, because: Because::Nothing, hater: None, chain: Vec::new() };
         let (steps, detail) = (VecDeque::with_capacity(8), &*rules.detail);
-        Self { host, detail, address, steps, login: None, keys: None, asked: None, tag: Tag::Bare, answer }
+        Self {
+            host,
+            detail,
+            address,
+            parents: PARENTS,
+            steps,
+            login: None,
+            keys: None,
+            asked: None,
+            tag: Tag::Bare,
+            answer,
+        }
     }
 
     fn add(&mut self, tag: Tag, subject: Subject<'a>, second: Option<Subject<'a>>) {
         self.steps.push_back((tag, subject, second));
+    }
+
+    /// The same with fewer keys for names of many labels: of a domain itself and of so many parents, those nearest to the
+    /// root. For maps where each key takes its time.
+    #[must_use]
+    pub fn with_parents(mut self, most: usize) -> Self {
+        self.parents = most;
+        self
+    }
+
+    /// The tag of the key that [`Search::next_key`] gave: its value is read by that.
+    pub fn tag(&self) -> Tag {
+        self.tag
     }
 
     /// The next key to be looked up, or nothing if the answer is there.
@@ -230,7 +256,7 @@ impl<'a> Search<'a> {
             // Tags mean nothing in Postfix' maps.
             if has(tag) && (syntax == Syntax::Sendmail || tag == Tag::Bare) {
                 self.tag = tag;
-                let form = Form { syntax, detail: self.detail, lengths };
+                let form = Form { syntax, detail: self.detail, lengths, parents: self.parents };
                 self.keys = Some(keys(tag, (first, second), &form));
             }
         }
@@ -255,8 +281,8 @@ impl<'a> Search<'a> {
     /// Takes what the map has for the key that [`Search::next_key`] gave.
     pub fn answer(&mut self, entry: Option<Entry>) {
         let Some(key) = self.asked.take() else { return };
+        let Some(entry) = entry else { return self.answer.chain.push(key) };
         self.answer.chain.push(key.clone());
-        let Some(entry) = entry else { return };
         self.keys = None;
         let mut hit = Hit { key, line: entry.line, pattern: None };
         let action = match &entry.value {

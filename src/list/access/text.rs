@@ -24,7 +24,7 @@ impl Map {
     /// # Errors
     /// All lines that cannot be used, with cause and remedy.
     pub fn parse(text: &[u8], options: &Options) -> Result<(Self, Flaws), Flaws> {
-        let mut reader = Reader::new(*options);
+        let mut reader = Reader::new(*options, "line");
         if text.len() > TEXT {
             reader
                 .errors
@@ -65,9 +65,11 @@ impl Map {
     }
 }
 
-struct Reader {
+pub(super) struct Reader {
     options: Options,
     map: Map,
+    /// What is counted: lines or records.
+    unit: &'static str,
     /// Values that are there already.
     known: HashTable<u32>,
     expressions: usize,
@@ -78,10 +80,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options, unit: &'static str) -> Self {
         Self {
             options,
             map: Map::new(options.syntax),
+            unit,
             known: HashTable::new(),
             expressions: 0,
             foreign: 0,
@@ -90,13 +93,15 @@ impl Reader {
         }
     }
 
-    fn finish(mut self) -> Result<(Map, Flaws), Flaws> {
+    pub(super) fn finish(mut self) -> Result<(Map, Flaws), Flaws> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
         if self.foreign > 0 {
-            let notice =
-                format!("{} lines have tags of other programs; they are left to these", self.foreign);
+            let notice = format!(
+                "{} {}s have tags of other programs; they are left to these",
+                self.foreign, self.unit
+            );
             self.notices.add(0, &notice);
         }
         self.map.octets.shrink_to_fit();
@@ -124,6 +129,11 @@ impl Reader {
     fn line(&mut self, number: u32, line: &[u8]) {
         let end = line.iter().position(|octet| matches!(octet, b' ' | b'\t')).unwrap_or(line.len());
         let (key, value) = line.split_at(end);
+        self.pair(number, key, value);
+    }
+
+    /// A key and its value.
+    pub(super) fn pair(&mut self, number: u32, key: &[u8], value: &[u8]) {
         match self.key(number, key) {
             Some(Found::Key(written)) => self.entry(number, Some(written), value),
             Some(Found::Foreign) => self.foreign += 1,
@@ -170,8 +180,11 @@ impl Reader {
                 row.value = value;
             }
             let shown = crate::smtp::printable(written.text.as_bytes(), 80);
-            self.notices
-                .add(number, &format!("{shown} has an entry in line {first} already; line {taken} is taken"));
+            let unit = self.unit;
+            self.notices.add(
+                number,
+                &format!("{shown} has an entry in {unit} {first} already; {unit} {taken} is taken"),
+            );
             return;
         }
         let key = self.store(written.text.as_bytes());

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::bracket;
+use super::{Needles, bracket};
 
 /// Octets that a compiled expression may take. What people write takes a few hundred to some ten
 /// thousand; `((a{99}){99}){99}` would take millions.
@@ -88,6 +88,11 @@ impl Ere {
     /// Whether it matches anywhere in the subject.
     pub fn is_match(&self, subject: &[u8]) -> bool {
         self.regex.is_match(subject)
+    }
+
+    /// Texts of which one at least is in every subject that matches, as far as they can be told.
+    pub fn needles(&self) -> Needles {
+        translate(self.text.as_bytes()).map(|translated| Needles::of(&translated.regex)).unwrap_or_default()
     }
 
     /// What was written.

@@ -4,6 +4,8 @@
 //! match in either case, and the whole subject must match. A character is an octet. `[` stands for
 //! itself unless classes are asked for.
 
+use super::Needles;
+
 /// Whether `[a-z]`, `[^a-z]` and `[!a-z]` are classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Classes {
@@ -118,6 +120,23 @@ impl Glob {
             rest = &rest[found + piece.len()..];
         }
         true
+    }
+
+    /// A text that is in every subject that matches, the longest there is.
+    pub fn needles(&self) -> Needles {
+        let mut needles = Needles::default();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => needles.prefer(text),
+                Piece::Units(units) => {
+                    let named = |unit: &Unit| if let Unit::Octet(octet) = unit { Some(*octet) } else { None };
+                    for run in units.split(|unit| named(unit).is_none()) {
+                        needles.prefer(&run.iter().filter_map(named).collect::<Vec<_>>());
+                    }
+                }
+            }
+        }
+        needles
     }
 
     /// How many characters it asks for by name: the more, the more particular it is.

@@ -6,6 +6,10 @@
 mod bracket;
 mod ere;
 mod glob;
+mod needle;
+mod sieve;
 
 pub use ere::{Ere, EreError};
 pub use glob::{Classes, Glob, GlobError};
+pub use needle::Needles;
+pub use sieve::{Candidates, Sieve};

@@ -1,0 +1,445 @@
+//! Maps of all kinds, and servers that do what they should not.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+
+use super::*;
+use crate::list::access::{Address, Because, Host, Rules, Ruling};
+use crate::list::cdb::tests::made;
+
+const ENTRIES: [(&str, &str); 4] = [
+    ("connect:192.0.2", "REJECT"),
+    ("connect:192.0.2.9", "OK"),
+    ("connect:ipv6:2001:db8", "450 4.7.1 later"),
+    ("gatepost-from:b.example", "!a*@b.example!OK REJECT"),
+];
+
+fn open(location: &str) -> Result<Map, Vec<Fault>> {
+    let location = location.parse::<Location>().expect("a location");
+    Map::open(&location, &Options::default(), &Watcher::default())
+}
+
+async fn connect(map: &Map, ip: &str) -> Result<Ruling, Trouble> {
+    let (host, rules) = (Host::new(ip.parse().ok(), b"mx.example.org"), Rules::default());
+    trouble(map.search(Search::connect(&host, &rules)).await).map(|answer| answer.ruling)
+}
+
+async fn mail(map: &Map, sender: &str) -> Result<Answer, Trouble> {
+    let (host, rules) = (Host::default(), Rules::default());
+    let sender = Address::parse(sender.as_bytes());
+    trouble(map.search(Search::mail(&host, None, sender.as_ref(), &rules)).await)
+}
+
+fn trouble(answer: Result<Answer, Unanswered>) -> Result<Answer, Trouble> {
+    answer.map_err(|unanswered| unanswered.trouble)
+}
+
+/// A server that does `act` with each connection.
+fn server<F>(folder: &TempDir, act: impl Fn(tokio::net::UnixStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(act(stream));
+        }
+    });
+    format!("socketmap:unix:{}:access", path.display())
+}
+
+/// One question; nothing at the end of the connection.
+async fn question(stream: &mut tokio::net::UnixStream) -> Option<String> {
+    let mut octets = Vec::new();
+    loop {
+        if let Some((question, size)) = wire::take(&octets).expect("a netstring") {
+            assert_eq!(size, octets.len(), "one question at a time");
+            return Some(String::from_utf8(question.to_vec()).expect("text"));
+        }
+        if stream.read_buf(&mut octets).await.expect("a question") == 0 {
+            return None;
+        }
+    }
+}
+
+fn netstring(text: &str) -> Vec<u8> {
+    format!("{}:{text},", text.len()).into_bytes()
+}
+
+/// Answers from [`ENTRIES`], and counts the questions.
+async fn honest(mut stream: tokio::net::UnixStream, asked: Arc<AtomicUsize>) {
+    while let Some(question) = question(&mut stream).await {
+        asked.fetch_add(1, Ordering::Relaxed);
+        let key = question.strip_prefix("access ").expect("the name of the map");
+        let value = ENTRIES.iter().find(|(own, _)| *own == key);
+        let reply = value.map_or("NOTFOUND ".to_owned(), |(_, value)| format!("OK {value}"));
+        stream.write_all(&netstring(&reply)).await.expect("an answer that leaves");
+    }
+}
+
+/// A server that says the same to every question, whatever it is.
+fn always(folder: &TempDir, octets: &'static [u8]) -> String {
+    server(folder, move |mut stream| async move {
+        while question(&mut stream).await.is_some() {
+            if stream.write_all(octets).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+async fn says(map: &Map) {
+    assert_eq!(connect(map, "192.0.2.9").await, Ok(Ruling::Allow));
+    assert!(matches!(connect(map, "192.0.2.8").await, Ok(Ruling::Refuse(_))));
+    assert!(matches!(connect(map, "2001:db8::1").await, Ok(Ruling::Defer(_))));
+    assert_eq!(connect(map, "198.51.100.1").await, Ok(Ruling::Nothing));
+    let answer = mail(map, "<alice@b.example>").await.expect("an answer");
+    assert_eq!(answer.ruling, Ruling::Allow);
+    let Because::Hit(hit) = answer.because else { panic!("{:?}", answer.because) };
+    assert_eq!((hit.key.as_str(), hit.pattern), ("gatepost-from:b.example", Some(1)));
+    assert!(matches!(mail(map, "<bob@b.example>").await.expect("an answer").ruling, Ruling::Refuse(_)));
+}
+
+#[tokio::test]
+async fn every_kind_of_map_says_the_same() {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let text: String = ENTRIES.map(|(key, value)| format!("{key}\t{value}\n")).concat();
+    fs::write(path("access"), text).expect("a text");
+    says(&open(&format!("text:{}", path("access").display())).expect("a text")).await;
+    for nul in ["", "\0"] {
+        let records: Vec<(String, String)> =
+            ENTRIES.iter().map(|(key, value)| (format!("{key}{nul}"), format!("{value}{nul}"))).collect();
+        let records: Vec<(&[u8], &[u8])> =
+            records.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
+        fs::write(path("access.cdb"), made(&records)).expect("a database");
+        says(&open(&format!("cdb:{}", path("access.cdb").display())).expect("a database")).await;
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let map = open(&server(&folder, move |stream| honest(stream, Arc::clone(&count)))).expect("a server");
+    says(&map).await;
+    let first = asked.load(Ordering::Relaxed);
+    says(&map).await;
+    assert_eq!(asked.load(Ordering::Relaxed), first, "answers are remembered");
+}
+
+#[tokio::test]
+async fn no_name_is_so_long_that_a_server_is_not_asked() {
+    let folder = TempDir::new().expect("a folder");
+    let map = open(&always(&folder, b"9:NOTFOUND ,")).expect("a server");
+    let deep = "a.".repeat(120) + "example";
+    let host = Host::new("2001:db8::1:2".parse().ok(), deep.as_bytes());
+    let address = Address::parse(format!("<x+y@b.{deep}>").as_bytes()).expect("an address");
+    let rules = Rules::default();
+    for search in [
+        Search::connect(&host, &rules),
+        Search::mail(
+            &host,
+            Some("login"),
+            Some(&address),
+            &Rules { logins: crate::list::access::Logins::Ignored, ..rules.clone() },
+        ),
+        Search::rcpt(&host, Some(&address), &address, &rules),
+    ] {
+        let answer = map.search(search).await.expect("an answer");
+        assert!((20..=KEYS).contains(&answer.chain.len()), "{}", answer.chain.len());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_lies_is_told_and_not_believed() {
+    for (octets, expected) in [
+        (&b"999999:OK "[..], Trouble::Garbage(wire::Lie::Length)),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Trouble::Garbage(wire::Lie::Form)),
+        (b"5:OK OK;", Trouble::Garbage(wire::Lie::Form)),
+        (b"5:OK OK,5:OK OK,", Trouble::Garbage(wire::Lie::Extra)),
+        (b"6:MAYBE ,", Trouble::Garbage(wire::Lie::Word)),
+        (b"13:TEMP no\ndisks,", Trouble::Temporary("no\\x0adisks".to_owned())),
+        (b"8:TIMEOUT ,", Trouble::Temporary(String::new())),
+        (b"10:PERM no map,", Trouble::Garbage(wire::Lie::Form)),
+        (b"11:PERM no map,", Trouble::Permanent("no map".to_owned())),
+        (
+            b"8:OK REJCT,",
+            Trouble::Value {
+                key: "gatepost-connect:192.0.2.9".to_owned(),
+                cause: "REJCT is no action; use one of OK, RELAY, REJECT, ERROR, DISCARD, TEMPFAIL, DEFER, QUARANTINE, HOLD, FRIEND, HATER, SKIP, DUNNO, NEXT, or 550 and a text".to_owned(),
+            },
+        ),
+        (
+            b"3:OK ,",
+            Trouble::Value {
+                key: "gatepost-connect:192.0.2.9".to_owned(),
+                cause: "there is a key and no value; write SKIP if it is to say nothing".to_owned(),
+            },
+        ),
+    ] {
+        let folder = TempDir::new().expect("a folder");
+        let map = open(&always(&folder, octets)).expect("a server");
+        assert_eq!(connect(&map, "192.0.2.9").await, Err(expected), "{:?}", String::from_utf8_lossy(octets));
+    }
+}
+
+#[tokio::test]
+async fn the_longest_reply_is_read_and_its_value_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let location = server(&folder, |mut stream| async move {
+        while question(&mut stream).await.is_some() {
+            let reply = netstring(&format!("OK {}", "x".repeat(wire::REPLY - 3)));
+            for piece in reply.chunks(999) {
+                stream.write_all(piece).await.expect("a piece that leaves");
+            }
+        }
+    });
+    let map = open(&location).expect("a server");
+    let Err(Trouble::Value { cause, .. }) = connect(&map, "192.0.2.9").await else { panic!("a trouble") };
+    assert_eq!(cause, "it has 99997 octets, more than 8192");
+    let bombs = "/a{999}/REJECT ".repeat(33);
+    let Err(Trouble::Value { cause, .. }) = map.0.entry(Tag::FromTo, "k", bombs.as_bytes()) else {
+        panic!("a trouble")
+    };
+    assert_eq!(cause, "it has more than 32 regular expressions");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_over_is_made_anew_once() {
+    let folder = TempDir::new().expect("a folder");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    // One answer, and the connection ends.
+    let location = server(&folder, move |mut stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            question(&mut stream).await.expect("a question");
+            stream.write_all(b"9:NOTFOUND ,").await.expect("an answer that leaves");
+        }
+    });
+    let map = open(&location).expect("a server");
+    assert_eq!(connect(&map, "192.0.2.9").await, Ok(Ruling::Nothing));
+    assert!(connections.load(Ordering::Relaxed) > 10);
+    drop(map);
+
+    let folder = TempDir::new().expect("a folder");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let location = server(&folder, move |mut stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            question(&mut stream).await;
+        }
+    });
+    let map = open(&location).expect("a server");
+    assert_eq!(connect(&map, "192.0.2.9").await, Err(Trouble::Closed));
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn one_connection_serves_all_keys() {
+    let folder = TempDir::new().expect("a folder");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let location = server(&folder, move |stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        honest(stream, Arc::default())
+    });
+    says(&open(&location).expect("a server")).await;
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stalls_costs_half_a_second_for_all_keys_together() {
+    let folder = TempDir::new().expect("a folder");
+    // Nobody accepts: the kernel does, and the question lies there.
+    let _listener = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
+    let map =
+        open(&format!("socketmap:unix:{}:access", folder.path().join("socket").display())).expect("a server");
+    let begun = Instant::now();
+    let trouble = connect(&map, "192.0.2.9").await.expect_err("no answer");
+    assert_eq!(trouble.to_string(), "it took more than 500 ms for all keys together");
+    assert!((BUDGET..BUDGET * 2).contains(&begun.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_dribbles_is_given_up_in_time() {
+    let folder = TempDir::new().expect("a folder");
+    let location = server(&folder, |mut stream| async move {
+        question(&mut stream).await;
+        loop {
+            if stream.write_all(b"1").await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(90)).await;
+        }
+    });
+    let map = open(&location).expect("a server");
+    let begun = Instant::now();
+    let trouble = connect(&map, "192.0.2.9").await.expect_err("no answer");
+    assert!(matches!(trouble, Trouble::Late(_) | Trouble::Garbage(_)), "{trouble}");
+    assert!(begun.elapsed() < BUDGET * 3);
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_trouble_and_no_error_at_the_start() {
+    let map = open("socketmap:unix:/nonexistent/socket:access").expect("a place");
+    let trouble = connect(&map, "192.0.2.9").await.expect_err("nobody");
+    assert_eq!(trouble.to_string(), "it cannot be reached: No such file or directory (os error 2)");
+}
+
+fn refused(location: &str) -> String {
+    open(location).expect_err("an error").iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_no_file_or_another_kind_of_file_is_told_with_a_remedy() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("map");
+    let shown = path.display();
+    let mut berkeley = vec![0; 512];
+    berkeley[12..16].copy_from_slice(&0x0006_1561_u32.to_le_bytes());
+    let mut lightning = vec![0; 8_192];
+    lightning[16..20].copy_from_slice(&0xbeef_c0de_u32.to_le_bytes());
+    for (octets, remedy) in [
+        (&berkeley[..], format!("postmap -s hash:{shown} >{shown}.txt")),
+        (&lightning, format!("postmap -s lmdb:{shown} >{shown}.txt")),
+        (b"SQLite format 3\0more", format!("write sqlite:{shown}")),
+        (&made(&[(b"192.0.2", b"OK")]), format!("write cdb:{shown}")),
+        (b"Connect:192.0.2 REJCT\n", "use one of OK".to_owned()),
+        (b"Connect:\0 OK\n", "control character (0x00) in the key".to_owned()),
+    ] {
+        fs::write(&path, octets).expect("a file");
+        let said = refused(&format!("text:{shown}"));
+        assert!(said.contains(&remedy), "{said}");
+    }
+    fs::write(&path, b"Connect:192.0.2 OK\n").expect("a file");
+    let said = refused(&format!("cdb:{shown}"));
+    assert!(said.contains("no constant database") && said.contains("make it anew with postmap"), "{said}");
+    fs::write(&path, made(&[(b"connect:192.0.2", b"REJCT"), (b"from:a b", b"OK")])).expect("a file");
+    let said = refused(&format!("cdb:{shown}"));
+    assert!(said.contains(" record 1: REJCT is no action") && said.contains(" record 2: "), "{said}");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+    for kind in ["text", "cdb"] {
+        assert!(refused(&format!("{kind}:{}", fifo.display())).contains("this is a FIFO, not a file"));
+        assert!(refused(&format!("{kind}:{}", folder.path().display())).contains("this is a directory"));
+        assert!(refused(&format!("{kind}:{shown}.not")).contains("create it, or correct the path"));
+    }
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn database(folder: &TempDir, name: &str, table: &str) -> (std::path::PathBuf, Connection) {
+        let path = folder.path().join(name);
+        let connection = Connection::open(&path).expect("a database");
+        connection.execute_batch(table).expect("a table");
+        for (key, value) in ENTRIES {
+            connection.execute("INSERT INTO kvm VALUES (?1, ?2)", [key, value]).expect("an entry");
+        }
+        (path, connection)
+    }
+
+    #[tokio::test]
+    async fn a_table_says_what_a_text_says_as_it_is_now() {
+        let folder = TempDir::new().expect("a folder");
+        for (name, table) in [
+            ("text", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)"),
+            ("wal", "PRAGMA journal_mode = wal; CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)"),
+        ] {
+            let (path, connection) = database(&folder, name, table);
+            let map = open(&format!("sqlite:{}", path.display())).expect("a table");
+            says(&map).await;
+            connection.execute("UPDATE kvm SET v = 'OK' WHERE k = 'connect:192.0.2'", []).expect("a change");
+            assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Allow));
+            connection
+                .execute("UPDATE kvm SET k = 'connect:2001:db8'  WHERE k LIKE '%ipv6%'", [])
+                .expect("a change");
+            assert!(matches!(connect(&map, "2001:db8::1").await, Ok(Ruling::Defer(_))), "any spelling");
+            connection
+                .execute("UPDATE kvm SET k = CAST(k AS BLOB), v = CAST(v AS BLOB)", [])
+                .expect("a change");
+            assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Allow), "keys of octets");
+            connection.execute("UPDATE kvm SET v = NULL", []).expect("a change");
+            assert!(matches!(connect(&map, "192.0.2.8").await, Err(Trouble::Value { .. })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_in_the_place_of_another_is_noticed_and_one_that_is_gone_told() {
+        let folder = TempDir::new().expect("a folder");
+        let table = "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)";
+        let (path, _) = database(&folder, "one", table);
+        let map = open(&format!("sqlite:{}", path.display())).expect("a table");
+        says(&map).await;
+        let (other, connection) = database(&folder, "two", table);
+        connection.execute("DELETE FROM kvm", []).expect("a change");
+        drop(connection);
+        fs::rename(other, &path).expect("another database");
+        assert_eq!(connect(&map, "192.0.2.9").await, Ok(Ruling::Nothing));
+        fs::remove_file(&path).expect("nothing");
+        assert!(matches!(connect(&map, "192.0.2.9").await, Err(Trouble::Database(_))));
+        fs::write(&path, "this is something else entirely").expect("a file");
+        let trouble = connect(&map, "192.0.2.9").await.expect_err("no database");
+        assert!(trouble.to_string().contains("not a database"), "{trouble}");
+    }
+
+    #[tokio::test]
+    async fn a_lock_and_a_table_without_an_index_cost_no_more_than_the_time_there_is() {
+        let folder = TempDir::new().expect("a folder");
+        let (path, connection) = database(&folder, "one", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)");
+        let map = open(&format!("sqlite:{}", path.display())).expect("a table");
+        connection.execute_batch("BEGIN EXCLUSIVE").expect("a lock");
+        let begun = Instant::now();
+        assert!(matches!(connect(&map, "192.0.2.9").await, Err(Trouble::Temporary(_) | Trouble::Late(_))));
+        assert!(begun.elapsed() < BUDGET * 3);
+        connection.execute_batch("COMMIT").expect("no lock");
+        assert_eq!(connect(&map, "192.0.2.9").await, Ok(Ruling::Allow));
+        // A view that has no end.
+        connection
+            .execute_batch("CREATE VIEW endless AS WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n) SELECT 'x' || k AS k, 'OK' AS v FROM n")
+            .expect("a view");
+        let endless = sqlite_map(&path, "endless");
+        let begun = Instant::now();
+        let trouble = connect(&endless, "192.0.2.9").await.expect_err("no end");
+        assert!(matches!(trouble, Trouble::Temporary(_) | Trouble::Late(_)), "{trouble}");
+        assert!(begun.elapsed() < BUDGET * 3);
+        // The thread is there for the next question.
+        let trouble = connect(&endless, "192.0.2.9").await.expect_err("no end");
+        assert!(matches!(trouble, Trouble::Temporary(_) | Trouble::Late(_)), "{trouble}");
+    }
+
+    /// A map that was not looked at.
+    fn sqlite_map(path: &Path, table: &str) -> Map {
+        let location: Location =
+            format!("sqlite:{}?table={table}", path.display()).parse().expect("a location");
+        let Location::Sqlite(table) = &location else { panic!("a table") };
+        let kind = Kind::Sqlite(Database::unseen(table));
+        Map::new(&location, Options::default(), kind)
+    }
+
+    #[test]
+    fn what_is_no_table_is_told_with_a_remedy() {
+        let folder = TempDir::new().expect("a folder");
+        let (path, _) = database(&folder, "one", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)");
+        let shown = path.display();
+        let said = refused(&format!("sqlite:{shown}?table=access"));
+        assert!(
+            said.contains("no such table: access") && said.contains("look at it with: sqlite3"),
+            "{said}"
+        );
+        let said = refused(&format!("sqlite:{shown}?key=name"));
+        assert!(said.contains("no such column: kvm.name"), "{said}");
+        let other = folder.path().join("other");
+        fs::write(&other, "Connect:192.0.2 OK\n".repeat(100)).expect("a file");
+        assert!(refused(&format!("sqlite:{}", other.display())).contains("name a file of SQLite"));
+        assert!(refused(&format!("sqlite:{}", folder.path().display())).contains("this is a directory"));
+        assert!(refused("sqlite:/nonexistent/m").contains("create it"));
+    }
+}
