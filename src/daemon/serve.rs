@@ -214,8 +214,8 @@ impl Daemon {
         for (list, _) in self.files().filter(|(_, state)| state.failed.is_some()) {
             let _ = write!(line, "; the file of {list} is wrong, what was read before is in use");
         }
-        for (place, _) in self.maps().filter(|(_, state)| state.failed.is_some()) {
-            let _ = write!(line, "; the access map {place} is wrong, what was read before is in use");
+        for (name, _) in self.maps().filter(|(_, state)| state.failed.is_some()) {
+            let _ = write!(line, "; the map {name} is wrong, what was read before is in use");
         }
         if standing.keyless {
             line.push_str("; no key: all mail comes in");

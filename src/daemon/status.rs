@@ -305,7 +305,7 @@ impl Daemon {
             files: self
                 .files()
                 .map(|(list, state)| file(list.name(), state))
-                .chain(self.maps().map(|(_, state)| file(Access::NAME, state)))
+                .chain(self.maps().map(|(name, state)| file(&name, state)))
                 .collect(),
             servers: self
                 .dns
@@ -336,11 +336,15 @@ impl Daemon {
         states.collect::<Vec<_>>().into_iter()
     }
 
-    /// How the access maps in use do, with their places.
+    /// How the access maps in use do: `access`, `access-2` and so on, in the order in which they are asked.
     pub(super) fn maps(&self) -> impl Iterator<Item = (String, State)> {
         let gate = self.server.filter();
         let maps = gate.rules().access.iter().flat_map(|access| &access.check.maps);
-        let states = maps.filter_map(|map| Some((map.location().to_string(), map.state()?)));
+        let name = |number: usize| match number {
+            0 => Access::NAME.to_owned(),
+            more => format!("{}-{}", Access::NAME, more + 1),
+        };
+        let states = maps.enumerate().filter_map(|(number, map)| Some((name(number), map.state()?)));
         states.collect::<Vec<_>>().into_iter()
     }
 
@@ -378,7 +382,7 @@ impl Daemon {
             files: self
                 .files()
                 .map(|(list, state)| figures_of(Some(list), list.name().into(), &state))
-                .chain(self.maps().map(|(place, state)| figures_of(None, place.into(), &state)))
+                .chain(self.maps().map(|(name, state)| figures_of(None, name.into(), &state)))
                 .collect(),
             cache: self.dns.cache_figures(),
             budget: self.dns.query_budget().map(|budget| (budget.sent, budget.limit)),

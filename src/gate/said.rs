@@ -171,3 +171,69 @@ fn value(variable: Variable, dialog: &Dialog, stage: Stage) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::access::Location;
+
+    fn access(on_trouble: OnTrouble, delay: Delay) -> Access {
+        Access {
+            check: check::Access::default(),
+            mode: Mode::Enforce,
+            delay,
+            exemption: Exemption::default(),
+            exempt: Mailboxes::default(),
+            on_trouble,
+            reply: None,
+        }
+    }
+
+    #[test]
+    fn a_map_that_cannot_be_asked_defers_only_if_somebody_wants_it_and_where_a_denial_is_spoken() {
+        let trouble = Unanswered {
+            location: Location::Text("/etc/mail/access".into()),
+            trouble: crate::source::Trouble::Closed,
+        };
+        let told = |on_trouble, delay, stage| access(on_trouble, delay).trouble(&trouble, stage);
+        let note = told(OnTrouble::LetIn, Delay::UntilRcpt, Stage::Connect).expect("a line in the log");
+        assert_eq!(note.word, Word::Note);
+        assert_eq!(
+            &*note.because,
+            "text:/etc/mail/access cannot be asked: it closes the connection without an answer"
+        );
+        for (delay, stage, defers) in [
+            (Delay::UntilRcpt, Stage::Connect, false),
+            (Delay::UntilRcpt, Stage::Mail, false),
+            (Delay::UntilRcpt, Stage::Rcpt, true),
+            (Delay::None, Stage::Connect, true),
+        ] {
+            let said = told(OnTrouble::Defer, delay, stage);
+            let is_deferral =
+                said.is_some_and(|said| matches!(said.word, Word::Defer(reply) if reply.code() == 451));
+            assert_eq!(is_deferral, defers, "{delay:?} {stage}");
+        }
+    }
+
+    #[test]
+    fn every_denial_has_words_of_its_class() {
+        let template = Template::parse("550 5.7.1 not {ip}").expect("a template");
+        let plain = access(OnTrouble::LetIn, Delay::None);
+        let worded = Access { reply: Some(template), ..plain.clone() };
+        let denial = |code: u16, text: Option<&str>| Denial {
+            code,
+            enhanced: format!("{}.7.1", code / 100).into(),
+            text: text.map(Into::into),
+        };
+        for (access, denial, reply) in [
+            (&plain, denial(550, None), "550 5.7.1 Access denied"),
+            (&plain, denial(421, Some("go")), "421 4.7.1 go"),
+            (&plain, denial(550, Some("\u{7}")), "550 5.7.1 ?"),
+            (&worded, denial(550, None), "550 5.7.1 not unknown"),
+            (&worded, denial(451, None), "450 4.7.1 not unknown"),
+            (&worded, denial(521, Some("own words")), "521 5.7.1 own words"),
+        ] {
+            assert_eq!(access.reply(&denial, &Dialog::default(), Stage::Rcpt).to_string(), reply);
+        }
+    }
+}

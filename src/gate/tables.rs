@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::config::{Config, ListFile, Place, Problem, out_of_reach};
 use crate::limits::Limits;
-use crate::list::access::Options;
+use crate::list::access::{Options, Tag};
 use crate::list::pattern::Classes;
 use crate::list::{Fault, Table};
+use crate::smtp::Stage;
 use crate::source::{Map, Parse, Parsed, State, Watched, Watcher};
 use crate::verdict::List;
 
@@ -110,12 +111,28 @@ fn open_maps(
         match Map::open(location, &options(config), watcher) {
             Ok(map) => {
                 notices.extend(map.state().into_iter().flat_map(|state| state.warnings).map(told));
+                notices.extend(unheard(config, &map, &place));
                 maps.push(map);
             }
             Err(faults) => errors.extend(faults.into_iter().map(told)),
         }
     }
     maps
+}
+
+/// What is to be told of a map whose friends do not get what they are promised.
+fn unheard(config: &Config, map: &Map, place: &Place) -> Option<Problem> {
+    let stage = config.enforce_stage;
+    let is_late = stage < Stage::Rcpt && map.has(Tag::Spam);
+    is_late.then(|| Problem {
+        place: place.clone(),
+        setting: "access.map".to_owned(),
+        cause: format!(
+            "{} has Spam: keys, but lists refuse mail from {stage} on, before there is a recipient",
+            map.location()
+        ),
+        remedy: "set enforce.stage = \"rcpt\"".to_owned(),
+    })
 }
 
 /// How the maps of a configuration are read.

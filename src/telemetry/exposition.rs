@@ -63,7 +63,7 @@ pub struct ZoneFigures {
 pub struct FileFigures {
     /// The list that it is; nothing for an access map.
     pub list: Option<List>,
-    /// The name of the list, or the place of the map.
+    /// The name of the list; `access`, `access-2` of maps.
     pub name: Box<str>,
     /// Entries of what is in use.
     pub entries: u64,

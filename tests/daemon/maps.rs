@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::control::{control, machine, metrics};
 use super::process::new_key;
 use super::{Machine, Names};
 
@@ -136,4 +137,22 @@ fn lookup_explain_and_check_config_know_the_maps_of_the_configuration() {
         broken.status == Some(78) && broken.stderr.contains("access:1: access.map: MAYBE is no action"),
         "{broken:?}"
     );
+}
+
+#[test]
+fn a_running_daemon_tells_of_its_maps_and_of_a_broken_one() {
+    let names = Names::start();
+    let machine = machine(&names, &new_key(), &["PROBE_INTERVAL=0", "ENFORCE_STAGE=rcpt"]);
+    let map = machine.write("access", MAP).display().to_string();
+    machine.write("gatepost.toml", &format!("[access]\nmap = [\"text:{map}\"]\n"));
+    let mut daemon = machine.start();
+    let told = machine.run(&["status", "--control", &control(&machine)]).stdout;
+    assert!(told.contains(&map) && told.contains("6 entries"), "{told}");
+    let aside = machine.write("aside", "Connect:192.0.2 MAYBE\n");
+    std::fs::rename(aside, &map).expect("in its place");
+    daemon.wait_for(&["ERROR", "event=source", "line=1", "MAYBE is no action"]);
+    let told = machine.run(&["status", "--control", &control(&machine)]).stdout;
+    assert!(told.contains("access:1: MAYBE is no action"), "{told}");
+    metrics(&machine).1.expect("gatepost_file_healthy{zone=\"access\"}", 0.0);
+    assert_eq!(daemon.stop().0, Some(0));
 }

@@ -362,6 +362,30 @@ fn every_line_with_a_mistake_is_a_problem_of_the_configuration() {
     );
 }
 
+#[test]
+fn friends_whom_lists_do_not_wait_for_are_told() {
+    let desk = Desk::new("Spam:postmaster@ FRIEND\n");
+    let map = "[access]\nmap = [\"text:access\"]\n";
+    for (stage, told) in [("connect", 1), ("mail", 1), ("rcpt", 0)] {
+        let (_, notices) = desk.open(&format!("[enforce]\nstage = \"{stage}\"\n{map}")).expect("a gate");
+        assert_eq!(notices.len(), told, "{stage}: {notices:?}");
+    }
+}
+
+#[test]
+fn a_map_that_the_sandbox_keeps_from_the_process_is_told_with_the_restart() {
+    let desk = Desk::new("Connect:192.0.2 OK\n");
+    let map = desk.folder.path().join("access").display().to_string();
+    let config =
+        Config::from_texts("", &format!("[access]\nmap = [\"text:{map}\"]\n")).expect("a configuration");
+    assert_eq!(config.files, [PathBuf::from(&map)], "what the sandbox opens at a start");
+    let elsewhere = TempDir::new().expect("a folder");
+    let problems =
+        Tables::open(&config, &desk.watcher, &[elsewhere.path().to_owned()]).expect_err("out of reach");
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert!(problem.setting == "access.map" && problem.remedy.contains("restart"), "{problem}");
+}
+
 #[tokio::test]
 async fn what_was_said_goes_with_a_session_into_another_process() {
     let desk = Desk::new("Connect:192.0.2 REJECT by the old map\nFrom:hole.example DISCARD\n");

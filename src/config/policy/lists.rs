@@ -12,7 +12,7 @@ use crate::config::report::Report;
 use crate::config::text::{Missing, open_mode, read as read_file};
 use crate::config::value::{Fault, shown};
 use crate::dns::{Key, is_apex_short};
-use crate::policy::OnTrouble;
+use crate::policy::{ACCESS, OnTrouble, SCORE};
 use crate::smtp::Domain;
 use crate::verdict::{
     ADDRESS_TEST, Class, Classes, DOMAIN_TEST, Digest, Home, Identities, Identity, Kind, List, Pattern,
@@ -68,7 +68,11 @@ pub(super) fn read(
         let Some((name, place)) = fields.identifier() else {
             continue;
         };
-        if List::DQS.iter().any(|list| list.name() == name) || name == crate::policy::SCORE {
+        // Status and metrics call the maps so: `access`, `access-2`.
+        let number = name.strip_prefix(ACCESS).and_then(|rest| rest.strip_prefix('-'));
+        let is_map = name == ACCESS || number.is_some_and(|number| number.parse::<u32>().is_ok());
+        let is_taken = name == SCORE || is_map;
+        if List::DQS.iter().any(|list| list.name() == name) || is_taken {
             fields.fault(&place, "name", format!("{name} is taken"), "choose another name");
         } else if lists.iter().any(|own| own.list.name() == name) {
             fields.fault(

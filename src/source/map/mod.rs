@@ -135,6 +135,11 @@ impl Map {
         }
     }
 
+    /// Whether it is known to have a key with this tag; of a map that is asked key by key nothing is known.
+    pub fn has(&self, tag: Tag) -> bool {
+        if let Kind::Held(map) = &self.0.kind { map.current().has(tag) } else { false }
+    }
+
     /// How its file does, if it is held in memory.
     pub fn state(&self) -> Option<State> {
         if let Kind::Held(map) = &self.0.kind { Some(map.state()) } else { None }
