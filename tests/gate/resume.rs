@@ -139,7 +139,7 @@ async fn time_spent_waiting_is_not_given_back_by_a_hand_over() {
     for octets in
         [offer(), connect("8.8.0.2"), packet(b'H', b"mx.example\0"), packet(b'M', b"<u@ok.example>\0")]
     {
-        let ((after, answer), time) = clock.run(side.hear(&octets, &mut none)).await;
+        let ((after, answer), time) = clock.run(Box::pin(side.hear(&octets, &mut none))).await;
         assert!(answer.starts_with(['O', 'c']), "{answer}");
         waited.push(time);
         side = after.hand_over(Side::gate(&names, &[]));
