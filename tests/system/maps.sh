@@ -118,7 +118,12 @@ chmod -R a+rX "$kinds"
 printf '[access]\nmap = ["cdb:%s", "sqlite:%s", "socketmap:unix:%s:access"]\n' \
     "$kinds/one.cdb" "$kinds/two.sq3" "$kinds/socket" >"$work/kinds.toml"
 toml=$work/kinds.toml start_gatepost kinds
-refused() { smtp-source -f "u@$1" -t u@example.org -M mail.clean.example "$load_clean:$tcp" 2>&1 | grep -q "550 5.7.1 .*$2"; }
+refused() {
+    local out
+    # It ends with an error when it is refused.
+    out=$(smtp-source -f "u@$1" -t u@example.org -M mail.clean.example "$load_clean:$tcp" 2>&1)
+    grep -q "550 5.7.1 .*$2" <<<"$out" || { echo "$out" | head -3; return 1; }
+}
 check "a constant database refuses a sender" refused one.example "said by cdb"
 check "a table of SQLite refuses a sender" refused two.example "said by sqlite"
 check "a socket map refuses a sender" refused bad.example "go away"
