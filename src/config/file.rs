@@ -16,8 +16,7 @@ use super::near::nearest;
 use super::policy::{Kind, Node, Section, Tree};
 use super::report::{Report, Tally};
 use super::settings::{SETTINGS, by_toml};
-use super::value::{self, Fault, Item, Value, elide};
-use crate::smtp::printable;
+use super::value::{self, Fault, Item, Value, elided};
 
 /// Most syntax errors that are told of one file; a file of another kind has thousands.
 const ERRORS: usize = 20;
@@ -38,7 +37,7 @@ pub(super) fn from_toml(path: &Path, text: &str, report: &mut Report) -> (Values
             broken.push(line);
         }
         // The message names what was expected; only the whole Display would repeat the line.
-        let cause = elide(&printable(error.message().replace('\n', ", ").as_bytes(), 200));
+        let cause = elided(&error.message().replace('\n', ", "), 200);
         let remedy = if cause.contains("duplicate") {
             "keep one of them"
         } else {
@@ -140,7 +139,7 @@ impl Source<'_> {
                 }),
                 (None, _) => unknown.push(|| {
                     let fault = Fault::new("there is no such setting", meant(&name, above));
-                    (self.place(key.span()), elide(&printable(name.as_bytes(), 80)), fault)
+                    (self.place(key.span()), elided(&name, 80), fault)
                 }),
             }
         }

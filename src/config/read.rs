@@ -472,12 +472,7 @@ pub(super) fn template(value: &Value) -> Reading<Option<Template>> {
     };
     Template::parse(text)
         .map(Some)
-        .map_err(|bad| {
-            Fault::new(
-                super::value::elide(&crate::smtp::printable(bad.to_string().as_bytes(), 100)),
-                remedy(),
-            )
-        })
+        .map_err(|bad| Fault::new(super::value::elided(&bad.to_string(), 100), remedy()))
         .into()
 }
 

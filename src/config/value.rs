@@ -147,6 +147,12 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
+/// Text as it may be shown, at most `limit` octets of it. What is like a key goes before the text is cut: nobody
+/// would know the beginning of one.
+pub(super) fn elided(text: &str, limit: usize) -> String {
+    printable(elide(text).as_bytes(), limit)
+}
+
 /// Takes out everything that is long and plain enough to be a key.
 pub(super) fn elide(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());

@@ -3,7 +3,7 @@
 use super::super::Place;
 use super::super::near::nearest;
 use super::super::report::Report;
-use super::super::value::{Fault, elide, shown};
+use super::super::value::{Fault, elided, shown};
 use crate::smtp::printable;
 
 /// A value with its place.
@@ -208,7 +208,7 @@ impl<'r> Fields<'r> {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("there are {}", self.known.join(", ")),
             };
-            let name = elide(&printable(name.as_bytes(), 80));
+            let name = elided(&name, 80);
             self.fault(&node.place, &name, "there is no such setting", remedy);
         }
         (self.report, self.sound)

@@ -7,12 +7,11 @@ use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::near::nearest;
 use crate::config::report::Report;
-use crate::config::value::{elide, shown};
+use crate::config::value::{elided, shown};
 use crate::policy::{
     ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag,
     Template, Trigger,
 };
-use crate::smtp::printable;
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
 
 pub(super) fn read(nodes: Vec<Node>, lists: &[OwnList], report: &mut Report) -> Vec<(Rule, Place)> {
@@ -324,7 +323,7 @@ pub(super) fn template(fields: &mut Fields<'_>, field: &'static str) -> Option<(
     match Template::parse(&text) {
         Ok(template) => Some((template, place)),
         Err(bad) => {
-            let cause = elide(&printable(bad.to_string().as_bytes(), 100));
+            let cause = elided(&bad.to_string(), 100);
             fields.fault(
                 &place,
                 field,
@@ -341,7 +340,7 @@ fn tag(fields: &mut Fields<'_>) -> Option<(Tag, Place)> {
     match Tag::parse(&text) {
         Ok(tag) => Some((tag, place)),
         Err(bad) => {
-            let cause = elide(&printable(bad.to_string().as_bytes(), 100));
+            let cause = elided(&bad.to_string(), 100);
             fields.fault(
                 &place,
                 "header",

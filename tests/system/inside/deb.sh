@@ -39,13 +39,13 @@ check "a listed sender is refused" says 8.8.3.1 u@spam.example 550 "Sender domai
 # The cookbook: as it stands there, with its lists where it says, and in force beside the package's own configuration.
 cookbook=/usr/share/doc/gatepost/examples/policies
 echo "$key" >/etc/gatepost/abusix.key; chgrp gatepost /etc/gatepost/abusix.key; chmod 640 /etc/gatepost/abusix.key
-cp -r $cookbook/lists /etc/gatepost/
+cp -r $cookbook/lists $cookbook/maps /etc/gatepost/
 policies() {
     local one
     for one in "$cookbook"/*.toml; do SPAMHAUS_DQS_API_KEY=$key gatepost check-config --config "$one" || return 1; done
 }
 check "every policy of the cookbook is accepted" policies
-rm -r /etc/gatepost/abusix.key /etc/gatepost/lists
+rm -r /etc/gatepost/abusix.key /etc/gatepost/lists /etc/gatepost/maps
 mkdir -p /etc/gatepost/gatepost.toml.d
 cp $cookbook/observe-trial.toml /etc/gatepost/gatepost.toml.d/
 check "a policy is copied and put into force" systemctl reload gatepost
