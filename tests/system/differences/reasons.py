@@ -51,11 +51,11 @@ REASONS = [
     Reason(
         NAMES,
         "octets that are no UTF-8",
-        "milder",
+        "milder, asks more, stricter",
         {"name:latin1"},
-        "fails, and libmilter defers mail with 451 4.3.0",
-        "asks nothing, and lets mail in",
-        "a client must not be able to cause a deferral of our making",
+        "in HELO it fails, and libmilter defers mail with 451 4.3.0; in senders it asks nothing",
+        "asks about the legal right part of the name, and defers nothing",
+        "a client must not be able to cause a deferral of our making, nor to go around the check",
     ),
     Reason(
         NAMES,
