@@ -257,7 +257,9 @@ mod tests {
         assert_eq!(read(".spam.example"), Ok(("spam.example".into(), 1)));
         assert_eq!(read("spam.example\0x"), Ok(("spam.example".into(), 1)));
         assert_eq!(read("a.b.\u{200d}\u{378}.spam.example"), Ok(("spam.example".into(), 3)));
-        for octets in [&b"b\xfccher.spam.example"[..], b"\xff\xfe.\x80.spam.example", b"a.\xe3\x80.spam.example"] {
+        for octets in
+            [&b"b\xfccher.spam.example"[..], b"\xff\xfe.\x80.spam.example", b"a.\xe3\x80.spam.example"]
+        {
             let (name, trimmed) = Domain::from_octets(octets).expect("a domain");
             assert_eq!(name.as_str(), "spam.example", "{octets:?}");
             assert!(trimmed > 0);
