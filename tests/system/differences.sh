@@ -8,7 +8,7 @@ source "$(dirname "$0")/lib.sh"
 install -d -o nobody -g nogroup "$work/run"
 install -m 755 "$gatepost" "$here/differences/python_milter.py" "$work"
 # -B: the sources may belong to somebody else than root. The system's own Python has the Debian packages.
-timeout -k 5 600 /usr/bin/python3 -B "$here/differences/play.py" --suite "$suite" --key "$key" --programs "$work" \
+timeout -k 5 1000 /usr/bin/python3 -B "$here/differences/play.py" --suite "$suite" --key "$key" --programs "$work" \
     --directory "$work/run" --log "$work/log" --page "$here/../../docs/differences.md" ${write:+--write} 2>&1 ||
     fail "play.py ran to the end"
 hunt_for_key
