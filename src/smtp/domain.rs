@@ -1,5 +1,6 @@
 //! Domain names in the one form in which lists know them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct Domain(Arc<str>);
 pub enum NoDomain {
     /// Nothing is left after blanks and dots are taken away.
     Empty,
-    /// The octets are not UTF-8.
+    /// The octets are not UTF-8, and no name stands to the right of what is wrong.
     Encoding,
     /// An address literal in brackets, closed or not.
     Literal,
@@ -70,7 +71,9 @@ impl Domain {
         }
         let printable = octets.iter().position(u8::is_ascii_control).unwrap_or(octets.len());
         let cut = printable < octets.len();
-        let text = std::str::from_utf8(&octets[..printable]).map_err(|_| NoDomain::Encoding)?;
+        // What is no UTF-8 cannot stand in a label, and hides the labels to its right no more than a blank does.
+        let text = String::from_utf8_lossy(&octets[..printable]);
+        let is_garbled = matches!(text, Cow::Owned(_));
         let text = text.trim_start().trim_end_matches(|c: char| is_dot(c) || c.is_whitespace());
         if text.is_empty() {
             return Err(NoDomain::Empty);
@@ -78,7 +81,8 @@ impl Domain {
         if text.starts_with('[') {
             return Err(NoDomain::Literal);
         }
-        let (name, trimmed) = canonical(text)?;
+        let (name, trimmed) =
+            canonical(text).map_err(|why| if is_garbled { NoDomain::Encoding } else { why })?;
         if SPECIAL.iter().any(|special| is_below(&name, special)) {
             return Err(NoDomain::Special);
         }
@@ -253,6 +257,13 @@ mod tests {
         assert_eq!(read(".spam.example"), Ok(("spam.example".into(), 1)));
         assert_eq!(read("spam.example\0x"), Ok(("spam.example".into(), 1)));
         assert_eq!(read("a.b.\u{200d}\u{378}.spam.example"), Ok(("spam.example".into(), 3)));
+        for octets in
+            [&b"b\xfccher.spam.example"[..], b"\xff\xfe.\x80.spam.example", b"a.\xe3\x80.spam.example"]
+        {
+            let (name, trimmed) = Domain::from_octets(octets).expect("a domain");
+            assert_eq!(name.as_str(), "spam.example", "{octets:?}");
+            assert!(trimmed > 0);
+        }
         let padded = format!("s{}pam.example", "\u{ad}".repeat(900));
         assert_eq!(read(&padded), Ok(("spam.example".into(), 0)));
         let deep = format!("{}spam.example", "a.".repeat(5_000));
@@ -292,7 +303,9 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(why), "{text:?}");
         }
-        assert_eq!(Domain::from_octets(b"caf\xe9.example"), Err(NoDomain::Encoding));
+        for octets in [&b"caf\xe9.example"[..], b"spam.ex\xe4mple", b"spam.example\xff", b"\xff.1234"] {
+            assert_eq!(Domain::from_octets(octets), Err(NoDomain::Encoding), "{octets:?}");
+        }
         assert_eq!(Domain::from_octets(&(0x80..=0xff).collect::<Vec<u8>>()), Err(NoDomain::Encoding));
         assert_eq!(read(&"x".repeat(300)), Err(NoDomain::Syntax));
     }

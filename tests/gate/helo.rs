@@ -52,6 +52,10 @@ async fn no_octets_in_helo_make_an_error_of_the_filters_own() {
         b"\n",
     ])
     .await;
+    // They hide nothing either.
+    let world = World::new(&[]).await;
+    assert_eq!(world.helo(b"m\xfcller.spam.example").await, "continue");
+    assert_eq!(world.asked(), ["spam.example.dbl", "spam.example.zrd"]);
     // What stands before a NUL is a name like any other.
     let world = World::new(&[]).await;
     assert_eq!(world.helo(b"ok.example\0spam.example").await, "continue");
