@@ -113,6 +113,21 @@ fn combination(tag: Tag, subject: &str) -> (Tag, &str, Option<&str>) {
     (tag, subject, None)
 }
 
+/// Whether a key of this tag and subject, the first of two, would be read as one with another tag: a sender `to:abuse@...` must
+/// not be let in by the entry `To:abuse@`, which it looks like without a tag.
+pub(super) fn is_ambiguous(tag: Tag, subject: &str) -> bool {
+    if !subject.contains(':') {
+        return false;
+    }
+    match tag {
+        Tag::Bare => Tag::take(subject).0 != Tag::Bare || is_foreign(subject),
+        Tag::Connect(_) | Tag::From(_) => combination(tag, subject).2.is_some(),
+        Tag::ConnectFrom | Tag::ConnectTo => combination(Tag::Connect(Owner::Sendmail), subject).2.is_some(),
+        Tag::FromTo => combination(Tag::From(Owner::Sendmail), subject).2.is_some(),
+        Tag::To(_) | Tag::Auth(_) | Tag::Spam => false,
+    }
+}
+
 fn is_foreign(key: &str) -> bool {
     let Some((tag, _)) = key.split_once(':') else { return false };
     FOREIGN.iter().any(|foreign| strip(key, foreign).is_some())
