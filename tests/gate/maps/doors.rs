@@ -15,3 +15,17 @@ async fn no_sender_is_let_in_for_looking_like_a_key_about_somebody_else() {
     }
     assert_eq!(told(&gate, "8.8.0.2", "<a@friend.example>", "<list@mail.example>").await, "goes on");
 }
+
+#[tokio::test]
+async fn a_greeting_is_not_judged_by_the_sender_of_the_message_before() {
+    let desk = Desk::new("From:bad.example REJECT\nFrom:good.example OK\n");
+    let gate = desk.gate("delay = \"none\"");
+    let (log, _guard) = Log::listen();
+    let (mut session, _) = Session::connect(&gate, "192.0.2.1", "unknown").await;
+    for (sender, said) in [("<x@bad.example>", "550 5.7.1 Access denied"), ("<x@good.example>", "goes on")] {
+        assert_eq!(session.mail(sender, None).await, said);
+        session.dialog.end_message();
+        assert_eq!(session.judge(Stage::Helo).await, "goes on", "{sender}");
+    }
+    assert_eq!(log.with(&["stage=helo", "rule=access"]), Vec::<String>::new());
+}
