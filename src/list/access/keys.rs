@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::key::{KEY, is_ambiguous};
+use super::key::{KEY, ends_in_number, is_ambiguous};
 use super::network::{self, Lengths};
 use super::subject::bracketed;
 use super::{Address, Host, Syntax, Tag};
@@ -98,6 +98,10 @@ impl From<String> for Part {
 /// tag.
 pub fn keys(tag: Tag, subjects: (Subject<'_>, Option<Subject<'_>>), form: &Form<'_>) -> Keys {
     let mut first = parts(subjects.0, form);
+    if tag.names_networks() && !matches!(subjects.0, Subject::Client(_)) {
+        // No name ends in a number (RFC 1123, section 2.1), so whoever sends as `x@192.0.2` is not that network.
+        first.retain(|part| part.text.contains('@') || !ends_in_number(&part.text));
+    }
     let second = subjects.1.map_or_else(Vec::new, |subject| parts(subject, form));
     // Of a client the name comes last, and with it what holds for all others.
     if tag.has_default() && !matches!(subjects.0, Subject::Client(_)) {
@@ -319,6 +323,17 @@ mod tests {
         assert_eq!(list(Tag::From(Owner::Gatepost), pair, None, Syntax::Sendmail).len(), 5);
         let keys = list(Tag::FromTo, pair, Some(Subject::Mailbox(&to)), Syntax::Sendmail);
         assert_eq!(keys[0], "from:evil.example:to:a@b.example");
+    }
+
+    #[test]
+    fn no_domain_can_pass_itself_off_as_a_network() {
+        let address = Address::parse(b"<x@a.192.0>").expect("an address");
+        let keys = |tag, syntax| list(tag, Subject::Mailbox(&address), None, syntax);
+        assert_eq!(keys(Tag::Bare, Syntax::Sendmail), ["x@a.192.0", "x@"]);
+        assert_eq!(keys(Tag::Bare, Syntax::Postfix), ["x@a.192.0", "x@"]);
+        assert_eq!(keys(Tag::From(Owner::Sendmail), Syntax::Sendmail).len(), 5, "no network is a sender");
+        let host = Host::new(None, b"a.192.0");
+        assert!(list(Tag::Connect(Owner::Sendmail), Subject::Name(&host), None, Syntax::Sendmail).is_empty());
     }
 
     #[test]

@@ -29,3 +29,15 @@ async fn a_greeting_is_not_judged_by_the_sender_of_the_message_before() {
     }
     assert_eq!(log.with(&["stage=helo", "rule=access"]), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn no_sender_is_let_in_for_a_domain_that_is_written_like_a_network() {
+    let desk = Desk::new("192.0.2 OK\n");
+    for settings in ["", "syntax = \"postfix\""] {
+        let gate = desk.gate(settings);
+        for sender in ["<x@192.0.2>", "<x@a.192.0.2>", "<x@192.0.2.9>"] {
+            let said = told(&gate, "8.8.0.2", sender, "<b@mail.example>").await;
+            assert!(said.starts_with("554 5.7.1 "), "{sender}: {said}");
+        }
+    }
+}
