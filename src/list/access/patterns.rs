@@ -116,9 +116,9 @@ impl Patterns {
         }
     }
 
-    /// How many regular expressions are in it.
+    /// How many regular expressions are in it; large ones count several times.
     pub fn expressions(&self) -> usize {
-        self.items.iter().filter(|(test, _)| matches!(test, Test::Ere(_))).count()
+        self.items.iter().map(|(test, _)| if let Test::Ere(ere) = test { ere.weight() } else { 0 }).sum()
     }
 }
 
