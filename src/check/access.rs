@@ -28,57 +28,73 @@ pub struct OfRecipient {
     pub hater: Option<Box<str>>,
 }
 
+/// What maps say, as far as they could be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Told<T> {
+    /// As if those that gave no answer said nothing.
+    pub said: T,
+    /// The first that gave none, and why.
+    pub trouble: Option<Unanswered>,
+}
+
+impl<T> Told<T> {
+    fn map<U>(self, of: impl FnOnce(T) -> U) -> Told<U> {
+        Told { said: of(self.said), trouble: self.trouble }
+    }
+}
+
 impl Access {
     /// What the maps say about the client.
-    ///
-    /// # Errors
-    /// [`Unanswered`] by a map that another one cannot stand in for.
-    pub async fn connect(&self, dialog: &Dialog) -> Result<Heard, Unanswered> {
+    pub async fn connect(&self, dialog: &Dialog) -> Told<Heard> {
         let host = host(dialog);
-        Ok(self.ask(|| Search::connect(&host, &self.rules)).await?.heard)
+        self.ask(|| Search::connect(&host, &self.rules)).await.map(|told| told.heard)
     }
 
     /// What the maps say about the sender; a login is looked up first.
-    ///
-    /// # Errors
-    /// [`Unanswered`] by a map that another one cannot stand in for.
-    pub async fn mail(&self, dialog: &Dialog) -> Result<Heard, Unanswered> {
+    pub async fn mail(&self, dialog: &Dialog) -> Told<Heard> {
         let (host, sender) = (host(dialog), sender(dialog));
         let login = dialog.macros.find("{auth_authen}").filter(|authen| dialog.is_login(Some(authen)));
+        let mut before = None;
         if let Some(login) = login {
             let login = String::from_utf8_lossy(login);
             let search = || Search::login(&host, &login, sender.as_ref(), &self.rules);
-            let OfRecipient { heard, .. } = self.ask(search).await?;
+            let Told { said: OfRecipient { heard, .. }, trouble } = self.ask(search).await;
             if heard.ruling != Ruling::Nothing {
-                return Ok(heard);
+                return Told { said: heard, trouble };
             }
             // A login that a map knows is as good as the map says.
             if heard.because.is_empty() && self.rules.logins == Logins::Trusted {
-                return Ok(Heard { ruling: Ruling::Allow, because: "the client has logged in".into() });
+                let said = Heard { ruling: Ruling::Allow, because: "the client has logged in".into() };
+                return Told { said, trouble };
             }
+            before = trouble;
         }
-        Ok(self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules)).await?.heard)
+        let told = self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules)).await;
+        Told { said: told.said.heard, trouble: before.or(told.trouble) }
     }
 
     /// What the maps say about the recipient in question.
-    ///
-    /// # Errors
-    /// [`Unanswered`] by a map that another one cannot stand in for.
-    pub async fn rcpt(&self, dialog: &Dialog) -> Result<OfRecipient, Unanswered> {
+    pub async fn rcpt(&self, dialog: &Dialog) -> Told<OfRecipient> {
         let message = dialog.transaction.as_ref();
         let recipient = message.and_then(|message| message.recipients.last());
         let Some(recipient) = recipient.and_then(|recipient| Address::parse(&recipient.address)) else {
-            return Ok(OfRecipient::default());
+            return Told::default();
         };
         let (host, sender) = (host(dialog), sender(dialog));
         self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules)).await
     }
 
     /// Asks one map after the other, until one of them says something.
-    async fn ask<'a>(&self, search: impl Fn() -> Search<'a>) -> Result<OfRecipient, Unanswered> {
-        let mut told = OfRecipient::default();
+    async fn ask<'a>(&self, search: impl Fn() -> Search<'a>) -> Told<OfRecipient> {
+        let (mut told, mut trouble) = (OfRecipient::default(), None);
         for map in &self.maps {
-            let answer = map.search(search()).await?;
+            let answer = match map.search(search()).await {
+                Ok(answer) => answer,
+                Err(unanswered) => {
+                    trouble = trouble.or(Some(unanswered));
+                    continue;
+                }
+            };
             if told.hater.is_none() {
                 told.hater = answer.hater.as_ref().map(|hit| evidence(map, hit));
             }
@@ -91,7 +107,7 @@ impl Access {
                 told.heard.because = because;
             }
         }
-        Ok(told)
+        Told { said: told, trouble }
     }
 }
 

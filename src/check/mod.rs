@@ -11,7 +11,7 @@ mod listed;
 mod meter;
 mod target;
 
-pub use access::{Access, OfRecipient, because};
+pub use access::{Access, OfRecipient, Told, because};
 pub use admissions::Admissions;
 pub use exempt::{Exempt, Standing};
 pub use inquiry::Inquiry;

@@ -90,6 +90,12 @@ impl Memory {
         self.partly.remove(identity);
     }
 
+    /// Forgets the greeting before, and what is said of the message before: a new greeting ends it (RFC 5321, section 4.1.4).
+    pub(super) fn greet(&mut self) {
+        self.forget(Identity::Helo);
+        self.access.end_message();
+    }
+
     /// Forgets sender and recipient, and what could not be answered or was spared for a login about the client:
     /// that is asked again for each message, but not for each recipient.
     pub(super) fn begin_message(&mut self) {

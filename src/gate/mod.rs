@@ -448,7 +448,7 @@ impl Filter for Gate {
     async fn judge(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Decision {
         match stage {
             Stage::Connect => {}
-            Stage::Helo => memory.forget(Identity::Helo),
+            Stage::Helo => memory.greet(),
             Stage::Mail => memory.begin_message(),
             Stage::Rcpt if self.by_recipient => memory.forget(Identity::Recipient),
             Stage::Message => return self.end(dialog, memory),

@@ -5,9 +5,9 @@
 use tokio::time::Instant;
 
 use super::{Gate, Memory};
-use crate::check;
+use crate::check::{self, OfRecipient, Told};
 use crate::list::Mailboxes;
-use crate::list::access::{Delay, Denial, Exemption, Heard, Loopback, Ruling, Wish};
+use crate::list::access::{Delay, Denial, Exemption, Heard, Loopback, Ruling, Standing, Wish};
 use crate::policy::{ACCESS, Cause, Mode, OnTrouble, Said, Template, Variable, Word};
 use crate::smtp::{Dialog, Mailbox, Reply, Stage};
 use crate::source::Unanswered;
@@ -84,36 +84,57 @@ impl Access {
 
     /// What the maps say at a stage. What was said before is remembered, and asked again only where it is not: after trouble,
     /// and in a process that has the session from one that had no maps.
-    async fn say(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Said> {
-        match self.heard(stage, dialog, memory).await {
-            Ok(heard) => self.said(heard?, dialog, stage),
-            Err(trouble) => self.trouble(&trouble, stage),
+    async fn say(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Vec<Said> {
+        let standing = &memory.access;
+        let (mut client, mut sender, mut recipient) = (Told::default(), Told::default(), Told::default());
+        let asks = (!standing.knows_client(), stage >= Stage::Mail && !standing.knows_sender());
+        if asks.0 {
+            client = self.check.connect(dialog).await;
         }
+        if asks.1 && !self.is_over(&client) {
+            sender = self.check.mail(dialog).await;
+        }
+        if stage == Stage::Rcpt && !self.is_over(&client) && !self.is_over(&sender) {
+            recipient = self.check.rcpt(dialog).await;
+        }
+        let is_sure = (client.trouble.is_none(), sender.trouble.is_none());
+        let trouble = client.trouble.or(sender.trouble).or(recipient.trouble);
+        let standing = &mut memory.access;
+        // In the other case there is no word but that of the trouble, and what was not asked is not known.
+        let counts = trouble.is_none() || self.on_trouble == OnTrouble::LetIn;
+        if asks.0 && (is_sure.0 || counts) {
+            standing.connect(client.said);
+        }
+        if asks.1 && counts {
+            standing.mail(sender.said);
+        }
+        let heard = match stage {
+            _ if !counts => None,
+            Stage::Rcpt => self.of_recipient(&recipient.said, dialog, standing),
+            _ => standing.now(self.delay).cloned(),
+        };
+        if !is_sure.0 {
+            standing.forget_client();
+        }
+        if !is_sure.1 {
+            standing.forget_sender();
+        }
+        let trouble = trouble.and_then(|trouble| self.trouble(&trouble, stage));
+        trouble.into_iter().chain(heard.and_then(|heard| self.said(heard, dialog, stage))).collect()
     }
 
-    async fn heard(
-        &self,
-        stage: Stage,
-        dialog: &Dialog,
-        memory: &mut Memory,
-    ) -> Result<Option<Heard>, Unanswered> {
-        let standing = &mut memory.access;
-        if !standing.knows_client() {
-            standing.connect(self.check.connect(dialog).await?);
-        }
-        if stage >= Stage::Mail && !standing.knows_sender() {
-            standing.mail(self.check.mail(dialog).await?);
-        }
-        if stage != Stage::Rcpt {
-            return Ok(standing.now(self.delay).cloned());
-        }
-        let told = self.check.rcpt(dialog).await?;
+    /// Whether a map that cannot be asked has the last word.
+    fn is_over<T>(&self, told: &Told<T>) -> bool {
+        told.trouble.is_some() && self.on_trouble == OnTrouble::Defer
+    }
+
+    fn of_recipient(&self, told: &OfRecipient, dialog: &Dialog, standing: &mut Standing) -> Option<Heard> {
         let wish = match told.hater {
             Some(_) => Wish::Checks,
             None if self.is_exempt(dialog) => Wish::Mail,
             None => Wish::None,
         };
-        Ok(standing.rcpt(&told.heard, wish, self.exemption))
+        standing.rcpt(&told.heard, wish, self.exemption)
     }
 
     fn is_exempt(&self, dialog: &Dialog) -> bool {

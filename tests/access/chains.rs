@@ -339,12 +339,21 @@ fn oversized_keys_values_and_maps_are_named_and_cost_nothing() {
     let continued = format!("a.example OK\n{}", " x\n".repeat(1_000_000));
     let many =
         (0..6_000).map(|n| format!("gatepost-from:a{n}.example /{n}/OK")).collect::<Vec<_>>().join("\n");
+    let large = (0..330)
+        .map(|n| format!("gatepost-from:a{n}.example /[ab]{{1,1500}}x{n}/OK"))
+        .collect::<Vec<_>>()
+        .join("\n");
     for (text, syntax, says) in [
         (&key[..], Syntax::Sendmail, "a key of 10005 octets"),
         (&value, Syntax::Sendmail, "octets, more than the 65536 allowed"),
         (list.as_bytes(), Syntax::Sendmail, "more than the 65536 allowed"),
         (continued.as_bytes(), Syntax::Postfix, "more than the 65536 allowed"),
         (many.as_bytes(), Syntax::Sendmail, "more than 5000 regular expressions"),
+        (
+            large.as_bytes(),
+            Syntax::Sendmail,
+            "more than 5000 regular expressions in the map, large ones counted as 16",
+        ),
     ] {
         let flaws = Map::parse(text, &Options { syntax, ..Options::default() }).expect_err(says);
         assert!(flaws.iter().len() == 1 && flaws.to_string().contains(says), "{flaws}");

@@ -279,6 +279,13 @@ fn every_mistake_in_a_list_is_told_at_once() {
 }
 
 #[test]
+fn a_quote_without_its_end_is_a_mistake_and_swallows_no_pattern() {
+    let list = "!a@*!ERROR:\"550 not you !b@*!OK REJECT";
+    let errors = Patterns::new(list, Classes::Off, &mut Vec::new()).expect_err("a mistake");
+    assert_eq!(errors, ["pattern 1: a quote in its action has no end"]);
+}
+
+#[test]
 fn an_action_in_a_list_may_have_a_text_in_quotes() {
     let patterns =
         Patterns::new("!a@*!ERROR:5.7.1:\"550 not you\" OK", Classes::Off, &mut Vec::new()).expect("a list");

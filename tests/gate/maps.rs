@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::common::log::Log;
 
+mod doors;
 mod kinds;
 
 /// Name servers that list 8.8.0.2 in ZEN, and count what they are asked.

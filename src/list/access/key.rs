@@ -75,9 +75,12 @@ pub(super) fn read(key: &str, syntax: Syntax) -> Result<Found, String> {
     let mut written = Written { tag, text: String::with_capacity(key.len() + 8), odd: None, notice: None };
     tag.head().into_iter().for_each(|part| written.text.push_str(part));
     match tag {
+        // What holds for all others.
+        Tag::From(_) | Tag::To(_) if first.is_empty() => {}
         Tag::From(_) | Tag::To(_) | Tag::Spam | Tag::FromTo => mailbox(first, syntax, &mut written)?,
         Tag::Auth(_) => written.text.push_str(&first.to_ascii_lowercase()),
-        Tag::Bare if first == "<>" => written.text.push_str(first),
+        Tag::Bare if first == "<>" && syntax == Syntax::Postfix => written.text.push_str(first),
+        Tag::Bare if first == "<>" => mailbox(first, syntax, &mut written)?,
         Tag::Bare if first.contains('@') => mailbox(first, syntax, &mut written)?,
         Tag::Connect(_) | Tag::ConnectFrom | Tag::ConnectTo | Tag::Bare => {
             client(first, syntax, &mut written)?;
@@ -113,6 +116,21 @@ fn combination(tag: Tag, subject: &str) -> (Tag, &str, Option<&str>) {
     (tag, subject, None)
 }
 
+/// Whether a key of this tag and subject, the first of two, would be read as one with another tag: a sender `to:abuse@...` must
+/// not be let in by the entry `To:abuse@`, which it looks like without a tag.
+pub(super) fn is_ambiguous(tag: Tag, subject: &str) -> bool {
+    if !subject.contains(':') {
+        return false;
+    }
+    match tag {
+        Tag::Bare => Tag::take(subject).0 != Tag::Bare || is_foreign(subject),
+        Tag::Connect(_) | Tag::From(_) => combination(tag, subject).2.is_some(),
+        Tag::ConnectFrom | Tag::ConnectTo => combination(Tag::Connect(Owner::Sendmail), subject).2.is_some(),
+        Tag::FromTo => combination(Tag::From(Owner::Sendmail), subject).2.is_some(),
+        Tag::To(_) | Tag::Auth(_) | Tag::Spam => false,
+    }
+}
+
 fn is_foreign(key: &str) -> bool {
     let Some((tag, _)) = key.split_once(':') else { return false };
     FOREIGN.iter().any(|foreign| strip(key, foreign).is_some())
@@ -136,6 +154,10 @@ fn no_tag(key: &str) -> Result<(), String> {
 /// A client: an address, a network, a name.
 fn client(text: &str, syntax: Syntax, written: &mut Written) -> Result<(), String> {
     match network::read(text) {
+        None if !text.starts_with('[') && ends_in_number(text) => Err(format!(
+            "{} is neither an address nor a name; write a network like 192.0.2.0/24",
+            shown(text)
+        )),
         None => domain(text, syntax, written),
         Some(read) => {
             let (network, truncated) = read?;
@@ -151,10 +173,31 @@ fn client(text: &str, syntax: Syntax, written: &mut Written) -> Result<(), Strin
     }
 }
 
+/// Whether the last label is a number, as no name's is (RFC 1123, section 2.1): `192.0.2.1-192.0.2.9`.
+pub(super) fn ends_in_number(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    !last.is_empty() && last.bytes().all(|octet| octet.is_ascii_digit())
+}
+
 /// A sender or recipient: `user@domain`, `user@`, `domain`.
 fn mailbox(text: &str, syntax: Syntax, written: &mut Written) -> Result<(), String> {
     let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    if text.is_empty() {
+        return Err(
+            "<> is the null sender, who has no key but in Postfix' syntax; take the line out".to_owned()
+        );
+    }
     let Some((local, host)) = text.rsplit_once('@') else { return domain(text, syntax, written) };
+    let typed = local.contains(['"', '\\', '(', '<', ':']).then(|| subject::Address::parse(text.as_bytes()));
+    // In the form in which senders and recipients are looked up: else the key would never be found.
+    let (local, host) = match &typed {
+        _ if memchr::memchr_iter(b'"', local.as_bytes()).count() % 2 == 1 => {
+            return Err(format!("a quote in {} has no end", shown(text)));
+        }
+        Some(Some(address)) if !address.local().is_empty() => (address.local(), address.domain()),
+        Some(_) => return Err(format!("{} is no address", shown(text))),
+        None => (local, host),
+    };
     if local.is_empty() {
         return Err(format!(
             "{} has nothing before its @; for a whole domain write it without @",
@@ -249,6 +292,11 @@ mod tests {
             ("2001:db8::/32", "ipv6:2001:db8"),
             ("user@a.example", "user@a.example"),
             ("To:a@[192.0.2.1]", "to:a@[192.0.2.1]"),
+            ("From:\"John.Doe\"@b.example", "from:john.doe@b.example"),
+            ("From:j\\ohn@B.example", "from:john@b.example"),
+            ("From:(x)john@b.example", "from:john@b.example"),
+            ("From:<@relay.example:john@b.example>", "from:john@b.example"),
+            ("From:\"a@x\"@b.example:To:\"c\"@", "from:a@x@b.example:to:c@"),
             ("GreetPause:localhost", "foreign"),
             ("AuthInfo:mail.example", "foreign"),
             ("milter-link-connect:192.0.2.1", "foreign"),
@@ -280,6 +328,15 @@ mod tests {
             ("Connect:300", "is no IPv4 address"),
             ("Connect:[192.0.2.1", "no address in brackets"),
             ("from:a@b.example:to:", "nothing behind"),
+            ("From:<>", "<> is the null sender"),
+            ("gatepost-from:<>", "<> is the null sender"),
+            ("gatepost-to:<>", "<> is the null sender"),
+            ("Connect:192.0.2:From:<>", "<> is the null sender"),
+            ("From:<>:To:a@b.example", "<> is the null sender"),
+            ("Spam:<>", "<> is the null sender"),
+            ("<>", "<> is the null sender"),
+            ("Connect:192.0.2.1-192.0.2.9", "write a network like 192.0.2.0/24"),
+            ("From:\"a@b.example", "has no end"),
             ("to:a..b", "is no domain"),
         ] {
             let said = text(key, Syntax::Sendmail);

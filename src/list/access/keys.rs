@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::key::KEY;
+use super::key::{KEY, ends_in_number, is_ambiguous};
 use super::network::{self, Lengths};
 use super::subject::bracketed;
 use super::{Address, Host, Syntax, Tag};
@@ -94,21 +94,27 @@ impl From<String> for Part {
 /// The keys of one subject, or of a pair for a [combination](Tag::is_combined).
 ///
 /// At most some 1,700 keys for a pair of the deepest names, some 50 for any one subject. Keys that no map
-/// can hold are left out: those with control characters, and those that are too long.
+/// can hold are left out: those with control characters, those that are too long, and those that look as if they had another
+/// tag.
 pub fn keys(tag: Tag, subjects: (Subject<'_>, Option<Subject<'_>>), form: &Form<'_>) -> Keys {
     let mut first = parts(subjects.0, form);
+    if tag.names_networks() && !matches!(subjects.0, Subject::Client(_)) {
+        // No name ends in a number (RFC 1123, section 2.1), so whoever sends as `x@192.0.2` is not that network.
+        first.retain(|part| part.text.contains('@') || !ends_in_number(&part.text));
+    }
     let second = subjects.1.map_or_else(Vec::new, |subject| parts(subject, form));
     // Of a client the name comes last, and with it what holds for all others.
     if tag.has_default() && !matches!(subjects.0, Subject::Client(_)) {
         first.push(String::new().into());
     }
-    Keys { tag, first, second, next: 0 }
+    Keys { tag, syntax: form.syntax, first, second, next: 0 }
 }
 
 /// A sequence of keys, see [`keys`].
 #[derive(Debug, Clone)]
 pub struct Keys {
     tag: Tag,
+    syntax: Syntax,
     first: Vec<Part>,
     second: Vec<Part>,
     next: usize,
@@ -123,7 +129,11 @@ impl Iterator for Keys {
             let n = self.next;
             self.next += 1;
             let rest = if self.tag.is_combined() { self.second.get(n % width) } else { None };
-            if let Some(key) = key(self.tag, &self.first[n / width], rest) {
+            let first = &self.first[n / width];
+            if self.syntax == Syntax::Sendmail && first.v6.is_none() && is_ambiguous(self.tag, &first.text) {
+                continue;
+            }
+            if let Some(key) = key(self.tag, first, rest) {
                 return Some(key);
             }
         }
@@ -287,6 +297,43 @@ mod tests {
                 ["milter-spamc-connect:[192.0.2.9]", "milter-spamc-connect:unknown", "milter-spamc-connect:"]
             );
         }
+    }
+
+    #[test]
+    fn no_subject_can_pass_itself_off_as_a_tag() {
+        let address = |text: &str| Address::parse(text.as_bytes()).expect("an address");
+        let bare = |text: &str, syntax| list(Tag::Bare, Subject::Mailbox(&address(text)), None, syntax);
+        for local in [
+            "to:abuse",
+            "Spam:postmaster",
+            "gatepost-to:list",
+            "from:a:to:b",
+            "connect:192.0.2.1",
+            "AuthInfo:x",
+        ] {
+            let text = format!("<\"{local}\"@evil.example>");
+            assert_eq!(bare(&text, Syntax::Sendmail), ["evil.example", "example"], "{local}");
+            assert_eq!(bare(&text, Syntax::Postfix).len(), 5, "there are no tags: {local}");
+        }
+        assert_eq!(bare("<c:d@evil.example>", Syntax::Sendmail).len(), 4);
+        let pair = address("<friend.example:To:list@evil.example>");
+        let (pair, to) = (Subject::Mailbox(&pair), address("<a@b.example>"));
+        let from = Tag::From(Owner::Sendmail);
+        assert_eq!(list(from, pair, None, Syntax::Sendmail), ["from:evil.example", "from:example"]);
+        assert_eq!(list(Tag::From(Owner::Gatepost), pair, None, Syntax::Sendmail).len(), 5);
+        let keys = list(Tag::FromTo, pair, Some(Subject::Mailbox(&to)), Syntax::Sendmail);
+        assert_eq!(keys[0], "from:evil.example:to:a@b.example");
+    }
+
+    #[test]
+    fn no_domain_can_pass_itself_off_as_a_network() {
+        let address = Address::parse(b"<x@a.192.0>").expect("an address");
+        let keys = |tag, syntax| list(tag, Subject::Mailbox(&address), None, syntax);
+        assert_eq!(keys(Tag::Bare, Syntax::Sendmail), ["x@a.192.0", "x@"]);
+        assert_eq!(keys(Tag::Bare, Syntax::Postfix), ["x@a.192.0", "x@"]);
+        assert_eq!(keys(Tag::From(Owner::Sendmail), Syntax::Sendmail).len(), 5, "no network is a sender");
+        let host = Host::new(None, b"a.192.0");
+        assert!(list(Tag::Connect(Owner::Sendmail), Subject::Name(&host), None, Syntax::Sendmail).is_empty());
     }
 
     #[test]

@@ -58,6 +58,10 @@ impl Patterns {
         while !rest.is_empty() {
             let number = items.len() + errors.len() + 1;
             match pair(rest, classes) {
+                Ok(Some((_, action, _))) if is_open(action) => {
+                    errors.push(format!("pattern {number}: a quote in its action has no end"));
+                    rest = "";
+                }
                 Ok(Some((test, action, after))) => {
                     if let Test::Ere(ere) = &test {
                         notices.extend(ere.notice().map(|notice| format!("pattern {number}: {notice}")));
@@ -112,9 +116,9 @@ impl Patterns {
         }
     }
 
-    /// How many regular expressions are in it.
+    /// How many regular expressions are in it; large ones count several times.
     pub fn expressions(&self) -> usize {
-        self.items.iter().filter(|(test, _)| matches!(test, Test::Ere(_))).count()
+        self.items.iter().map(|(test, _)| if let Test::Ere(ere) = test { ere.weight() } else { 0 }).sum()
     }
 }
 
@@ -184,6 +188,11 @@ fn end(inside: &[u8], close: u8, escapes: bool) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+/// Whether a quote has no end: what stands behind it would be taken for a part of the text, and its patterns were lost.
+fn is_open(action: &str) -> bool {
+    memchr::memchr_iter(b'"', action.as_bytes()).count() % 2 == 1
 }
 
 /// Where the action ends: at a blank that is not in quotes.

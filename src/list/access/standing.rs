@@ -116,6 +116,16 @@ impl Standing {
         holds.or_else(|| befriended.then(by_another))
     }
 
+    /// Forgets what is said about the client, which then is asked again.
+    pub fn forget_client(&mut self) {
+        self.connect = None;
+    }
+
+    /// Forgets what is said about the sender, which then is asked again.
+    pub fn forget_sender(&mut self) {
+        self.mail = None;
+    }
+
     /// Forgets the message; what was said about the client stays.
     pub fn end_message(&mut self) {
         *self = Self { connect: self.connect.take(), ..Self::default() };

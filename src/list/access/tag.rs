@@ -68,6 +68,11 @@ impl Tag {
         self.has_lists() && !self.is_combined()
     }
 
+    /// Whether its first subject can be a network.
+    pub(super) fn names_networks(self) -> bool {
+        matches!(self, Self::Connect(_) | Self::ConnectFrom | Self::ConnectTo | Self::Bare)
+    }
+
     /// Whether there are two subjects.
     pub fn is_combined(self) -> bool {
         self.infix().is_some()

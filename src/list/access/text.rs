@@ -7,13 +7,15 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use super::super::flaw::Flaws;
+use super::super::pattern::LARGE;
 use super::key::{self, Found, Written};
 use super::map::{Row, Span, Stored};
 use super::{Comments, Duplicates, Map, Options, Syntax, Tag, Value, value};
 
 /// Longest text in octets; a million entries have 40 million.
 const TEXT: usize = 1 << 28;
-/// Most regular expressions in a map. Compiled each takes some 20 kB, in use twice that; globs cost next to nothing.
+/// Most regular expressions in a map, [large ones](LARGE) counted several times. Compiled each takes some 20 kB,
+/// in use twice that, and none more than 64 kB for each time that it is counted; globs cost next to nothing.
 const EXPRESSIONS: usize = 5_000;
 /// Longest key as written, before its spelling is made canonical: with U-labels and padding it may be longer.
 const WRITTEN: usize = 2 * key::KEY;
@@ -233,6 +235,10 @@ impl Reader {
         if let Some(&known) = self.known.find(hash, is_it) {
             return Some(known);
         }
+        if self.expressions > EXPRESSIONS && tag.has_lists() {
+            // That is told already, and each costs time.
+            return None;
+        }
         let mut notices = Vec::new();
         let read = Value::read(tag, value, self.options.syntax, self.options.classes, &mut notices);
         for notice in &notices {
@@ -249,7 +255,7 @@ impl Reader {
                 if self.expressions > EXPRESSIONS {
                     if before <= EXPRESSIONS {
                         let clause = format!(
-                            "here are more than {EXPRESSIONS} regular expressions in the map; write globs where they do"
+                            "here are more than {EXPRESSIONS} regular expressions in the map, large ones counted as {LARGE}; write globs where they do"
                         );
                         self.errors.add(number, &clause);
                     }

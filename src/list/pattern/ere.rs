@@ -15,6 +15,8 @@ use super::{Needles, bracket};
 /// Octets that a compiled expression may take. What people write takes a few hundred to some ten
 /// thousand; `((a{99}){99}){99}` would take millions.
 const SIZE: usize = 1 << 20;
+/// As how many others an expression counts that is larger than a person writes; others have this part of the size.
+pub const LARGE: usize = 16;
 /// Octets that one search may keep between two subjects to be faster.
 const CACHE: usize = 1 << 16;
 /// Groups within groups. Deeper ones are written by no person.
@@ -27,6 +29,7 @@ const MOST: u32 = 0x7fff;
 pub struct Ere {
     regex: Regex,
     text: Box<str>,
+    weight: usize,
 }
 
 /// Why an expression cannot be used.
@@ -73,16 +76,27 @@ impl Ere {
     /// # Errors
     /// [`EreError`] says what is wrong.
     pub fn new(text: &str) -> Result<Self, EreError> {
-        let regex = RegexBuilder::new(&translate(text.as_bytes())?.regex)
-            .unicode(false)
-            .case_insensitive(true)
-            .dot_matches_new_line(true)
-            .size_limit(SIZE)
-            .dfa_size_limit(CACHE)
-            .build()
+        let regex = translate(text.as_bytes())?.regex;
+        let build = |size| {
+            RegexBuilder::new(&regex)
+                .unicode(false)
+                .case_insensitive(true)
+                .dot_matches_new_line(true)
+                .size_limit(size)
+                .dfa_size_limit(CACHE)
+                .build()
+        };
+        let small = build(SIZE / LARGE).map(|regex| (regex, 1));
+        let (regex, weight) = small
+            .or_else(|_| build(SIZE).map(|regex| (regex, LARGE)))
             // Syntax has been looked at: what is left is size, and repetitions in each other too deep.
             .map_err(|_| EreError::Size)?;
-        Ok(Self { regex, text: text.into() })
+        Ok(Self { regex, text: text.into(), weight })
+    }
+
+    /// As how many expressions it counts where their number is limited: one, or [`LARGE`].
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Whether it matches anywhere in the subject.

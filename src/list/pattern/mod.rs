@@ -9,7 +9,7 @@ mod glob;
 mod needle;
 mod sieve;
 
-pub use ere::{Ere, EreError};
+pub use ere::{Ere, EreError, LARGE};
 pub use glob::{Classes, Glob, GlobError};
 pub use needle::Needles;
 pub use sieve::{Candidates, Sieve};

@@ -144,6 +144,55 @@ async fn while_a_socket_map_cannot_be_asked_mail_goes_on_or_comes_again_as_the_a
     assert!(said.starts_with("451 4.7.1 "), "{said}");
 }
 
+#[tokio::test]
+async fn what_other_maps_say_holds_while_one_cannot_be_asked() {
+    let desk = Desk::new(
+        "Connect:192.0.2 REJECT\nConnect:8.8.0.2 OK\nAuth:mallory REJECT\nTo:later.example TEMPFAIL\n",
+    );
+    let away = format!("socketmap:unix:{}:access", desk.folder.path().join("nobody").display());
+    let orders = [["text:access".to_owned(), away.clone()], [away, "text:access".to_owned()]];
+    for maps in &orders {
+        let lenient = gate(&desk, maps, "");
+        let (log, _guard) = Log::listen();
+        let refused = told(&lenient, "192.0.2.1", "<x@y.example>", "<a@d.example>").await;
+        assert_eq!(refused, "550 5.7.1 Access denied", "{maps:?}");
+        assert_eq!(
+            log.with(&["rule=access", "action=reject", "connect:192.0.2 in "]).len(),
+            1,
+            "{:#?}",
+            log.lines()
+        );
+        assert!(
+            !log.with(&["rule=access", "action=log", "cannot be asked"]).is_empty(),
+            "{:#?}",
+            log.lines()
+        );
+        let (mut session, _) = Session::connect(&lenient, "8.8.0.2", "mx.sender.example").await;
+        session.mail("<x@y.example>", None).await;
+        assert_eq!(session.rcpt("<a@d.example>").await, "goes on", "a friend whom a list knows: {maps:?}");
+        let (mut session, _) = Session::connect(&lenient, "198.51.100.1", "mx.sender.example").await;
+        session.mail("<x@y.example>", Some("mallory")).await;
+        assert_eq!(session.rcpt("<a@d.example>").await, "550 5.7.1 Access denied");
+        let later = told(&lenient, "198.51.100.1", "<x@y.example>", "<a@later.example>").await;
+        assert_eq!(later, "451 4.7.1 Access denied for now, try again later");
+        let strict = gate(&desk, maps, "on_trouble = \"tempfail\"");
+        let said = told(&strict, "192.0.2.1", "<x@y.example>", "<a@d.example>").await;
+        assert_eq!(said, "451 4.7.1 Temporary lookup failure, try again later", "{maps:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_during_an_outage_is_asked_again_after_it() {
+    let desk = Desk::new("");
+    let away = format!("socketmap:unix:{}:access", desk.folder.path().join("socket").display());
+    let lenient = gate(&desk, &[away], "");
+    let (mut session, _) = Session::connect(&lenient, "192.0.2.1", "mx.sender.example").await;
+    session.mail("<x@y.example>", None).await;
+    assert_eq!(session.rcpt("<a@d.example>").await, "goes on");
+    let _ = serve(&desk, |key| if key == "connect:192.0.2" { "OK REJECT" } else { "NOTFOUND " });
+    assert_eq!(session.rcpt("<b@d.example>").await, "550 5.7.1 Access denied");
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_table_of_sqlite_decides_as_it_is_now() {
