@@ -98,6 +98,8 @@ impl Raw {
                 _ if quoted => mailbox.octets.push(octet),
                 b'(' => comments += 1,
                 b')' if comments > 0 => comments -= 1,
+                // Between addresses, and behind a group: Postfix takes one address that has them around it.
+                b',' | b';' if !literal => {}
                 _ if comments > 0 || octet.is_ascii_whitespace() => {}
                 // What stands before a bracket is a name for people to read.
                 b'<' => {
@@ -152,18 +154,24 @@ impl Raw {
 
     /// The local part, and the domain if there is one.
     pub(super) fn split(&self) -> (&[u8], Option<&[u8]>) {
-        let routed = self.colon.filter(|_| self.is_route);
-        let octets = &self.octets[..];
+        let (octets, start) = (&self.octets[..], self.start());
         match (self.at, self.bang, self.percent) {
             // `@relay.example:user`: the only domain is that of the route.
-            (Some(at), ..) if routed.is_some_and(|colon| at < colon) => {
-                (&octets[routed.map_or(0, |colon| colon + 1)..], None)
+            (Some(at), ..) if at < start => (&octets[start..], None),
+            (Some(at), ..) => (&octets[start..at], Some(&octets[at + 1..])),
+            (None, Some(bang), _) => (&octets[bang + 1..], Some(&octets[start.min(bang)..bang])),
+            (None, None, Some(percent)) => {
+                (&octets[start.min(percent)..percent], Some(&octets[percent + 1..]))
             }
-            (Some(at), ..) => (&octets[routed.map_or(0, |colon| colon + 1)..at], Some(&octets[at + 1..])),
-            (None, Some(bang), _) => (&octets[bang + 1..], Some(&octets[..bang])),
-            (None, None, Some(percent)) => (&octets[..percent], Some(&octets[percent + 1..])),
-            (None, None, None) => (octets, None),
+            (None, None, None) => (&octets[start..], None),
         }
+    }
+
+    /// Where the mailbox begins: behind a source route, or behind the name of a group, as in `group: user@dom;`.
+    fn start(&self) -> usize {
+        let Some(start) = self.colon.map(|colon| colon + 1) else { return 0 };
+        let is_group = start < self.at.unwrap_or(self.octets.len());
+        if self.is_route || is_group { start } else { 0 }
     }
 }
 
@@ -193,6 +201,15 @@ mod tests {
             "<spam.example!a+x>",
             "<a+x%spam.example>",
             "<a+x@spam.example> SIZE=10",
+            // Postfix 3.7 takes each of these for a+x@spam.example.
+            "<a+x@spam.example;>",
+            "<a+x@spam.example,>",
+            "<,a+x@spam.example>",
+            "<group:a+x@spam.example;>",
+            "group:a+x@spam.example;",
+            "<:a+x@spam.example;>",
+            "<group:a+x%spam.example;>",
+            "<group:spam.example!a+x;>",
         ] {
             assert_eq!(parts(argument), Some(("a+x".into(), Some("spam.example".into()))), "{argument}");
         }
@@ -204,6 +221,10 @@ mod tests {
             ("<@spam.example>", "", Some("spam.example")),
             ("<a@>", "a", None),
             ("<\"a b\"@c.example>", "a b", Some("c.example")),
+            ("<\"a,b;c:d\"@c.example>", "a,b;c:d", Some("c.example")),
+            ("<a:@c.example>", "a:", Some("c.example")),
+            ("<a@c.example:25>", "a", Some("c.example:25")),
+            ("<group:a;>", "a", None),
         ] {
             assert_eq!(parts(argument), Some((local.into(), domain.map(Into::into))), "{argument}");
         }
