@@ -23,7 +23,22 @@ impl Party {
             let text = String::from_utf8_lossy(domain);
             canonical(&text).unwrap_or_else(|| text.to_lowercase()).into()
         });
-        Some(Self { local: String::from_utf8_lossy(&mailbox.local).to_lowercase().into(), domain })
+        Some(Self { local: folded(&String::from_utf8_lossy(&mailbox.local)).into(), domain })
+    }
+
+    /// The parties that stand in its local part, the innermost first: a mail server that takes the domain for its own
+    /// sends the mail on to `user` at `dom` of `user%dom`, `dom!user` and `"user@dom"`, and looks there again.
+    pub(super) fn inner(&self) -> impl Iterator<Item = Self> {
+        let mut steps: Vec<(&str, &str)> = Vec::new();
+        let mut local = &*self.local;
+        while let Some((user, domain)) = step(local) {
+            steps.push((user, domain));
+            local = user;
+        }
+        steps.into_iter().rev().take(STEPS).map(|(user, domain)| {
+            let domain = canonical(domain).unwrap_or_else(|| domain.to_owned());
+            Self { local: user.into(), domain: (!domain.is_empty()).then(|| domain.into()) }
+        })
     }
 
     /// The local part.
@@ -53,6 +68,28 @@ impl fmt::Display for Party {
         f.write_str(&self.local)?;
         self.domain.as_ref().map_or(Ok(()), |domain| write!(f, "@{domain}"))
     }
+}
+
+/// Steps of [`Party::inner`] that are looked at: nobody writes two, and a client must not make work.
+const STEPS: usize = 8;
+
+/// One step of a mail server into a local part, in the order in which Postfix takes them.
+fn step(local: &str) -> Option<(&str, &str)> {
+    let bang = || local.split_once('!').map(|(domain, user)| (user, domain));
+    let (user, domain) = local.rsplit_once('@').or_else(bang).or_else(|| local.rsplit_once('%'))?;
+    // Quotes can hold a source route, too.
+    let user =
+        if user.starts_with('@') { user.rsplit_once(':').map_or(user, |(_, user)| user) } else { user };
+    (!user.is_empty()).then_some((user, domain))
+}
+
+/// A local part in the one form in which letters are compared. Postfix folds case as Unicode does, where the long s is
+/// an s and a ligature two letters: to write one must not be a way around a key.
+pub(super) fn folded(local: &str) -> String {
+    if local.is_ascii() {
+        return local.to_ascii_lowercase();
+    }
+    local.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// A domain or address literal as it is compared; nothing if it is neither.
@@ -102,6 +139,38 @@ mod tests {
         }
         assert_eq!(Party::parse(b"<>"), None);
         assert_eq!(Party::parse(b""), None);
+    }
+
+    #[test]
+    fn what_a_mail_server_finds_in_a_local_part_is_found_from_the_inside_out() {
+        for (argument, inner) in [
+            ("<list%L.example@own.example>", &["list@l.example"][..]),
+            ("<\"list@l.example\"@own.example>", &["list@l.example"]),
+            ("<l.example!list@own.example>", &["list@l.example"]),
+            ("<x.example!l.example!list@own.example>", &["list@l.example", "l.example!list@x.example"]),
+            ("<list%l.example%x.example>", &["list@l.example"]),
+            ("<list%@own.example>", &["list"]),
+            ("<\"@own.example:list@l.example\"@own.example>", &["list@l.example"]),
+            ("<%l.example@own.example>", &[]),
+            ("<list@l.example>", &[]),
+        ] {
+            let party = Party::parse(argument.as_bytes()).expect("a party");
+            let found: Vec<String> = party.inner().map(|party| party.to_string()).collect();
+            assert_eq!(found, inner, "{argument}");
+        }
+        let many = format!("<list%l.example{}@own.example>", "%own.example".repeat(300));
+        let party = Party::parse(many.as_bytes()).expect("a party");
+        let found: Vec<String> = party.inner().map(|party| party.to_string()).collect();
+        assert_eq!((found.len(), &*found[0]), (STEPS, "list@l.example"));
+    }
+
+    #[test]
+    fn letters_are_folded_as_the_mail_server_folds_them() {
+        for local in ["LIST", "li\u{17f}t", "li\u{fb06}", "LI\u{fb05}"] {
+            assert_eq!(folded(local), "list", "{local}");
+        }
+        assert_eq!(folded("STRA\u{df}E"), folded("strasse"));
+        assert_eq!(folded("\u{3a3}\u{3a3}"), folded("\u{3c3}\u{3c2}"));
     }
 
     #[test]
