@@ -34,6 +34,8 @@ pub struct Meter {
     limiter: RateLimiter<u64, Store, Since>,
     states: States,
     hash: RandomState,
+    /// What one of them takes of the time.
+    period: Duration,
 }
 
 impl std::fmt::Debug for Meter {
@@ -49,13 +51,22 @@ impl Meter {
         let quota = Quota::with_period(period).expect("a period above 0").allow_burst(rate.most);
         let states: States = Arc::new(Mutex::new(LruCache::new(KNOWN)));
         let limiter = RateLimiter::new(quota, Store(Arc::clone(&states)), Since(Instant::now()));
-        Self { limiter, states, hash: RandomState::new() }
+        Self { limiter, states, hash: RandomState::new(), period }
     }
 
     /// Counts one more, if there is room for it. What finds no room is not counted: who keeps trying gets in as
     /// soon as somebody who waits.
     pub fn take(&self, of: &Counted<'_>) -> bool {
         self.limiter.check_key(&self.hash.hash_one(of)).is_ok()
+    }
+
+    /// Takes back one that was counted: it did not happen after all.
+    pub fn give_back(&self, of: &Counted<'_>) {
+        let mut known = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        // The state is the time at which everything is earned again.
+        if let Some(state) = known.get_mut(&self.hash.hash_one(of)) {
+            *state = state.saturating_sub(self.period.into());
+        }
     }
 
     /// How many clients or senders it knows.
@@ -161,6 +172,22 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!([(); 2].map(|()| meter.take(&one)), [true, false]);
         tokio::time::advance(Duration::from_mins(5)).await;
+        assert_eq!([(); 4].map(|()| meter.take(&one)), [true, true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_can_be_taken_again_and_no_more() {
+        let meter = Meter::new(rate(3, Duration::from_mins(1)));
+        let one = client("192.0.2.1");
+        meter.give_back(&one);
+        assert_eq!([(); 4].map(|()| meter.take(&one)), [true, true, true, false]);
+        meter.give_back(&one);
+        assert_eq!([(); 2].map(|()| meter.take(&one)), [true, false]);
+        tokio::time::advance(Duration::from_mins(5)).await;
+        assert!(meter.take(&one));
+        for _ in 0..10 {
+            meter.give_back(&one);
+        }
         assert_eq!([(); 4].map(|()| meter.take(&one)), [true, true, true, false]);
     }
 

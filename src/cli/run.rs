@@ -1,6 +1,5 @@
 //! `gatepost run`: the daemon.
 
-use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use crate::daemon::{
 };
 use crate::dns::Source;
 use crate::gate::{self, Loaded};
-use crate::source::Watcher;
+use crate::source::{self, Watcher};
 use crate::telemetry::{self, Destination};
 
 pub(super) fn run(sources: Sources) -> Exit {
@@ -80,7 +79,7 @@ fn serve(
 
 /// Says so if a reload will fail for lack of a permission that the start had.
 fn try_to_read(file: &Path, group: &str) {
-    let Err(error) = File::open(file) else { return };
+    let Err(error) = source::open(file) else { return };
     let mode = std::fs::metadata(file).map(|about| {
         let owners = format!("{}:{}", about.uid(), about.gid());
         format!("{:04o}, owner {owners}", about.mode() & 0o7777)

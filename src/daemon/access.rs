@@ -5,13 +5,13 @@
 
 use std::ffi::CString;
 use std::fmt::{self, Display};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, getgrouplist, getgroups, setfsgid, setfsuid, setgroups};
 
 use super::privileges::{Account, PrivilegeError, step};
+use crate::source;
 
 /// A file that an account cannot read. The text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Account {
     /// [`PrivilegeError::Step`] if it cannot be tried.
     pub fn barred_from(&self, files: &[PathBuf]) -> Result<Vec<Barred>, PrivilegeError> {
         let _eyes = Eyes::of(self)?;
-        Ok(files.iter().filter_map(|file| self.barred(file, &File::open(file).err()?)).collect())
+        Ok(files.iter().filter_map(|file| self.barred(file, &source::open(file).err()?)).collect())
     }
 
     /// Nothing if the trouble is no lack of a permission.
@@ -126,7 +126,7 @@ impl Drop for Eyes {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::fs::{File, Permissions, create_dir, set_permissions, write};
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -146,7 +146,10 @@ mod tests {
         chmod(&directory.path().join("directory"), 0o700);
         let missing = directory.path().join("missing");
         let nobody = Account::find("nobody").expect("an account");
-        let files = [open, shut.clone(), inner.clone(), missing];
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+        chmod(&fifo, 0o644);
+        let files = [open, fifo, shut.clone(), inner.clone(), missing];
         if !Account::is_needed() {
             // Only root can try.
             assert!(matches!(nobody.barred_from(&files), Err(PrivilegeError::Step { .. })));

@@ -127,14 +127,26 @@ impl Limit {
 
     /// Counts one more. Whether it was one too many.
     fn is_over(&self, dialog: &Dialog, let_in: u32) -> bool {
-        let Some(meter) = &self.meter else { return let_in >= self.most.get() };
-        let has_room = match self.per {
-            Per::Client => dialog.client.ip().map(|ip| meter.take(&Counted::client(ip))),
+        if self.meter.is_none() {
+            return let_in >= self.most.get();
+        }
+        self.metered(dialog, Meter::take) == Some(false)
+    }
+
+    /// Takes back what was counted last.
+    fn give_back(&self, dialog: &Dialog) {
+        let _ = self.metered(dialog, Meter::give_back);
+    }
+
+    /// Does something with the meter for whom it is counted, if there is somebody.
+    fn metered<T>(&self, dialog: &Dialog, act: impl FnOnce(&Meter, &Counted<'_>) -> T) -> Option<T> {
+        let meter = self.meter.as_ref()?;
+        match self.per {
+            Per::Client => dialog.client.ip().map(|ip| act(meter, &Counted::client(ip))),
             // Bounces of all the world have one sender, the null one: they are not counted.
-            Per::Sender => sender(dialog).map(|sender| meter.take(&Counted::Sender(&sender))),
+            Per::Sender => sender(dialog).map(|sender| act(meter, &Counted::Sender(&sender))),
             Per::Message => None,
-        };
-        has_room == Some(false)
+        }
     }
 
     fn because(&self) -> Box<str> {
@@ -262,9 +274,10 @@ impl Gate {
         kinds.into_iter().filter_map(|(faults, mode)| of(faults, mode)).collect()
     }
 
-    /// Counts what came at this stage, and says what is too much of it.
+    /// Counts what came at this stage, and says what is too much of it. What one limit puts off counts for no other.
     fn count(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
         let has_login = dialog.is_authenticated();
+        let (mut counted, mut is_put_off) = (Vec::new(), false);
         for limit in &self.rules.envelope.limits {
             if dialog.client.ip().is_none_or(|ip| limit.exempt.contains(ip)) {
                 continue;
@@ -281,13 +294,21 @@ impl Gate {
                     is_over && limit.counts_logins
                 }
                 _ if stage != limit.stage() || (has_login && !limit.counts_logins) => false,
-                _ => limit.is_over(dialog, memory.let_in),
+                _ => {
+                    let is_over = limit.is_over(dialog, memory.let_in);
+                    counted.extend((!is_over).then_some(limit));
+                    is_over
+                }
             };
             if is_over {
+                is_put_off |= limit.mode == Mode::Enforce;
                 let reply = self.rules.policy.words(&limit.reply, &limit.by, stage, dialog);
                 let (by, because) = (Arc::clone(&limit.by), limit.because());
                 memory.said.push(Said { by, word: Word::Defer(reply), mode: limit.mode, because });
             }
+        }
+        if is_put_off {
+            counted.into_iter().for_each(|limit| limit.give_back(dialog));
         }
     }
 }

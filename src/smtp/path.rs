@@ -138,6 +138,12 @@ mod tests {
             "<u%x.example%spam.example>",
             "u@spam.example<",
             "<u@spam.example(a>",
+            "<u@spam.example;>",
+            "<u@spam.example,>",
+            "<,u@spam.example>",
+            "<group:u@spam.example;>",
+            "group:u@spam.example;",
+            "<group:spam.example!u;>",
         ] {
             assert_eq!(domain(argument.as_bytes()).as_deref(), Some("spam.example"), "{argument}");
         }

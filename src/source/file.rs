@@ -103,8 +103,11 @@ pub(super) fn regular(path: &Path) -> Result<(), Fault> {
     open(path).map(drop).map_err(|error| trouble(&error))
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    // Should a FIFO have taken the file's place since, opening it must not wait.
+/// Opens whatever is there for reading, and never waits for it: opening a FIFO usually takes until somebody writes.
+///
+/// # Errors
+/// As with any file.
+pub fn open(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use crate::list::Fault;
 use crate::smtp::printable;
 
-pub use file::read;
+pub use file::{open, read};
 pub use map::{Map, Trouble, Unanswered};
 pub use watched::{Current, Failed, State, Watched};
 pub use watcher::{PERIOD, Watcher};

@@ -55,6 +55,23 @@ fn a_file_that_changes_under_a_daemon_changes_what_it_does() {
 }
 
 #[test]
+fn a_member_file_that_is_a_fifo_is_told_of_and_not_waited_for() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = machine(&names, &key, &["PROBE_INTERVAL=0"]);
+    let path = machine.path("members");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o644)).expect("a FIFO");
+    let policy = "[[recipient]]\nname = \"l\"\nrecipients = [\"l@own.example\"]\n";
+    machine.write("gatepost.toml", &format!("{policy}senders = [\"file:{}\"]\n", path.display()));
+    let checked = machine.run(&["check-config"]);
+    let (daemon, told) = (machine.start(), "members: recipient.senders: this is a FIFO, not a file");
+    let checked = checked.stdout + &checked.stderr;
+    assert!(checked.contains(told), "{checked}");
+    assert!(daemon.lines().iter().any(|line| line.contains(told)), "{:#?}", daemon.lines());
+    assert_eq!(connect(&daemon, "8.8.0.3"), "continue");
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
 fn a_file_that_is_broken_leaves_what_was_read_before_and_is_told() {
     let (names, key) = (Names::start(), new_key());
     let machine = with_list(&names, &key, "8.8.0.2\n");

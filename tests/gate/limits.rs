@@ -120,6 +120,28 @@ async fn a_rate_of_connections_is_told_at_mail_for_somebody_may_log_in() {
 }
 
 #[tokio::test]
+async fn what_one_limit_puts_off_counts_for_no_other() {
+    let limit = |name: &str, per: &str, most: u32| {
+        format!(
+            "[[limit]]\nname = \"{name}\"\nper = \"{per}\"\nof = \"messages\"\nmost = {most}\nwithin = \"1h\"\n"
+        )
+    };
+    let (sender, client) = (limit("sender", "sender", 1), limit("client", "client", 3));
+    for toml in [format!("{sender}{client}"), format!("{client}{sender}")] {
+        let gate = Desk::new().gate(&toml);
+        let mut session = Session::from(&gate, "192.0.2.7").await;
+        assert_eq!(session.mail(&["<x@a.example>"]).await, "Continue");
+        for _retry in 0..5 {
+            let said = session.mail(&["<x@a.example>"]).await;
+            assert_eq!(said, "450 4.7.1 Sender x@a.example: too many messages, try again later");
+        }
+        assert_eq!(session.mail(&["<y@a.example>"]).await, "Continue");
+        assert_eq!(session.mail(&["<z@a.example>"]).await, "Continue");
+        assert!(session.mail(&["<w@a.example>"]).await.starts_with("450 4.7.1 Client host"), "{toml}");
+    }
+}
+
+#[tokio::test]
 async fn rates_of_messages_and_recipients_have_their_own_replies() {
     let limit = |name: &str, per: &str, of: &str, most: u32| {
         format!(

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::party::canonical;
+use super::party::{canonical, folded};
 use crate::list::pattern::{Classes, Glob};
 use crate::smtp::TypedMailbox;
 
@@ -137,7 +137,7 @@ fn suffix_of(text: &str) -> Result<Key, BadKey> {
 
 fn local(text: &str) -> Result<String, BadKey> {
     let is_local = text.len() < LOCAL && !text.contains(['@', ':', '[', ']']);
-    is_local.then(|| text.to_lowercase()).ok_or(BadKey::Local)
+    is_local.then(|| folded(text)).ok_or(BadKey::Local)
 }
 
 /// `"a b"@spam.example`: quotes are the only way to write some local parts.
@@ -154,7 +154,7 @@ fn quoted(text: &str) -> Result<Key, BadKey> {
         return Err(BadKey::Domain);
     }
     let domain = canonical(&domain).ok_or(BadKey::Domain)?;
-    Ok(Key::Address(format!("{}@{domain}", local.to_lowercase()).into()))
+    Ok(Key::Address(format!("{}@{domain}", folded(&local)).into()))
 }
 
 fn pattern(text: &str) -> Result<Pattern, BadKey> {
@@ -170,9 +170,10 @@ fn pattern(text: &str) -> Result<Pattern, BadKey> {
         (true, domain) if !domain.is_ascii() => return Err(BadKey::Domain),
         (true, domain) => domain.trim_end_matches('.').to_ascii_lowercase(),
     };
-    let text = format!("{}@{domain}", local.to_lowercase());
+    let local = folded(local);
+    let text = format!("{local}@{domain}");
     let glob = |text: &str| Glob::new(text, Classes::Off).map_err(|_| BadKey::Backslash);
-    Ok(Pattern { glob: glob(&text)?, local: glob(&local.to_lowercase())?, text: text.into() })
+    Ok(Pattern { glob: glob(&text)?, local: glob(&local)?, text: text.into() })
 }
 
 #[cfg(test)]

@@ -163,14 +163,21 @@ impl Protected {
 
     /// The policy for a recipient, by its place.
     ///
-    /// A recipient without a domain, or at an address literal, is this mail server's own whatever the name: it has
-    /// the policy of any address with its local part. To leave out the domain must not be a way around.
+    /// A recipient without a domain, at an address literal, at localhost or at what is no domain is this mail server's
+    /// own whatever the name: it has the policy of any address with its local part. To leave out the domain must not be a way around, and neither
+    /// is an address within the local part, as in `list%lists.example@own.example`: there the inner one decides.
     pub fn find(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
-        self.named(recipient, delimiters).or_else(|| self.fitting(recipient, delimiters))
+        let policy = |party: &Party| self.own(party, delimiters).or_else(|| self.fitting(party, delimiters));
+        recipient.inner().find_map(|inner| policy(&inner)).or_else(|| policy(recipient))
     }
 
-    /// The policy that has a recipient's own address or local part.
+    /// The policy that has a recipient's own address or local part, or those of an address within it.
     pub fn named(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
+        let inner = recipient.inner().find_map(|inner| self.own(&inner, delimiters));
+        inner.or_else(|| self.own(recipient, delimiters))
+    }
+
+    fn own(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
         let locals = || [Some(recipient.local()), recipient.without_detail(delimiters)].into_iter().flatten();
         let domain = recipient.domain();
         let address = |local: &str| domain.and_then(|name| self.addresses.get(&*format!("{local}@{name}")));

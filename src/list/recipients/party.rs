@@ -11,6 +11,8 @@ pub struct Party {
     local: Box<str>,
     /// An address literal has its brackets; nothing for a local part alone.
     domain: Option<Box<str>>,
+    /// The domain is none, or a guess: what a mail server makes of it is not known.
+    is_vague: bool,
 }
 
 impl Party {
@@ -19,11 +21,28 @@ impl Party {
     /// A domain that is not legal as a whole is kept as it was typed: nobody passes for another by writing it.
     pub fn parse(argument: &[u8]) -> Option<Self> {
         let mailbox = TypedMailbox::parse(argument)?;
-        let domain = mailbox.domain.as_deref().map(|domain| {
-            let text = String::from_utf8_lossy(domain);
-            canonical(&text).unwrap_or_else(|| text.to_lowercase()).into()
-        });
-        Some(Self { local: String::from_utf8_lossy(&mailbox.local).to_lowercase().into(), domain })
+        let local = folded(&String::from_utf8_lossy(&mailbox.local));
+        let domain = String::from_utf8_lossy(mailbox.domain.as_deref().unwrap_or_default());
+        Some(Self::of(&local, &domain, mailbox.is_guess))
+    }
+
+    fn of(local: &str, domain: &str, is_guess: bool) -> Self {
+        let legal = canonical(domain);
+        let is_vague = is_guess || legal.is_none();
+        let domain = legal.unwrap_or_else(|| domain.to_lowercase());
+        Self { local: local.into(), domain: (!domain.is_empty()).then(|| domain.into()), is_vague }
+    }
+
+    /// The parties that stand in its local part, the innermost first: a mail server that takes the domain for its own
+    /// sends the mail on to `user` at `dom` of `user%dom`, `dom!user` and `"user@dom"`, and looks there again.
+    pub(super) fn inner(&self) -> impl Iterator<Item = Self> {
+        let mut steps: Vec<(&str, &str)> = Vec::new();
+        let mut local = &*self.local;
+        while let Some((user, domain)) = step(local) {
+            steps.push((user, domain));
+            local = user;
+        }
+        steps.into_iter().rev().take(STEPS).map(|(user, domain)| Self::of(user, domain, false))
     }
 
     /// The local part.
@@ -42,9 +61,11 @@ impl Party {
         Some(&self.local[..at])
     }
 
-    /// Whether it is the mail server itself that knows what domain is meant: a local part alone, or at an address literal.
+    /// Whether it is the mail server itself that knows what domain is meant: a local part alone, at an address literal,
+    /// at `localhost`, which is always the server's own, or at what is no domain.
     pub(super) fn is_unqualified(&self) -> bool {
-        self.domain().is_none_or(|domain| domain.starts_with('['))
+        let is_own = |domain: &str| domain.starts_with('[') || domain.split('.').next() == Some("localhost");
+        self.is_vague || self.domain().is_none_or(is_own)
     }
 }
 
@@ -53,6 +74,28 @@ impl fmt::Display for Party {
         f.write_str(&self.local)?;
         self.domain.as_ref().map_or(Ok(()), |domain| write!(f, "@{domain}"))
     }
+}
+
+/// Steps of [`Party::inner`] that are looked at: nobody writes two, and a client must not make work.
+const STEPS: usize = 8;
+
+/// One step of a mail server into a local part, in the order in which Postfix takes them.
+fn step(local: &str) -> Option<(&str, &str)> {
+    let bang = || local.split_once('!').map(|(domain, user)| (user, domain));
+    let (user, domain) = local.rsplit_once('@').or_else(bang).or_else(|| local.rsplit_once('%'))?;
+    // Quotes can hold a source route, too.
+    let user =
+        if user.starts_with('@') { user.rsplit_once(':').map_or(user, |(_, user)| user) } else { user };
+    (!user.is_empty()).then_some((user, domain))
+}
+
+/// A local part in the one form in which letters are compared. Postfix folds case as Unicode does, where the long s is
+/// an s and a ligature two letters: to write one must not be a way around a key.
+pub(super) fn folded(local: &str) -> String {
+    if local.is_ascii() {
+        return local.to_ascii_lowercase();
+    }
+    local.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// A domain or address literal as it is compared; nothing if it is neither.
@@ -95,13 +138,52 @@ mod tests {
             assert_eq!(party.without_detail("+"), Some("list"));
             assert!(!party.is_unqualified());
         }
-        for (argument, shown) in [("<Root>", "root"), ("<a@[IPv6:2001:DB8:0::1]>", "a@[2001:db8::1]")] {
+        for (argument, shown) in [
+            ("<Root>", "root"),
+            ("<a@[IPv6:2001:DB8:0::1]>", "a@[2001:db8::1]"),
+            ("<a@LocalHost>", "a@localhost"),
+            ("<a@localhost.l.example>", "a@localhost.l.example"),
+            ("<a@l..example>", "a@l..example"),
+            ("<a(@l.example>", "a@l.example"),
+        ] {
             let party = Party::parse(argument.as_bytes()).expect("a party");
             assert_eq!(party.to_string(), shown);
             assert!(party.is_unqualified());
         }
         assert_eq!(Party::parse(b"<>"), None);
         assert_eq!(Party::parse(b""), None);
+    }
+
+    #[test]
+    fn what_a_mail_server_finds_in_a_local_part_is_found_from_the_inside_out() {
+        for (argument, inner) in [
+            ("<list%L.example@own.example>", &["list@l.example"][..]),
+            ("<\"list@l.example\"@own.example>", &["list@l.example"]),
+            ("<l.example!list@own.example>", &["list@l.example"]),
+            ("<x.example!l.example!list@own.example>", &["list@l.example", "l.example!list@x.example"]),
+            ("<list%l.example%x.example>", &["list@l.example"]),
+            ("<list%@own.example>", &["list"]),
+            ("<\"@own.example:list@l.example\"@own.example>", &["list@l.example"]),
+            ("<%l.example@own.example>", &[]),
+            ("<list@l.example>", &[]),
+        ] {
+            let party = Party::parse(argument.as_bytes()).expect("a party");
+            let found: Vec<String> = party.inner().map(|party| party.to_string()).collect();
+            assert_eq!(found, inner, "{argument}");
+        }
+        let many = format!("<list%l.example{}@own.example>", "%own.example".repeat(300));
+        let party = Party::parse(many.as_bytes()).expect("a party");
+        let found: Vec<String> = party.inner().map(|party| party.to_string()).collect();
+        assert_eq!((found.len(), &*found[0]), (STEPS, "list@l.example"));
+    }
+
+    #[test]
+    fn letters_are_folded_as_the_mail_server_folds_them() {
+        for local in ["LIST", "li\u{17f}t", "li\u{fb06}", "LI\u{fb05}"] {
+            assert_eq!(folded(local), "list", "{local}");
+        }
+        assert_eq!(folded("STRA\u{df}E"), folded("strasse"));
+        assert_eq!(folded("\u{3a3}\u{3a3}"), folded("\u{3c3}\u{3c2}"));
     }
 
     #[test]
@@ -139,7 +221,7 @@ mod tests {
             ("a+b", "", None),
             ("\u{fc}+b", "+", Some("\u{fc}")),
         ] {
-            let party = Party { local: local.into(), domain: None };
+            let party = Party::of(local, "", false);
             assert_eq!(party.without_detail(delimiters), rest, "{local}");
         }
     }

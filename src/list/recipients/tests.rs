@@ -96,6 +96,45 @@ fn to_leave_out_the_domain_is_no_way_around_a_policy() {
 }
 
 #[test]
+fn what_the_mail_server_takes_for_a_protected_address_is_protected() {
+    // Postfix 3.7 delivers each of these to list@own.example, own.example and x.example being its own.
+    let protected = protected(&["list@own.example", "@board.example"]);
+    for argument in [
+        "<list%own.example@own.example>",
+        "<list%own.example@x.example>",
+        "<own.example!list@own.example>",
+        "<\"list@own.example\"@own.example>",
+        "<\"list%own.example\"@own.example>",
+        "<list%own.example%own.example>",
+        "<list@own.example@own.example>",
+        "<own.example!own.example!list>",
+        "<x.example!list%own.example>",
+        "<list%own.example@>",
+        "<list@own.example;>",
+        "<group:list@own.example;>",
+        "<,list@own.example>",
+        "<li\u{17f}t@own.example>",
+        "<li\u{fb06}@own.example>",
+        "<>list@own.example>",
+        "<@own.(example:list@own.example>",
+        "<list(@own.example>",
+        "<\"list\"(@own.example>",
+        "<list@own.example\\@>",
+        "<list@own.examp\\\\le>",
+        "<x@y.example:list+x;>",
+        "<list@localhost>",
+        "<list%localhost@own.example>",
+    ] {
+        assert_eq!(find(&protected, argument), Some(0), "{argument}");
+        let party = Party::parse(argument.as_bytes()).expect("a party");
+        assert_eq!(protected.named(&party, "+"), Some(0), "{argument}");
+    }
+    assert_eq!(find(&protected, "<boss%board.example@own.example>"), Some(1));
+    assert_eq!(find(&protected, "<friend%x.example%board.example@own.example>"), Some(1));
+    assert_eq!(find(&protected, "<friend%x.example@own.example>"), None);
+}
+
+#[test]
 fn a_key_that_a_policy_has_already_is_told_of() {
     let mut protected = protected(&["list@l.example", "*@l.example", "@l.example"]);
     for (key, owner) in [("LIST@l.example.", 0), ("*@L.example", 1), ("l.example", 2)] {
