@@ -47,6 +47,8 @@ pub struct TypedMailbox {
     pub local: Vec<u8>,
     /// What stands behind it, a literal with its brackets; `None` for a local part alone.
     pub domain: Option<Vec<u8>>,
+    /// The domain is a guess, since a quote, comment or bracket has no end: a mail server may see none.
+    pub is_guess: bool,
 }
 
 impl TypedMailbox {
@@ -56,7 +58,8 @@ impl TypedMailbox {
     pub fn parse(argument: &[u8]) -> Option<Self> {
         let raw = Raw::read(argument);
         let (local, domain) = raw.parts(argument)?;
-        Some(Self { local: local.to_vec(), domain: domain.map(<[u8]>::to_vec) })
+        let (local, domain) = (local.to_vec(), domain.map(<[u8]>::to_vec));
+        Some(Self { local, domain, is_guess: raw.unclosed })
     }
 }
 
@@ -79,6 +82,8 @@ pub(super) struct Raw {
     at: Option<usize>,
     bang: Option<usize>,
     percent: Option<usize>,
+    /// A semicolon ends what begins with the colon: a group.
+    is_group: bool,
     /// A quote, comment or bracket without an end.
     pub(super) unclosed: bool,
 }
@@ -87,7 +92,7 @@ impl Raw {
     pub(super) fn read(argument: &[u8]) -> Self {
         let mut mailbox = Self { octets: Vec::with_capacity(argument.len()), ..Self::default() };
         let (mut quoted, mut comments, mut literal, mut open) = (false, 0_usize, false, false);
-        let mut rest = argument.iter();
+        let mut rest = behind_route(argument).iter();
         while let Some(&octet) = rest.next() {
             match octet {
                 b'\\' => {
@@ -99,13 +104,17 @@ impl Raw {
                 b'(' => comments += 1,
                 b')' if comments > 0 => comments -= 1,
                 // Between addresses, and behind a group: Postfix takes one address that has them around it.
-                b',' | b';' if !literal => {}
+                b',' if !literal => {}
+                b';' if !literal => mailbox.is_group |= mailbox.colon.is_some(),
                 _ if comments > 0 || octet.is_ascii_whitespace() => {}
                 // What stands before a bracket is a name for people to read.
                 b'<' => {
                     mailbox.octets.clear();
                     mailbox = Self { octets: mailbox.octets, ..Self::default() };
                     (literal, open) = (false, true);
+                }
+                // Mail servers pass over one that ends nothing.
+                b'>' if mailbox.octets.is_empty() && rest.as_slice().first().copied().is_some_and(is_ink) => {
                 }
                 b'>' => {
                     open = false;
@@ -170,9 +179,29 @@ impl Raw {
     /// Where the mailbox begins: behind a source route, or behind the name of a group, as in `group: user@dom;`.
     fn start(&self) -> usize {
         let Some(start) = self.colon.map(|colon| colon + 1) else { return 0 };
-        let is_group = start < self.at.unwrap_or(self.octets.len());
+        let is_group = self.is_group || start < self.at.unwrap_or(self.octets.len());
         if self.is_route || is_group { start } else { 0 }
     }
+}
+
+/// What follows a source route. Postfix looks for nothing but its colon: a comment or bracket that begins before it
+/// hides nothing behind it.
+fn behind_route(argument: &[u8]) -> &[u8] {
+    let mut rest = argument;
+    loop {
+        let path = rest.trim_ascii_start();
+        let path = path.strip_prefix(b"<").unwrap_or(path).trim_ascii_start();
+        let colon = memchr::memchr(b':', path).filter(|_| path.starts_with(b"@"));
+        match colon.map(|colon| &path[colon + 1..]) {
+            Some(behind) if behind.iter().any(|&octet| is_ink(octet) && octet != b'>') => rest = behind,
+            _ => return rest,
+        }
+    }
+}
+
+/// Whether it is no blank.
+fn is_ink(octet: u8) -> bool {
+    !octet.is_ascii_whitespace()
 }
 
 #[cfg(test)]
@@ -210,6 +239,15 @@ mod tests {
             "<:a+x@spam.example;>",
             "<group:a+x%spam.example;>",
             "<group:spam.example!a+x;>",
+            "<>a+x@spam.example>",
+            ">a+x@spam.example",
+            "<(c)>a+x@spam.example>",
+            "<@relay.(example:a+x@spam.example>",
+            "<@relay.>example:a+x@spam.example>",
+            "<@relay.[example:a+x@spam.example>",
+            "<@relay.\"example:a+x@spam.example>",
+            "<@relay.example:@x.example:a+x@spam.example>",
+            "<@relay.example:group:a+x@spam.example;>",
         ] {
             assert_eq!(parts(argument), Some(("a+x".into(), Some("spam.example".into()))), "{argument}");
         }
@@ -225,10 +263,11 @@ mod tests {
             ("<a:@c.example>", "a:", Some("c.example")),
             ("<a@c.example:25>", "a", Some("c.example:25")),
             ("<group:a;>", "a", None),
+            ("<x@c.example:a;>", "a", None),
         ] {
             assert_eq!(parts(argument), Some((local.into(), domain.map(Into::into))), "{argument}");
         }
-        for argument in ["<>", "", " < > ", "<\"\">"] {
+        for argument in ["<>", "", " < > ", "<\"\">", "<> SIZE=10", "<>>"] {
             assert_eq!(parts(argument), None, "{argument}");
         }
     }

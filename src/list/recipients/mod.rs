@@ -163,8 +163,8 @@ impl Protected {
 
     /// The policy for a recipient, by its place.
     ///
-    /// A recipient without a domain, or at an address literal, is this mail server's own whatever the name: it has
-    /// the policy of any address with its local part. To leave out the domain must not be a way around, and neither
+    /// A recipient without a domain, at an address literal, at localhost or at what is no domain is this mail server's
+    /// own whatever the name: it has the policy of any address with its local part. To leave out the domain must not be a way around, and neither
     /// is an address within the local part, as in `list%lists.example@own.example`: there the inner one decides.
     pub fn find(&self, recipient: &Party, delimiters: &str) -> Option<usize> {
         let policy = |party: &Party| self.own(party, delimiters).or_else(|| self.fitting(party, delimiters));

@@ -11,6 +11,8 @@ pub struct Party {
     local: Box<str>,
     /// An address literal has its brackets; nothing for a local part alone.
     domain: Option<Box<str>>,
+    /// The domain is none, or a guess: what a mail server makes of it is not known.
+    is_vague: bool,
 }
 
 impl Party {
@@ -19,11 +21,16 @@ impl Party {
     /// A domain that is not legal as a whole is kept as it was typed: nobody passes for another by writing it.
     pub fn parse(argument: &[u8]) -> Option<Self> {
         let mailbox = TypedMailbox::parse(argument)?;
-        let domain = mailbox.domain.as_deref().map(|domain| {
-            let text = String::from_utf8_lossy(domain);
-            canonical(&text).unwrap_or_else(|| text.to_lowercase()).into()
-        });
-        Some(Self { local: folded(&String::from_utf8_lossy(&mailbox.local)).into(), domain })
+        let local = folded(&String::from_utf8_lossy(&mailbox.local));
+        let domain = String::from_utf8_lossy(mailbox.domain.as_deref().unwrap_or_default());
+        Some(Self::of(&local, &domain, mailbox.is_guess))
+    }
+
+    fn of(local: &str, domain: &str, is_guess: bool) -> Self {
+        let legal = canonical(domain);
+        let is_vague = is_guess || legal.is_none();
+        let domain = legal.unwrap_or_else(|| domain.to_lowercase());
+        Self { local: local.into(), domain: (!domain.is_empty()).then(|| domain.into()), is_vague }
     }
 
     /// The parties that stand in its local part, the innermost first: a mail server that takes the domain for its own
@@ -35,10 +42,7 @@ impl Party {
             steps.push((user, domain));
             local = user;
         }
-        steps.into_iter().rev().take(STEPS).map(|(user, domain)| {
-            let domain = canonical(domain).unwrap_or_else(|| domain.to_owned());
-            Self { local: user.into(), domain: (!domain.is_empty()).then(|| domain.into()) }
-        })
+        steps.into_iter().rev().take(STEPS).map(|(user, domain)| Self::of(user, domain, false))
     }
 
     /// The local part.
@@ -57,9 +61,11 @@ impl Party {
         Some(&self.local[..at])
     }
 
-    /// Whether it is the mail server itself that knows what domain is meant: a local part alone, or at an address literal.
+    /// Whether it is the mail server itself that knows what domain is meant: a local part alone, at an address literal,
+    /// at `localhost`, which is always the server's own, or at what is no domain.
     pub(super) fn is_unqualified(&self) -> bool {
-        self.domain().is_none_or(|domain| domain.starts_with('['))
+        let is_own = |domain: &str| domain.starts_with('[') || domain.split('.').next() == Some("localhost");
+        self.is_vague || self.domain().is_none_or(is_own)
     }
 }
 
@@ -132,7 +138,14 @@ mod tests {
             assert_eq!(party.without_detail("+"), Some("list"));
             assert!(!party.is_unqualified());
         }
-        for (argument, shown) in [("<Root>", "root"), ("<a@[IPv6:2001:DB8:0::1]>", "a@[2001:db8::1]")] {
+        for (argument, shown) in [
+            ("<Root>", "root"),
+            ("<a@[IPv6:2001:DB8:0::1]>", "a@[2001:db8::1]"),
+            ("<a@LocalHost>", "a@localhost"),
+            ("<a@localhost.l.example>", "a@localhost.l.example"),
+            ("<a@l..example>", "a@l..example"),
+            ("<a(@l.example>", "a@l.example"),
+        ] {
             let party = Party::parse(argument.as_bytes()).expect("a party");
             assert_eq!(party.to_string(), shown);
             assert!(party.is_unqualified());
@@ -208,7 +221,7 @@ mod tests {
             ("a+b", "", None),
             ("\u{fc}+b", "+", Some("\u{fc}")),
         ] {
-            let party = Party { local: local.into(), domain: None };
+            let party = Party::of(local, "", false);
             assert_eq!(party.without_detail(delimiters), rest, "{local}");
         }
     }

@@ -115,6 +115,15 @@ fn what_the_mail_server_takes_for_a_protected_address_is_protected() {
         "<,list@own.example>",
         "<li\u{17f}t@own.example>",
         "<li\u{fb06}@own.example>",
+        "<>list@own.example>",
+        "<@own.(example:list@own.example>",
+        "<list(@own.example>",
+        "<\"list\"(@own.example>",
+        "<list@own.example\\@>",
+        "<list@own.examp\\\\le>",
+        "<x@y.example:list+x;>",
+        "<list@localhost>",
+        "<list%localhost@own.example>",
     ] {
         assert_eq!(find(&protected, argument), Some(0), "{argument}");
         let party = Party::parse(argument.as_bytes()).expect("a party");
