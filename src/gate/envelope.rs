@@ -308,7 +308,9 @@ impl Gate {
             }
         }
         if is_put_off {
-            counted.into_iter().for_each(|limit| limit.give_back(dialog));
+            for limit in counted {
+                limit.give_back(dialog);
+            }
         }
     }
 }
