@@ -114,8 +114,8 @@ impl Raw {
                     (literal, open) = (false, true);
                 }
                 // Mail servers pass over one that ends nothing.
-                b'>' if mailbox.octets.is_empty()
-                    && rest.as_slice().first().is_some_and(|octet| is_ink(*octet)) => {}
+                b'>' if mailbox.octets.is_empty() && rest.as_slice().first().copied().is_some_and(is_ink) => {
+                }
                 b'>' => {
                     open = false;
                     break;
@@ -193,7 +193,7 @@ fn behind_route(argument: &[u8]) -> &[u8] {
         let path = path.strip_prefix(b"<").unwrap_or(path).trim_ascii_start();
         let colon = memchr::memchr(b':', path).filter(|_| path.starts_with(b"@"));
         match colon.map(|colon| &path[colon + 1..]) {
-            Some(behind) if behind.iter().any(|octet| is_ink(*octet) && *octet != b'>') => rest = behind,
+            Some(behind) if behind.iter().any(|&octet| is_ink(octet) && octet != b'>') => rest = behind,
             _ => return rest,
         }
     }

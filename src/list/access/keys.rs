@@ -315,8 +315,8 @@ mod tests {
             assert_eq!(bare(&text, Syntax::Sendmail), ["evil.example", "example"], "{local}");
             assert_eq!(bare(&text, Syntax::Postfix).len(), 5, "there are no tags: {local}");
         }
-        assert_eq!(bare("<c:d@evil.example>", Syntax::Sendmail).len(), 4);
-        let pair = address("<friend.example:To:list@evil.example>");
+        assert_eq!(bare("<\"c:d\"@evil.example>", Syntax::Sendmail).len(), 4);
+        let pair = address("<\"friend.example:To:list\"@evil.example>");
         let (pair, to) = (Subject::Mailbox(&pair), address("<a@b.example>"));
         let from = Tag::From(Owner::Sendmail);
         assert_eq!(list(from, pair, None, Syntax::Sendmail), ["from:evil.example", "from:example"]);
