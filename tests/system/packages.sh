@@ -25,7 +25,7 @@ base=(systemd systemd-sysv dbus postfix rbldnsd python3 iproute2 procps passwd)
 for release in bookworm trixie; do "$here/tree.sh" $release-postfix $release "${base[@]}" >/dev/null; done
 "$here/tree.sh" bookworm-vm bookworm "${base[@]}" udev kmod libpam-systemd linux-image-cloud-amd64 initramfs-tools zstd \
     apparmor apparmor-utils auditd selinux-policy-default selinux-utils policycoreutils >/dev/null
-tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf)
+tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf libsqlite3-0)
 
 # What the tree offers in rpm's terms, so that dnf finds, or misses, each thing that the package needs.
 {
@@ -36,7 +36,7 @@ tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf)
     done
     [ ! -e "$tree/usr/lib/systemd/systemd" ] || echo "Provides: systemd = $(dpkg-query --admindir="$tree/var/lib/dpkg" -f '${source:Upstream-Version}' -W systemd)"
     find "$tree/usr/lib/x86_64-linux-gnu" "$tree/lib/x86_64-linux-gnu" -maxdepth 1 \
-        \( -name libc.so.6 -o -name libm.so.6 -o -name libgcc_s.so.1 -o -name 'ld-linux-*.so.2' \) |
+        \( -name libc.so.6 -o -name libsqlite3.so.0 -o -name libm.so.6 -o -name libgcc_s.so.1 -o -name 'ld-linux-*.so.2' \) |
         /usr/lib/rpm/find-provides | sort -u | sed 's/^/Provides: /'
     printf '%s\n' 'Provides: rtld(GNU_HASH)' '%description' 'For tests only.' '%files'
 } >"$out/debian-tree.spec"
