@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Cause, Judgement};
-use crate::smtp::Reply;
+use crate::smtp::{Reply, printable};
 use crate::verdict::{Act, Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 /// Most header fields that a message gets; each recipient may bring others.
@@ -15,6 +15,9 @@ const FIELDS: usize = 32;
 
 /// Most recipients that are taken off a message; as many as Postfix lets one have (`smtpd_recipient_limit`).
 const DROPPED: usize = 1_000;
+
+/// Longest reason of a quarantine, in octets: a line in the log of the mail server.
+const REASON: usize = 400;
 
 /// Most header fields that are taken out of a message: more than three filters of our kind put there together, and
 /// no honest message has them. Each one costs Postfix a walk over the whole header section: 10,000 take it 8.5 s of
@@ -70,13 +73,12 @@ impl Mark {
         }
     }
 
-    /// Notes a recipient that is not to get the message, whoever else does.
-    pub(super) fn drop_for(&mut self, recipient: &[u8]) {
-        if let Ok(recipient) = std::str::from_utf8(recipient)
-            && self.dropped.len() < DROPPED
-        {
-            self.dropped.push(recipient.into());
-        }
+    /// Notes a recipient that is not to get the message, whoever else does. Whether there is room for it, and it can be
+    /// named.
+    pub(super) fn drop_for(&mut self, recipient: &[u8]) -> bool {
+        let name = std::str::from_utf8(recipient).ok().filter(|_| self.dropped.len() < DROPPED);
+        self.dropped.extend(name.map(Into::into));
+        name.is_some()
     }
 
     /// Whether the message goes on as it is, so far.
@@ -94,6 +96,8 @@ impl Mark {
             }
             _ => (Fate::Delivered, String::new()),
         };
+        // A map may have written it.
+        let reason = printable(reason.as_bytes(), REASON);
         let fields = judgement.tags.iter().take(FIELDS);
         let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
         Self { fate, reason: reason.into(), fields, dropped: Vec::new(), by_recipients: false }
@@ -198,7 +202,8 @@ mod tests {
     fn a_recipient_whose_mail_is_dropped_is_taken_off_the_message_of_the_others() {
         let mut mark = Mark::default();
         mark.set(&judgement(None, &[]));
-        mark.drop_for(b"<gone@a.example>");
+        assert!(mark.drop_for(b"<gone@a.example>"));
+        assert!(!mark.drop_for(b"<caf\xe9@a.example>"), "no packet can name it");
         mark.join(&judgement(Some(Act::Discard), &[]));
         assert_eq!(mark.carry_out(&Forged::default(), &[]), Verdict::Discard.into(), "nobody is left");
         mark.join(&judgement(None, &[]));

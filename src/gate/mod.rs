@@ -238,7 +238,16 @@ impl Gate {
     }
 
     fn decide(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, waited: Duration) -> Decision {
-        let judgement = self.weigh(stage, dialog, memory);
+        let mut judgement = self.weigh(stage, dialog, memory);
+        let recipient = dialog.transaction.as_ref().filter(|_| stage == Stage::Rcpt);
+        if let Some(recipient) = recipient.and_then(|message| message.recipients.last())
+            && let Some(cause) = &mut judgement.cause
+            && said::drops(cause, &memory.said)
+            && !memory.mark.drop_for(&recipient.address)
+        {
+            // Whom nobody can take off the message at its end would get it with the others.
+            (cause.act, cause.reply) = (Act::Refuse, said::refusal());
+        }
         let counts = !dialog.id.is_rehearsal();
         if counts {
             self.tell(stage, dialog, memory, &judgement, waited);
@@ -253,11 +262,6 @@ impl Gate {
         match stage {
             Stage::Mail => memory.mark.set(&judgement),
             Stage::Rcpt if verdict == Verdict::Continue => {
-                if cause.is_some_and(|cause| said::drops(cause, &memory.said))
-                    && let Some(recipient) = dialog.transaction.as_ref().and_then(|it| it.recipients.last())
-                {
-                    memory.mark.drop_for(&recipient.address);
-                }
                 memory.mark.join(&judgement);
                 self.count_recipient(dialog, memory, &verdict);
             }

@@ -187,6 +187,11 @@ pub(super) fn drops(cause: &Cause, said: &[Said]) -> bool {
     cause.act == Act::Discard && said.iter().any(|said| said.word == Word::Discard && said.by == cause.rule)
 }
 
+/// The words of a denial that has none of its own.
+pub(super) fn refusal() -> Option<Reply> {
+    Reply::new(550, "5.7.1", REFUSED).ok()
+}
+
 /// What a reply can mention here; the rest is about lists.
 fn value(variable: Variable, dialog: &Dialog, stage: Stage) -> String {
     let name = || dialog.macros.find("j").map(|host| String::from_utf8_lossy(host).into_owned());

@@ -267,6 +267,13 @@ async fn messages_are_dropped_and_held_at_their_end() {
     session.rcpt("<a@hole.example>").await;
     session.rcpt("<a@b.example>").await;
     assert_eq!(session.end().await, "goes on without <a@hole.example>");
+    // More than can be taken off one message are refused: they must not get it with the others.
+    let (mut session, _) = Session::connect(&gate, "192.0.2.1", "unknown").await;
+    session.mail("<x@fine.example>", None).await;
+    for n in 0..1_000 {
+        assert_eq!(session.rcpt(&format!("<{n}@hole.example>")).await, "goes on");
+    }
+    assert_eq!(session.rcpt("<one-more@hole.example>").await, "550 5.7.1 Access denied");
 }
 
 #[tokio::test]
