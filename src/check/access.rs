@@ -5,6 +5,9 @@
 
 use crate::list::access::{Address, Answer, Because, Heard, Hit, Host, Logins, Rules, Ruling, Search};
 use crate::smtp::{Dialog, printable};
+use tokio::time::Instant;
+
+use crate::source::map::BUDGET;
 use crate::source::{Map, Unanswered};
 
 /// Longest key that is shown as evidence, in characters: those of two addresses and their tags.
@@ -35,7 +38,7 @@ impl Access {
     /// [`Unanswered`] by a map that another one cannot stand in for.
     pub async fn connect(&self, dialog: &Dialog) -> Result<Heard, Unanswered> {
         let host = host(dialog);
-        Ok(self.ask(|| Search::connect(&host, &self.rules)).await?.heard)
+        Ok(self.ask(|| Search::connect(&host, &self.rules), end()).await?.heard)
     }
 
     /// What the maps say about the sender; a login is looked up first.
@@ -43,12 +46,12 @@ impl Access {
     /// # Errors
     /// [`Unanswered`] by a map that another one cannot stand in for.
     pub async fn mail(&self, dialog: &Dialog) -> Result<Heard, Unanswered> {
-        let (host, sender) = (host(dialog), sender(dialog));
+        let (host, sender, end) = (host(dialog), sender(dialog), end());
         let login = dialog.macros.find("{auth_authen}").filter(|authen| dialog.is_login(Some(authen)));
         if let Some(login) = login {
             let login = String::from_utf8_lossy(login);
             let search = || Search::login(&host, &login, sender.as_ref(), &self.rules);
-            let OfRecipient { heard, .. } = self.ask(search).await?;
+            let OfRecipient { heard, .. } = self.ask(search, end).await?;
             if heard.ruling != Ruling::Nothing {
                 return Ok(heard);
             }
@@ -57,7 +60,7 @@ impl Access {
                 return Ok(Heard { ruling: Ruling::Allow, because: "the client has logged in".into() });
             }
         }
-        Ok(self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules)).await?.heard)
+        Ok(self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules), end).await?.heard)
     }
 
     /// What the maps say about the recipient in question.
@@ -71,14 +74,18 @@ impl Access {
             return Ok(OfRecipient::default());
         };
         let (host, sender) = (host(dialog), sender(dialog));
-        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules)).await
+        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules), end()).await
     }
 
-    /// Asks one map after the other, until one of them says something.
-    async fn ask<'a>(&self, search: impl Fn() -> Search<'a>) -> Result<OfRecipient, Unanswered> {
+    /// Asks one map after the other, until one of them says something. All of them have the same time together.
+    async fn ask<'a>(
+        &self,
+        search: impl Fn() -> Search<'a>,
+        end: Instant,
+    ) -> Result<OfRecipient, Unanswered> {
         let mut told = OfRecipient::default();
         for map in &self.maps {
-            let answer = map.search(search()).await?;
+            let answer = map.search_until(search(), end).await?;
             if told.hater.is_none() {
                 told.hater = answer.hater.as_ref().map(|hit| evidence(map, hit));
             }
@@ -114,6 +121,11 @@ fn evidence(map: &Map, hit: &Hit) -> Box<str> {
         Some(number) => format!(", pattern {number}"),
     };
     format!("{key} in {}{pattern}", map.line(hit.line)).into()
+}
+
+/// When a step of the session that begins now has waited long enough.
+fn end() -> Instant {
+    Instant::now() + BUDGET
 }
 
 fn host(dialog: &Dialog) -> Host {
