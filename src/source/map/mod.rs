@@ -1,6 +1,6 @@
 //! Access maps of any kind, asked in one way.
 //!
-//! Texts and constant databases are read as a whole and watched like lists. A socket map or a table of SQLite
+//! Texts, constant databases and those of LMDB are read as a whole and watched like lists. A socket map or a table of SQLite
 //! is asked key by key, within bounds of time and number that hold for all keys of one question together. What it means for mail
 //! that a map gives no answer is not decided here.
 
@@ -28,8 +28,9 @@ use self::sqlite::Database;
 use super::{Parse, Parsed, State, Watched, Watcher};
 use crate::list::Fault;
 use crate::list::access::{Answer, Entry, Key, Lengths, Location, Options, Search, Tag, Value};
-use crate::list::access::{Map as Held, berkeley, lmdb};
+use crate::list::access::{Map as Held, berkeley};
 use crate::list::cdb::Cdb;
+use crate::list::lmdb::{self, Lmdb};
 use crate::telemetry::Budget;
 
 pub use self::trouble::Trouble;
@@ -97,7 +98,8 @@ impl Map {
     pub fn open(location: &Location, options: &Options, watcher: &Watcher) -> Result<Self, Vec<Fault>> {
         let held = |path: &Path, parse| {
             let map = watcher.open(path, &form(location, *options), FILE, parse);
-            let map = map.map_err(|failure| failure.faults)?;
+            let map =
+                map.map_err(|failure| unnamed(location, path).map_or(failure.faults, |fault| vec![fault]))?;
             match map.state().failed {
                 Some(failed) => Err(failed.faults),
                 None => Ok(Kind::Held(map)),
@@ -106,6 +108,7 @@ impl Map {
         let kind = match location {
             Location::Text(path) => held(path, text(path, *options))?,
             Location::Cdb(path) => held(path, cdb(*options))?,
+            Location::Lmdb(path) => held(path, lightning(*options))?,
             Location::Socketmap(map) => {
                 Kind::Socket { client: Client::new(map.clone()), memory: Memory::default() }
             }
@@ -326,6 +329,31 @@ fn cdb(options: Options) -> Parse<Held> {
     })
 }
 
+fn lightning(options: Options) -> Parse<Held> {
+    Box::new(move |octets| {
+        let database = Lmdb::new(octets).map_err(|error| {
+            vec![Fault::whole(
+                error.to_string(),
+                "make it anew with postmap lmdb:, or export it with postmap -s",
+            )]
+        })?;
+        let (value, warnings) = Held::from_records(database.records(), &options)?;
+        Ok(Parsed { entries: value.len(), value, warnings })
+    })
+}
+
+/// A database that is named as Postfix names it, which is the name of the text that it was made from.
+fn unnamed(location: &Location, path: &Path) -> Option<Fault> {
+    let kind = location.kind();
+    let mut named = path.as_os_str().to_owned();
+    named.push(format!(".{kind}"));
+    let named = Path::new(&named);
+    (matches!(location, Location::Cdb(_) | Location::Lmdb(_)) && named.exists()).then(|| {
+        let cause = format!("this is not the database, whose name ends in .{kind}");
+        Fault::whole(cause, format!("write {kind}:{}", super::shown(named)))
+    })
+}
+
 /// What a file is that was named as a text and is none, by its first octets.
 fn other(octets: &[u8], path: &Path) -> Option<Fault> {
     let word = |at: usize| octets.get(at..at + 4).and_then(|word| word.try_into().ok());
@@ -340,10 +368,10 @@ fn other(octets: &[u8], path: &Path) -> Option<Fault> {
             return Some(told(berkeley(kind, &shown)));
         }
     }
-    if is(16, 0xbeef_c0de) {
-        return Some(told(lmdb(path)));
-    }
     let shown = crate::smtp::printable(shown.as_bytes(), 200);
+    if lmdb::begins(octets) {
+        return Some(Fault::whole("this is an LMDB database, and no text", format!("write lmdb:{shown}")));
+    }
     if octets.starts_with(b"SQLite format 3\0") {
         return Some(Fault::whole(
             "this is a database of SQLite, and no text",

@@ -11,6 +11,9 @@ use super::*;
 use crate::list::access::{Address, Because, Host, Rules, Ruling};
 use crate::list::cdb::tests::made;
 
+/// What `postmap lmdb:` made of [`ENTRIES`].
+const LIGHTNING: &[u8] = include_bytes!("../../../tests/data/lmdb/access.lmdb");
+
 const ENTRIES: [(&str, &str); 4] = [
     ("connect:192.0.2", "REJECT"),
     ("connect:192.0.2.9", "OK"),
@@ -120,6 +123,8 @@ async fn every_kind_of_map_says_the_same() {
         fs::write(path("access.cdb"), made(&records)).expect("a database");
         says(&open(&format!("cdb:{}", path("access.cdb").display())).expect("a database")).await;
     }
+    fs::write(path("access.lmdb"), LIGHTNING).expect("a database");
+    says(&open(&format!("lmdb:{}", path("access.lmdb").display())).expect("a database")).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let map = open(&server(&folder, move |stream| honest(stream, Arc::clone(&count)))).expect("a server");
@@ -127,6 +132,51 @@ async fn every_kind_of_map_says_the_same() {
     let first = asked.load(Ordering::Relaxed);
     says(&map).await;
     assert_eq!(asked.load(Ordering::Relaxed), first, "answers are remembered");
+}
+
+/// Postfix writes into the file that is in use, while gatepost may look at it.
+#[tokio::test]
+async fn a_database_of_lmdb_that_is_half_written_leaves_the_one_before_in_use() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("access.lmdb");
+    fs::write(&path, LIGHTNING).expect("a database");
+    let watcher = Watcher::default();
+    let location = format!("lmdb:{}", path.display()).parse().expect("a location");
+    let map = Map::open(&location, &Options::default(), &watcher).expect("a database");
+    says(&map).await;
+    let unwritten = include_bytes!("../../../tests/data/lmdb/unwritten.lmdb");
+    let mut torn = LIGHTNING.to_vec();
+    // The page of the tree is the one of another state: its number is not yet there.
+    torn[2 * 4_096] = 9;
+    for (octets, cause) in [
+        (&LIGHTNING[..2 * 4_096], "page 2 is not there"),
+        (&LIGHTNING[..4_096], "it does not begin with two pages"),
+        (&torn, "page 2 is not there"),
+        (&unwritten[..], "nothing has been written into this LMDB database yet"),
+        (b"", "it does not begin with two pages"),
+    ] {
+        fs::write(&path, octets).expect("a file");
+        watcher.refresh();
+        let failed = map.state().expect("a file").failed.expect("a failure");
+        assert!(failed.faults[0].cause.contains(cause), "{:?}", failed.faults);
+        says(&map).await;
+    }
+    // In its place, without another name, size or inode.
+    fs::write(&path, LIGHTNING).expect("a database");
+    let mut anew = LIGHTNING.to_vec();
+    let at = memchr::memmem::rfind(&anew, b"REJECT\0").expect("a value");
+    anew[at..at + 7].copy_from_slice(b"ACCEPT\0");
+    watcher.refresh();
+    says(&map).await;
+    fs::write(&path, &anew).expect("a database");
+    watcher.refresh();
+    let failed = map.state().expect("a file").failed.expect("a failure");
+    assert!(failed.faults[0].cause.contains("ACCEPT is no action"), "{:?}", failed.faults);
+    anew[at..at + 7].copy_from_slice(b"HOLD it");
+    fs::write(&path, &anew).expect("a database");
+    watcher.refresh();
+    assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Quarantine("it".into())));
+    assert_eq!(map.state().expect("a file").failed, None);
 }
 
 #[tokio::test]
@@ -375,13 +425,15 @@ fn what_is_no_file_or_another_kind_of_file_is_told_with_a_remedy() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("map");
     let shown = path.display();
-    let mut berkeley = vec![0; 512];
-    berkeley[12..16].copy_from_slice(&0x0006_1561_u32.to_le_bytes());
-    let mut lightning = vec![0; 8_192];
-    lightning[16..20].copy_from_slice(&0xbeef_c0de_u32.to_le_bytes());
+    // What Berkeley DB 5.3 begins files with that makemap and postmap make: a position, a number, the kind, its version.
+    let berkeley =
+        |kind: &[u8]| [&[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], kind, &[9, 0, 0, 0], &[0; 496]].concat();
+    let (hash, btree) = (berkeley(b"\x61\x15\x06\x00"), berkeley(b"\x62\x31\x05\x00"));
     for (octets, remedy) in [
-        (&berkeley[..], format!("postmap -s hash:{shown} >{shown}.txt")),
-        (&lightning, format!("postmap -s lmdb:{shown} >{shown}.txt")),
+        (&hash[..], format!("postmap -s hash:{shown} >{shown}.txt")),
+        (&hash, format!("makemap -u hash {shown} >{shown}.txt")),
+        (&btree, format!("postmap -s btree:{shown} >{shown}.txt")),
+        (LIGHTNING, format!("write lmdb:{shown}")),
         (b"SQLite format 3\0more", format!("write sqlite:{shown}")),
         (&made(&[(b"192.0.2", b"OK")]), format!("write cdb:{shown}")),
         (b"Connect:192.0.2 REJCT\n", "use one of OK".to_owned()),
@@ -397,9 +449,20 @@ fn what_is_no_file_or_another_kind_of_file_is_told_with_a_remedy() {
     fs::write(&path, made(&[(b"connect:192.0.2", b"REJCT"), (b"from:a b", b"OK")])).expect("a file");
     let said = refused(&format!("cdb:{shown}"));
     assert!(said.contains(" record 1: REJCT is no action") && said.contains(" record 2: "), "{said}");
+    let said = refused(&format!("lmdb:{shown}"));
+    assert!(said.contains("no LMDB database") && said.contains("make it anew with postmap lmdb:"), "{said}");
+    for kind in ["cdb", "lmdb"] {
+        fs::write(folder.path().join(format!("other.{kind}")), LIGHTNING).expect("a file");
+        let other = folder.path().join("other");
+        let said = refused(&format!("{kind}:{}", other.display()));
+        assert!(said.contains(&format!("write {kind}:{}.{kind}", other.display())), "{said}");
+        fs::write(&other, b"connect:192.0.2 REJECT\n").expect("the text that it is made from");
+        assert_eq!(refused(&format!("{kind}:{}", other.display())), said);
+        fs::remove_file(&other).expect("no text");
+    }
     let fifo = folder.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
-    for kind in ["text", "cdb"] {
+    for kind in ["text", "cdb", "lmdb"] {
         assert!(refused(&format!("{kind}:{}", fifo.display())).contains("this is a FIFO, not a file"));
         assert!(refused(&format!("{kind}:{}", folder.path().display())).contains("this is a directory"));
         assert!(refused(&format!("{kind}:{shown}.not")).contains("create it, or correct the path"));
