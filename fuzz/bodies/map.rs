@@ -1,10 +1,11 @@
-//! Access maps: any octets at all, as a text, as a constant database, as the values and replies of a server.
+//! Access maps: any octets at all, as a text, as a database, as the values and replies of a server.
 
 use gatepost::list::Fault;
 use gatepost::list::access::{
     Action, Address, Answer, Because, Host, Location, Map, Options, Rules, Search, Syntax, Tag, VALUE, Value,
 };
 use gatepost::list::cdb::Cdb;
+use gatepost::list::lmdb::{self, Lmdb};
 use gatepost::list::pattern::Classes;
 use gatepost::source::map::wire;
 
@@ -21,7 +22,8 @@ pub fn map(data: &[u8]) {
         3 => database(rest, options),
         4 => value(rest, options),
         5 => replies(rest),
-        _ => location(rest),
+        6 => location(rest),
+        _ => lightning(rest, options),
     }
 }
 
@@ -79,16 +81,36 @@ fn database(octets: &[u8], options: Options) {
         assert_eq!(cdb.records().count(), cdb.len());
         let size: usize = cdb.records().map(|(key, value)| 8 + key.len() + value.len()).sum();
         assert!(size <= octets.len());
-        match Map::from_records(cdb.records(), &options) {
-            Ok((map, notices)) => {
-                check(notices.iter());
-                cdb.records().take(20).for_each(|(key, _)| drop(ask(&map, key)));
-            }
-            Err(faults) => {
-                assert!(!faults.is_empty());
-                check(faults.iter());
-            }
+        records(&cdb.records().collect::<Vec<_>>(), options);
+    }
+}
+
+fn records(records: &[(&[u8], &[u8])], options: Options) {
+    match Map::from_records(records.iter().copied(), &options) {
+        Ok((map, notices)) => {
+            check(notices.iter());
+            records.iter().take(20).for_each(|(key, _)| drop(ask(&map, key)));
         }
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            check(faults.iter());
+        }
+    }
+}
+
+fn lightning(octets: &[u8], options: Options) {
+    match Lmdb::new(octets) {
+        Ok(database) => {
+            assert!(lmdb::begins(octets));
+            let all: Vec<(&[u8], &[u8])> = database.records().collect();
+            assert_eq!(all.len(), database.len());
+            let size: usize = all.iter().map(|(key, value)| 8 + key.len() + value.len()).sum();
+            assert!(size <= octets.len());
+            // Each key stands behind the one before it.
+            assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            records(&all, options);
+        }
+        Err(error) => assert!(!error.to_string().contains(|c: char| c.is_control())),
     }
 }
 

@@ -5,6 +5,9 @@
 
 use crate::list::access::{Address, Answer, Because, Heard, Hit, Host, Logins, Rules, Ruling, Search};
 use crate::smtp::{Dialog, printable};
+use tokio::time::Instant;
+
+use crate::source::map::BUDGET;
 use crate::source::{Map, Unanswered};
 
 /// Longest key that is shown as evidence, in characters: those of two addresses and their tags.
@@ -47,18 +50,18 @@ impl Access {
     /// What the maps say about the client.
     pub async fn connect(&self, dialog: &Dialog) -> Told<Heard> {
         let host = host(dialog);
-        self.ask(|| Search::connect(&host, &self.rules)).await.map(|told| told.heard)
+        self.ask(|| Search::connect(&host, &self.rules), end()).await.map(|told| told.heard)
     }
 
     /// What the maps say about the sender; a login is looked up first.
     pub async fn mail(&self, dialog: &Dialog) -> Told<Heard> {
-        let (host, sender) = (host(dialog), sender(dialog));
+        let (host, sender, end) = (host(dialog), sender(dialog), end());
         let login = dialog.macros.find("{auth_authen}").filter(|authen| dialog.is_login(Some(authen)));
         let mut before = None;
         if let Some(login) = login {
             let login = String::from_utf8_lossy(login);
             let search = || Search::login(&host, &login, sender.as_ref(), &self.rules);
-            let Told { said: OfRecipient { heard, .. }, trouble } = self.ask(search).await;
+            let Told { said: OfRecipient { heard, .. }, trouble } = self.ask(search, end).await;
             if heard.ruling != Ruling::Nothing {
                 return Told { said: heard, trouble };
             }
@@ -69,7 +72,7 @@ impl Access {
             }
             before = trouble;
         }
-        let told = self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules)).await;
+        let told = self.ask(|| Search::mail(&host, None, sender.as_ref(), &self.rules), end).await;
         Told { said: told.said.heard, trouble: before.or(told.trouble) }
     }
 
@@ -81,14 +84,14 @@ impl Access {
             return Told::default();
         };
         let (host, sender) = (host(dialog), sender(dialog));
-        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules)).await
+        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules), end()).await
     }
 
-    /// Asks one map after the other, until one of them says something.
-    async fn ask<'a>(&self, search: impl Fn() -> Search<'a>) -> Told<OfRecipient> {
+    /// Asks one map after the other, until one of them says something. All of them have the same time together.
+    async fn ask<'a>(&self, search: impl Fn() -> Search<'a>, end: Instant) -> Told<OfRecipient> {
         let (mut told, mut trouble) = (OfRecipient::default(), None);
         for map in &self.maps {
-            let answer = match map.search(search()).await {
+            let answer = match map.search_until(search(), end).await {
                 Ok(answer) => answer,
                 Err(unanswered) => {
                     trouble = trouble.or(Some(unanswered));
@@ -130,6 +133,11 @@ fn evidence(map: &Map, hit: &Hit) -> Box<str> {
         Some(number) => format!(", pattern {number}"),
     };
     format!("{key} in {}{pattern}", map.line(hit.line)).into()
+}
+
+/// When a step of the session that begins now has waited long enough.
+fn end() -> Instant {
+    Instant::now() + BUDGET
 }
 
 fn host(dialog: &Dialog) -> Host {

@@ -34,14 +34,19 @@ impl Admissions {
     pub fn ask(&self, dialog: &Dialog, is_exempt: bool) -> Option<(usize, Ruling)> {
         let message = dialog.transaction.as_ref()?;
         let recipient = Party::parse(&message.recipients.last()?.address)?;
-        let policy = if is_exempt {
-            self.protected.named(&recipient, &self.detail)?
-        } else {
-            self.protected.find(&recipient, &self.detail)?
-        };
+        let policy = self.policy(&recipient, is_exempt)?;
         let sender = Party::parse(&message.sender);
         let admission = self.policies.get(policy)?;
         Some((policy, admission.ask(sender.as_ref(), dialog.is_authenticated(), &self.detail, self)))
+    }
+
+    /// The policy that holds for a recipient, by its place; see [`Admissions::ask`].
+    pub fn policy(&self, recipient: &Party, is_exempt: bool) -> Option<usize> {
+        if is_exempt {
+            self.protected.named(recipient, &self.detail)
+        } else {
+            self.protected.find(recipient, &self.detail)
+        }
     }
 
     /// The path of a member file, by its place.

@@ -44,7 +44,10 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
         for (text, about) in subjects {
             let Ok(about) = about else { continue };
             let asked: Vec<List> = lists.iter().copied().filter(|list| about.suits(*list)).collect();
-            if asked.is_empty() && maps.is_empty() {
+            let policies = &gate.rules().envelope.admissions;
+            let is_protected =
+                what.list.is_empty() && matches!(about, About::Mailbox(..)) && !policies.is_empty();
+            if asked.is_empty() && maps.is_empty() && !is_protected {
                 eprintln!("{}: {}", shown(text.as_bytes()), nobody(&about));
                 exit = if exit == Exit::Listed { exit } else { Exit::Unknown };
             }
@@ -54,6 +57,10 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
                 let line = Line { finding, gate: &gate, special };
                 exit = line.exit(exit);
                 if what.json { println!("{}", line.json(text)) } else { line.print(text) }
+            }
+            // Nor about who may write to whom.
+            if what.list.is_empty() {
+                in_policies(gate.rules(), text, &about, what.json);
             }
             for map in maps {
                 exit = in_map(map, gate.rules(), text, &about, what.json, exit).await;
@@ -117,6 +124,17 @@ async fn in_map(map: &Map, rules: &Rules, text: &str, about: &About, as_json: bo
         exit = if map::exit(&answer) == Exit::Listed { Exit::Listed } else { exit };
     }
     exit
+}
+
+/// Which policy says who may write to a mailbox.
+fn in_policies(rules: &Rules, text: &str, about: &About, as_json: bool) {
+    let About::Mailbox(..) = about else { return };
+    let Some(policy) = rules.envelope.policy(text.as_bytes()) else { return };
+    if as_json {
+        println!("{}", json!({ "query": text, "as": "recipient", "policy": policy }));
+    } else {
+        println!("{}: {policy} says who may write to it", shown(text.as_bytes()));
+    }
 }
 
 /// The lists that are in use, or those with these names.

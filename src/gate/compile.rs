@@ -24,9 +24,6 @@ const SESSION_EXTRA: Duration = Duration::from_millis(200);
 /// address, and two lists about three names. A crowd of sessions must wait for its answers, not pass without them.
 const QUESTIONS: usize = 8;
 
-/// Delimiters of the detail of a local part.
-const DETAIL: &str = "+";
-
 impl Gate {
     /// Compiles a configuration, with the tables of its lists that are files.
     pub fn compile(config: &Config, tables: &Tables, dns: Arc<Dns>) -> Self {
@@ -113,7 +110,7 @@ fn envelope(config: &Config) -> Envelope {
         ..Envelope::default()
     };
     let local = || config.local_domains.iter().map(Domain::as_str);
-    DETAIL.clone_into(&mut envelope.admissions.detail);
+    config.access.detail.clone_into(&mut envelope.admissions.detail);
     for (place, policy) in own.recipients.policies.iter().enumerate() {
         for key in &policy.recipients {
             // Two policies with one key are an error of the configuration.

@@ -39,6 +39,15 @@ pub struct Envelope {
     pub uncounted: Mailboxes,
 }
 
+impl Envelope {
+    /// The name in the log of the policy that says who may write to a recipient, if there is one.
+    pub fn policy(&self, recipient: &[u8]) -> Option<&str> {
+        let is_exempt = self.uncounted.contains(Mailbox::parse(recipient).as_ref());
+        let place = self.admissions.policy(&Party::parse(recipient)?, is_exempt)?;
+        self.terms.get(place).map(|terms| &*terms.by)
+    }
+}
+
 /// What is done on account of a recipient policy.
 #[derive(Debug, Clone)]
 pub struct Terms {

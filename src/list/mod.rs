@@ -4,6 +4,7 @@ pub mod access;
 pub mod cdb;
 mod domains;
 mod flaw;
+pub mod lmdb;
 mod mailboxes;
 mod networks;
 pub mod pattern;

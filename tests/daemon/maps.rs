@@ -140,6 +140,32 @@ fn lookup_explain_and_check_config_know_the_maps_of_the_configuration() {
 }
 
 #[test]
+fn lookup_names_the_policy_of_a_recipient() {
+    let names = Names::start();
+    let machine = Machine::with(&names, &new_key(), &[]);
+    machine.write(
+        "gatepost.toml",
+        "[[recipient]]\nname = \"announce\"\nrecipients = [\"announce@mail.example\"]\nsenders = [\"boss@mail.example\"]\n",
+    );
+    let looked = machine.run(&["lookup", "Announce+x@mail.example", "other@mail.example"]);
+    assert_eq!(looked.status, Some(0), "{looked:?}");
+    let told = "Announce+x@mail.example: recipient-announce says who may write to it\n";
+    assert!(
+        looked.stdout.contains(told) && !looked.stdout.contains("other@mail.example: recipient-"),
+        "{looked:?}"
+    );
+    let looked = machine.run(&["lookup", "--json", "announce@mail.example"]);
+    assert!(
+        looked.stdout.contains(
+            "{\"as\":\"recipient\",\"policy\":\"recipient-announce\",\"query\":\"announce@mail.example\"}\n"
+        ),
+        "{looked:?}"
+    );
+    let chosen = machine.run(&["lookup", "--list", "dbl", "announce@mail.example"]);
+    assert!(!chosen.stdout.contains("recipient-"), "{chosen:?}");
+}
+
+#[test]
 fn a_running_daemon_tells_of_its_maps_and_of_a_broken_one() {
     let names = Names::start();
     let machine = machine(&names, &new_key(), &["PROBE_INTERVAL=0", "ENFORCE_STAGE=rcpt"]);

@@ -148,6 +148,16 @@ async fn an_unauthorised_sender_is_refused_and_the_other_recipients_get_the_mail
     }
 }
 
+#[tokio::test]
+async fn the_delimiters_of_access_maps_hold_for_recipient_policies_too() {
+    let gate = Desk::new().gate(&format!("[access]\ndetail = \"-\"\n{LIST}"));
+    for recipient in ["<announce-x@lists.example.org>", "<announce@lists.example.org>"] {
+        assert!(sent(&gate, "<mallory@evil.example>", recipient).await.starts_with("550 5.7.1 only members"));
+    }
+    assert_eq!(sent(&gate, "<mallory@evil.example>", "<announce+x@lists.example.org>").await, "Continue");
+    assert_eq!(sent(&gate, "<alice-x@example.org>", "<announce@lists.example.org>").await, "Continue");
+}
+
 // T59
 #[tokio::test]
 async fn a_missing_bracket_changes_nothing() {

@@ -79,9 +79,13 @@ stop_gatepost load
 kinds=$work/kinds
 mkdir -p "$kinds/etc"
 printf 'compatibility_level = 3.6\nshlib_directory = /usr/lib/postfix\n' >"$kinds/etc/main.cf"
-printf 'cdb\tpostfix-cdb.so\tdict_cdb_open\tmkmap_cdb_open\n' >"$kinds/etc/dynamicmaps.cf"
+for kind in cdb lmdb; do printf '%s\tpostfix-%s.so\tdict_%s_open\tmkmap_%s_open\n' $kind $kind $kind $kind; done >"$kinds/etc/dynamicmaps.cf"
 printf '%s\t%s\n' connect:192.0.2 REJECT connect:192.0.2.9 OK from:bad.example 'ERROR:5.7.1:550 go away' >"$kinds/access"
 postmap -c "$kinds/etc" "cdb:$kinds/access"
+postmap -c "$kinds/etc" "lmdb:$kinds/access"
+tr '\t' '\n' <"$kinds/access" | mdb_load -n -T "$kinds/loaded.lmdb"
+seq -f 'from:d%g.example REJECT' 20000 | cat "$kinds/access" - >"$kinds/many"
+postmap -c "$kinds/etc" "lmdb:$kinds/many"
 sqlite3 "$kinds/access.sq3" 'CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)' '.mode tabs' ".import $kinds/access kvm"
 python3 "$here/maps/socketmap.py" "$kinds/socket" "$kinds/access" &
 await 5 test -S "$kinds/socket"
@@ -101,6 +105,10 @@ SUBJECTS
 }
 check "a text says it" says "text:$kinds/access"
 check "a constant database of postmap says the same" says "cdb:$kinds/access.cdb"
+check "an LMDB database of postmap says the same" says "lmdb:$kinds/access.lmdb"
+check "one of mdb_load says the same" says "lmdb:$kinds/loaded.lmdb"
+check "one of 20,000 entries says the same" says "lmdb:$kinds/many.lmdb"
+check "all entries of it are read" grep -q '20003 entries' <(env -i "$gatepost" --config /dev/null map check "lmdb:$kinds/many.lmdb" 2>&1)
 check "a table of sqlite3 says the same" says "sqlite:$kinds/access.sq3"
 check "a socket map says the same" says "socketmap:unix:$kinds/socket:access"
 check "and so does milter-spamc's way to write it" says "access!socketmap!$kinds/socket"
@@ -113,10 +121,12 @@ check "a map of Berkeley DB is told with the command that exports it" \
 printf 'from:%s\tREJECT said by %s\n' one.example cdb >"$kinds/one"
 printf 'from:%s\tREJECT said by %s\n' two.example sqlite >"$kinds/two"
 postmap -c "$kinds/etc" "cdb:$kinds/one"
+printf 'from:%s\tREJECT said by %s\n' three.example lmdb >"$kinds/three"
+postmap -c "$kinds/etc" "lmdb:$kinds/three"
 sqlite3 "$kinds/two.sq3" 'CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)' '.mode tabs' ".import $kinds/two kvm"
 chmod -R a+rX "$kinds"
-printf '[access]\nmap = ["cdb:%s", "sqlite:%s", "socketmap:unix:%s:access"]\n' \
-    "$kinds/one.cdb" "$kinds/two.sq3" "$kinds/socket" >"$work/kinds.toml"
+printf '[access]\nmap = ["cdb:%s", "lmdb:%s", "sqlite:%s", "socketmap:unix:%s:access"]\n' \
+    "$kinds/one.cdb" "$kinds/three.lmdb" "$kinds/two.sq3" "$kinds/socket" >"$work/kinds.toml"
 toml=$work/kinds.toml start_gatepost kinds
 refused() {
     local out
@@ -125,12 +135,32 @@ refused() {
     grep -q "550 5.7.1 .*$2" <<<"$out" || { echo "$out" | head -3; return 1; }
 }
 check "a constant database refuses a sender" refused one.example "said by cdb"
+check "an LMDB database refuses a sender" refused three.example "said by lmdb"
 check "a table of SQLite refuses a sender" refused two.example "said by sqlite"
 check "a socket map refuses a sender" refused bad.example "go away"
 printf 'from:%s\tREJECT %s\n' one.example 'said anew' >"$kinds/one"
 postmap -c "$kinds/etc" "cdb:$kinds/one"
 anew() { refused one.example "said anew"; }
 check "a constant database that was made anew is honoured" await 5 anew
+# Postfix writes it in its place: at no moment the sender is let in.
+lightning_anew() {
+    local n before
+    for n in 1 2 3 4 5; do
+        before=$(grep -c 'event=source .*three.lmdb is read anew' "$gatepost_log")
+        { printf 'from:%s\tREJECT %s\n' three.example "round $n"; seq -f 'from:d%g.example OK' 5000; } >"$kinds/three"
+        postmap -c "$kinds/etc" "lmdb:$kinds/three" &
+        local writing=$!
+        newer() {
+            refused three.example . || { touch "$kinds/hole"; return 0; }
+            [ "$(grep -c 'event=source .*three.lmdb is read anew' "$gatepost_log")" -gt "$before" ]
+        }
+        await 10 newer || { echo "round $n was not noticed"; return 1; }
+        wait "$writing"
+        [ ! -e "$kinds/hole" ] || { echo "let in in round $n"; return 1; }
+        refused three.example "round $n" || { echo "round $n is not honoured"; return 1; }
+    done
+}
+check "an LMDB database that is written in its place is honoured, and never half" lightning_anew
 stop_gatepost kinds
 
 # What other programs make of such lines: as the journal has them, without their fields.

@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
     rbldnsd unbound dnsutils                       # name servers and dig
     postfix swaks miltertest                       # mail server, SMTP client, OpenDKIM's MTA side
-    postfix-cdb sqlite3 libsqlite3-dev pkg-config  # access maps of other kinds than text
+    postfix-cdb postfix-lmdb lmdb-utils sqlite3 libsqlite3-dev pkg-config  # access maps of other kinds than text
     m4 libwrap0 libdb5.3 libldap-2.5-0 libsasl2-2 libnsl2 libssl3   # what Sendmail needs
     python3 iproute2 procps curl gcc libc6-dev mandoc
     python3-milter python3-dnspython libmilter-dev # peers of the benchmarks and of the comparison

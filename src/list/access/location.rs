@@ -16,7 +16,7 @@ const NAME: usize = 100;
 const IDENTIFIER: usize = 64;
 
 /// What there is, to be named in an error.
-const KINDS: &str = "text:, cdb:, sqlite: or socketmap:";
+const KINDS: &str = "text:, cdb:, lmdb:, sqlite: or socketmap:";
 
 /// The place and kind of a map.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub enum Location {
     Text(PathBuf),
     /// A constant database, made by `postmap cdb:` or cdbmake.
     Cdb(PathBuf),
+    /// An LMDB database, made by `postmap lmdb:`.
+    Lmdb(PathBuf),
     /// A table of an SQLite database.
     Sqlite(Table),
     /// A server that speaks Sendmail's socket map protocol.
@@ -76,7 +78,9 @@ impl Location {
     /// The file that is read; none for a socket map.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Text(path) | Self::Cdb(path) | Self::Sqlite(Table { path, .. }) => Some(path),
+            Self::Text(path) | Self::Cdb(path) | Self::Lmdb(path) | Self::Sqlite(Table { path, .. }) => {
+                Some(path)
+            }
             Self::Socketmap(_) => None,
         }
     }
@@ -94,6 +98,7 @@ impl Location {
         match self {
             Self::Text(_) => "text",
             Self::Cdb(_) => "cdb",
+            Self::Lmdb(_) => "lmdb",
             Self::Sqlite(_) => "sqlite",
             Self::Socketmap(_) => "socketmap",
         }
@@ -116,13 +121,13 @@ impl FromStr for Location {
         match (kind.to_ascii_lowercase().as_str(), text.as_bytes()[at]) {
             ("text" | "file" | "texthash", _) => file(rest),
             ("cdb", _) => Ok(Self::Cdb(path(rest, "cdb:/etc/mail/access.cdb")?)),
+            ("lmdb", _) => Ok(Self::Lmdb(path(rest, "lmdb:/etc/postfix/access.lmdb")?)),
             ("sqlite" | "sql", _) => {
                 let table = table(rest)?;
                 if cfg!(feature = "sqlite") { Ok(Self::Sqlite(table)) } else { Err(without_sqlite()) }
             }
             ("socketmap", b':') => postfix(rest).map(Self::Socketmap),
             ("socketmap", _) => spamc(rest, "access").map(Self::Socketmap),
-            ("lmdb", _) => Err(lmdb(Path::new(rest))),
             ("hash" | "btree" | "dbm" | "db" | "sdbm" | "gdbm" | "ndbm", _) => Err(berkeley(kind, rest)),
             // `access!socketmap!host:port`: the name of the map comes first.
             (_, b'!') if rest.starts_with("socketmap!") => {
@@ -148,6 +153,7 @@ impl fmt::Display for Location {
         match self {
             Self::Text(path) => write!(f, "text:{}", path.display()),
             Self::Cdb(path) => write!(f, "cdb:{}", path.display()),
+            Self::Lmdb(path) => write!(f, "lmdb:{}", path.display()),
             Self::Sqlite(Table { path, table, key, value }) => {
                 write!(f, "sqlite:{}?table={table}&key={key}&value={value}", path.display())
             }
@@ -174,21 +180,6 @@ pub fn berkeley(kind: &str, path: &str) -> BadLocation {
         remedy: format!(
             "name the text that it is made from (text:{source}), or export it: postmap -s {kind}:{source} >{source}.txt, with \
              Sendmail makemap -u {kind} {source} >{source}.txt; or make it of another kind: postmap cdb:{source}"
-        ),
-    }
-}
-
-/// The error for a map of LMDB, with what to do instead.
-pub fn lmdb(path: &Path) -> BadLocation {
-    let path = path.to_string_lossy();
-    let source = shown(path.strip_suffix(".lmdb").unwrap_or(&path));
-    BadLocation {
-        // LMDB maps a file into memory that others write to, and trusts what it finds there: no interface to it is
-        // safe in Rust's sense, and a daemon that reads mail all day does not trust its life to one.
-        cause: "maps of LMDB cannot be read: the library would end the process with a broken file".to_owned(),
-        remedy: format!(
-            "name the text that it is made from (text:{source}), or export it: postmap -s lmdb:{source} >{source}.txt; or make it \
-             of another kind: postmap cdb:{source}"
         ),
     }
 }
@@ -223,14 +214,13 @@ fn file(text: &str) -> Result<Location, BadLocation> {
     if ends("db") {
         return Err(berkeley("hash", text));
     }
-    if ends("lmdb") {
-        return Err(lmdb(&path));
-    }
-    if ends("cdb") {
-        return bad(
-            "a file of this name is a constant database, and no text",
-            format!("write cdb:{}", shown(text)),
-        );
+    for (end, name) in [("cdb", "a constant database"), ("lmdb", "an LMDB database")] {
+        if ends(end) {
+            return bad(
+                format!("a file of this name is {name}, and no text"),
+                format!("write {end}:{}", shown(text)),
+            );
+        }
     }
     Ok(Location::Text(path))
 }
@@ -354,6 +344,7 @@ mod tests {
             (" TEXT:/etc/mail/access ", "text:/etc/mail/access"),
             ("texthash:/etc/postfix/access", "text:/etc/postfix/access"),
             ("cdb:/etc/postfix/access.cdb", "cdb:/etc/postfix/access.cdb"),
+            ("lmdb:/etc/postfix/access.lmdb", "lmdb:/etc/postfix/access.lmdb"),
             ("socketmap:inet:127.0.0.1:7953:access", "socketmap:inet:127.0.0.1:7953:access"),
             ("socketmap:inet:[::1]:7953:access", "socketmap:inet:[::1]:7953:access"),
             ("socketmap:inet:localhost:7000:a", "socketmap:inet:127.0.0.1:7000:a"),
@@ -392,10 +383,10 @@ mod tests {
             ("db!btree!/etc/mail/access.db", "text:/etc/mail/access)"),
             ("btree:/etc/mail/access", "postmap -s btree:/etc/mail/access"),
             ("dbm:/etc/mail/access", "postmap cdb:/etc/mail/access"),
-            ("lmdb:/etc/postfix/access", "postmap -s lmdb:/etc/postfix/access >"),
-            ("/etc/postfix/access.lmdb", "postmap cdb:/etc/postfix/access"),
+            ("/etc/postfix/access.lmdb", "write lmdb:/etc/postfix/access.lmdb"),
+            ("lmdb:access.lmdb", "write it like lmdb:/etc/postfix/access.lmdb"),
             ("/etc/postfix/access.cdb", "write cdb:/etc/postfix/access.cdb"),
-            ("pcre:/etc/postfix/access", "use text:, cdb:, sqlite: or socketmap:"),
+            ("pcre:/etc/postfix/access", "use text:, cdb:, lmdb:, sqlite: or socketmap:"),
             ("", "write it like text:/etc/mail/access"),
             ("cdb:", "write it like cdb:"),
             ("lists/access", "write it like text:/etc/mail/access"),

@@ -36,7 +36,7 @@ mod value;
 pub use action::{Action, Denial};
 pub use key::KEY;
 pub use keys::{Form, Key, Keys, Subject, keys};
-pub use location::{BadLocation, Location, PORT, Server, Socketmap, Table, berkeley, lmdb};
+pub use location::{BadLocation, Location, PORT, Server, Socketmap, Table, berkeley};
 pub use map::{Comments, Duplicates, Entry, Map, Options};
 pub use network::Lengths;
 pub use patterns::{Match, Patterns};

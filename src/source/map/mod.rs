@@ -1,10 +1,11 @@
 //! Access maps of any kind, asked in one way.
 //!
-//! Texts and constant databases are read as a whole and watched like lists. A socket map or a table of SQLite
+//! Texts, constant databases and those of LMDB are read as a whole and watched like lists. A socket map or a table of SQLite
 //! is asked key by key, within bounds of time and number that hold for all keys of one question together. What it means for mail
 //! that a map gives no answer is not decided here.
 
 mod memory;
+mod rest;
 mod socket;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -14,26 +15,31 @@ pub mod wire;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use self::memory::{Known, Memory};
+use self::rest::Rest;
 use self::socket::Client;
 #[cfg(feature = "sqlite")]
 use self::sqlite::Database;
 use super::{Parse, Parsed, State, Watched, Watcher};
 use crate::list::Fault;
 use crate::list::access::{Answer, Entry, Key, Lengths, Location, Options, Search, Tag, Value};
-use crate::list::access::{Map as Held, berkeley, lmdb};
+use crate::list::access::{Map as Held, berkeley};
 use crate::list::cdb::Cdb;
+use crate::list::lmdb::{self, Lmdb};
 use crate::telemetry::Budget;
 
 pub use self::trouble::Trouble;
 
-/// Time for all keys of a question. A session waits for it in the middle of SMTP; a server on this host
-/// needs less than a millisecond for each key.
-const BUDGET: Duration = Duration::from_millis(500);
+/// Time for all keys of a question, and for all questions of one step of a session. It is waited for in the middle of SMTP; a
+/// server on this host needs less than a millisecond for each key.
+pub const BUDGET: Duration = Duration::from_millis(500);
+/// A wait that shows that a map stalls: that for a lock of SQLite's, which is half of what a question has.
+const STALL: Duration = Duration::from_millis(200);
 /// Keys of a question that are asked at most, those whose answers are remembered not counted. With [`PARENTS`] and without
 /// combinations no question has more than 62: nobody can choose a name so that the map is not asked.
 const KEYS: usize = 64;
@@ -56,6 +62,7 @@ struct Inner {
     location: Location,
     options: Options,
     kind: Kind,
+    rest: Rest,
     told: Budget,
 }
 
@@ -91,7 +98,8 @@ impl Map {
     pub fn open(location: &Location, options: &Options, watcher: &Watcher) -> Result<Self, Vec<Fault>> {
         let held = |path: &Path, parse| {
             let map = watcher.open(path, &form(location, *options), FILE, parse);
-            let map = map.map_err(|failure| failure.faults)?;
+            let map =
+                map.map_err(|failure| unnamed(location, path).map_or(failure.faults, |fault| vec![fault]))?;
             match map.state().failed {
                 Some(failed) => Err(failed.faults),
                 None => Ok(Kind::Held(map)),
@@ -100,6 +108,7 @@ impl Map {
         let kind = match location {
             Location::Text(path) => held(path, text(path, *options))?,
             Location::Cdb(path) => held(path, cdb(*options))?,
+            Location::Lmdb(path) => held(path, lightning(*options))?,
             Location::Socketmap(map) => {
                 Kind::Socket { client: Client::new(map.clone()), memory: Memory::default() }
             }
@@ -118,7 +127,7 @@ impl Map {
 
     fn new(location: &Location, options: Options, kind: Kind) -> Self {
         let told = Budget::new(1, Duration::from_mins(1));
-        Self(Arc::new(Inner { location: location.clone(), options, kind, told }))
+        Self(Arc::new(Inner { location: location.clone(), options, kind, rest: Rest::default(), told }))
     }
 
     /// Where it is.
@@ -151,22 +160,36 @@ impl Map {
         map.current().written(key).map(str::to_owned)
     }
 
-    /// Asks it, one key after the other, until there is an answer. A map in memory never waits; others take at most half a
-    /// second.
+    /// Asks it, one key after the other, until there is an answer. A map in memory never waits; others take at most
+    /// [`BUDGET`].
+    ///
+    /// # Errors
+    /// As [`Map::search_until`].
+    pub async fn search(&self, search: Search<'_>) -> Result<Answer, Unanswered> {
+        self.search_until(search, Instant::now() + BUDGET).await
+    }
+
+    /// As [`Map::search`], with the time that the caller has left. A map that kept three questions waiting until their end is left alone
+    /// for a second, and longer when it does so again.
     ///
     /// Maps that are asked key by key are not asked for combinations of two subjects, which have too many keys, nor for
     /// more than seven domains of a name, and a socket map has one spelling of an IPv6 address.
     ///
     /// # Errors
     /// [`Unanswered`] with what is wrong; the log is told once a minute.
-    pub async fn search(&self, search: Search<'_>) -> Result<Answer, Unanswered> {
+    pub async fn search_until(&self, search: Search<'_>, end: Instant) -> Result<Answer, Unanswered> {
         if let Kind::Held(map) = &self.0.kind {
             return Ok(search.run(&map.current()));
         }
-        let end = Instant::now() + BUDGET;
+        let (begun, answered) = (Instant::now(), AtomicBool::new(false));
         // In a place of its own: every session has room for what it waits for, and few ask a distant map.
-        let asked = Box::pin(timeout_at(end, self.0.ask(search, end)));
+        let asked = Box::pin(timeout_at(end, self.0.ask(search, end, &answered)));
         let found = asked.await.unwrap_or(Err(Trouble::Late(BUDGET)));
+        let is_wait = found.as_ref().is_err_and(|trouble| self.0.is_wait(trouble));
+        // Whoever came with little time left cannot tell.
+        if is_wait && !answered.load(Ordering::Relaxed) && begun.elapsed() >= STALL {
+            self.0.rest.stalled(Instant::now());
+        }
         found.map_err(|trouble| {
             self.0.tell(&trouble);
             Unanswered { location: self.0.location.clone(), trouble }
@@ -185,7 +208,7 @@ impl Inner {
         not(feature = "sqlite"),
         expect(unused_variables, reason = "a database alone sees to its time")
     )]
-    async fn ask(&self, search: Search<'_>, end: Instant) -> Result<Answer, Trouble> {
+    async fn ask(&self, search: Search<'_>, end: Instant, answered: &AtomicBool) -> Result<Answer, Trouble> {
         let mut search = search.with_parents(PARENTS);
         let mut asked = 0;
         while let Some(key) =
@@ -198,16 +221,26 @@ impl Inner {
                 search.answer(entry);
                 continue;
             }
+            if asked == 0 && !self.rest.permits(Instant::now()) {
+                return Err(Trouble::Resting);
+            }
             asked += 1;
             if asked > KEYS {
                 return Err(Trouble::Keys(KEYS));
             }
             let value = match &self.kind {
-                Kind::Socket { client, .. } => client.ask(key.as_str()).await?,
+                Kind::Socket { client, .. } => client.ask(key.as_str()).await,
                 #[cfg(feature = "sqlite")]
-                Kind::Sqlite(database) => database.ask(key.spellings(), end).await?,
-                Kind::Held(_) => None,
+                Kind::Sqlite(database) => database.ask(key.spellings(), end).await,
+                Kind::Held(_) => Ok(None),
             };
+            if !answered.load(Ordering::Relaxed)
+                && !value.as_ref().is_err_and(|trouble| self.is_wait(trouble))
+            {
+                answered.store(true, Ordering::Relaxed);
+                self.rest.answered();
+            }
+            let value = value?;
             let entry = match &value {
                 Some(value) => Some(self.entry(tag, key.as_str(), value)?),
                 None => None,
@@ -234,6 +267,15 @@ impl Inner {
             key: crate::smtp::printable(key.as_bytes(), 200),
             cause: crate::smtp::printable(causes.first().map_or("", String::as_str).as_bytes(), 300),
         })
+    }
+
+    /// Whether that is no answer, but the end of a wait for one: that for a lock of a database is one, too.
+    fn is_wait(&self, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::Late(_) | Trouble::Busy => true,
+            Trouble::Temporary(_) => !matches!(self.kind, Kind::Socket { .. }),
+            _ => false,
+        }
     }
 
     fn tell(&self, trouble: &Trouble) {
@@ -287,6 +329,31 @@ fn cdb(options: Options) -> Parse<Held> {
     })
 }
 
+fn lightning(options: Options) -> Parse<Held> {
+    Box::new(move |octets| {
+        let database = Lmdb::new(octets).map_err(|error| {
+            vec![Fault::whole(
+                error.to_string(),
+                "make it anew with postmap lmdb:, or export it with postmap -s",
+            )]
+        })?;
+        let (value, warnings) = Held::from_records(database.records(), &options)?;
+        Ok(Parsed { entries: value.len(), value, warnings })
+    })
+}
+
+/// A database that is named as Postfix names it, which is the name of the text that it was made from.
+fn unnamed(location: &Location, path: &Path) -> Option<Fault> {
+    let kind = location.kind();
+    let mut named = path.as_os_str().to_owned();
+    named.push(format!(".{kind}"));
+    let named = Path::new(&named);
+    (matches!(location, Location::Cdb(_) | Location::Lmdb(_)) && named.exists()).then(|| {
+        let cause = format!("this is not the database, whose name ends in .{kind}");
+        Fault::whole(cause, format!("write {kind}:{}", super::shown(named)))
+    })
+}
+
 /// What a file is that was named as a text and is none, by its first octets.
 fn other(octets: &[u8], path: &Path) -> Option<Fault> {
     let word = |at: usize| octets.get(at..at + 4).and_then(|word| word.try_into().ok());
@@ -301,10 +368,10 @@ fn other(octets: &[u8], path: &Path) -> Option<Fault> {
             return Some(told(berkeley(kind, &shown)));
         }
     }
-    if is(16, 0xbeef_c0de) {
-        return Some(told(lmdb(path)));
-    }
     let shown = crate::smtp::printable(shown.as_bytes(), 200);
+    if lmdb::begins(octets) {
+        return Some(Fault::whole("this is an LMDB database, and no text", format!("write lmdb:{shown}")));
+    }
     if octets.starts_with(b"SQLite format 3\0") {
         return Some(Fault::whole(
             "this is a database of SQLite, and no text",

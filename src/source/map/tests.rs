@@ -11,6 +11,9 @@ use super::*;
 use crate::list::access::{Address, Because, Host, Rules, Ruling};
 use crate::list::cdb::tests::made;
 
+/// What `postmap lmdb:` made of [`ENTRIES`].
+const LIGHTNING: &[u8] = include_bytes!("../../../tests/data/lmdb/access.lmdb");
+
 const ENTRIES: [(&str, &str); 4] = [
     ("connect:192.0.2", "REJECT"),
     ("connect:192.0.2.9", "OK"),
@@ -120,6 +123,8 @@ async fn every_kind_of_map_says_the_same() {
         fs::write(path("access.cdb"), made(&records)).expect("a database");
         says(&open(&format!("cdb:{}", path("access.cdb").display())).expect("a database")).await;
     }
+    fs::write(path("access.lmdb"), LIGHTNING).expect("a database");
+    says(&open(&format!("lmdb:{}", path("access.lmdb").display())).expect("a database")).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let map = open(&server(&folder, move |stream| honest(stream, Arc::clone(&count)))).expect("a server");
@@ -127,6 +132,51 @@ async fn every_kind_of_map_says_the_same() {
     let first = asked.load(Ordering::Relaxed);
     says(&map).await;
     assert_eq!(asked.load(Ordering::Relaxed), first, "answers are remembered");
+}
+
+/// Postfix writes into the file that is in use, while gatepost may look at it.
+#[tokio::test]
+async fn a_database_of_lmdb_that_is_half_written_leaves_the_one_before_in_use() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("access.lmdb");
+    fs::write(&path, LIGHTNING).expect("a database");
+    let watcher = Watcher::default();
+    let location = format!("lmdb:{}", path.display()).parse().expect("a location");
+    let map = Map::open(&location, &Options::default(), &watcher).expect("a database");
+    says(&map).await;
+    let unwritten = include_bytes!("../../../tests/data/lmdb/unwritten.lmdb");
+    let mut torn = LIGHTNING.to_vec();
+    // The page of the tree is the one of another state: its number is not yet there.
+    torn[2 * 4_096] = 9;
+    for (octets, cause) in [
+        (&LIGHTNING[..2 * 4_096], "page 2 is not there"),
+        (&LIGHTNING[..4_096], "it does not begin with two pages"),
+        (&torn, "page 2 is not there"),
+        (&unwritten[..], "nothing has been written into this LMDB database yet"),
+        (b"", "it does not begin with two pages"),
+    ] {
+        fs::write(&path, octets).expect("a file");
+        watcher.refresh();
+        let failed = map.state().expect("a file").failed.expect("a failure");
+        assert!(failed.faults[0].cause.contains(cause), "{:?}", failed.faults);
+        says(&map).await;
+    }
+    // In its place, without another name, size or inode.
+    fs::write(&path, LIGHTNING).expect("a database");
+    let mut anew = LIGHTNING.to_vec();
+    let at = memchr::memmem::rfind(&anew, b"REJECT\0").expect("a value");
+    anew[at..at + 7].copy_from_slice(b"ACCEPT\0");
+    watcher.refresh();
+    says(&map).await;
+    fs::write(&path, &anew).expect("a database");
+    watcher.refresh();
+    let failed = map.state().expect("a file").failed.expect("a failure");
+    assert!(failed.faults[0].cause.contains("ACCEPT is no action"), "{:?}", failed.faults);
+    anew[at..at + 7].copy_from_slice(b"HOLD it");
+    fs::write(&path, &anew).expect("a database");
+    watcher.refresh();
+    assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Quarantine("it".into())));
+    assert_eq!(map.state().expect("a file").failed, None);
 }
 
 #[tokio::test]
@@ -265,6 +315,82 @@ async fn a_server_that_stalls_costs_half_a_second_for_all_keys_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_stalls_is_left_alone_after_three_questions_and_tried_by_one_at_a_time() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let map = open(&format!("socketmap:unix:{}:access", path.display())).expect("a server");
+    let ask = async || {
+        let begun = Instant::now();
+        let said = connect(&map, "192.0.2.9").await;
+        (said, begun.elapsed() >= BUDGET)
+    };
+    for _ in 0..3 {
+        assert_eq!(ask().await, (Err(Trouble::Late(BUDGET)), true));
+    }
+    for pause in [1, 2, 4] {
+        assert_eq!(ask().await, (Err(Trouble::Resting), false), "{pause}");
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        assert_eq!(
+            tokio::join!(ask(), ask()),
+            ((Err(Trouble::Late(BUDGET)), true), (Err(Trouble::Resting), false)),
+            "{pause}"
+        );
+    }
+    // It is mended: the next trial ends the rest for all.
+    listener.set_nonblocking(true).expect("a socket");
+    let listener = UnixListener::from_std(listener).expect("a socket");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(honest(stream, Arc::default()));
+        }
+    });
+    assert_eq!(ask().await, (Err(Trouble::Resting), false));
+    tokio::time::advance(Duration::from_secs(8)).await;
+    assert_eq!(ask().await.0, Ok(Ruling::Allow));
+    assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Refuse(crate::list::access::Denial::refusal())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_at_once_or_stalls_at_one_key_is_always_asked_again() {
+    let away = open("socketmap:unix:/nonexistent/socket:access").expect("a place");
+    for _ in 0..10 {
+        assert!(matches!(connect(&away, "192.0.2.9").await, Err(Trouble::Away(_))));
+    }
+    let folder = TempDir::new().expect("a folder");
+    // Whoever chooses a name that makes the server hang puts nobody else at a disadvantage.
+    let location = server(&folder, |mut stream| async move {
+        while let Some(question) = question(&mut stream).await {
+            if question.contains("gatepost-connect:example.org") {
+                std::future::pending::<()>().await;
+            }
+            stream.write_all(b"9:NOTFOUND ,").await.expect("an answer that leaves");
+        }
+    });
+    let map = open(&location).expect("a server");
+    for n in 0..10 {
+        assert_eq!(connect(&map, &format!("192.0.2.{n}")).await, Err(Trouble::Late(BUDGET)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_has_no_more_time_than_its_caller_has_left() {
+    let folder = TempDir::new().expect("a folder");
+    let _listener = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
+    let map =
+        open(&format!("socketmap:unix:{}:access", folder.path().join("socket").display())).expect("a server");
+    let (host, rules) = (Host::new("192.0.2.9".parse().ok(), b""), Rules::default());
+    for _ in 0..10 {
+        let begun = Instant::now();
+        let end = begun + Duration::from_millis(20);
+        let said = trouble(map.search_until(Search::connect(&host, &rules), end).await);
+        // So little time shows nothing about the server.
+        assert_eq!(said, Err(Trouble::Late(BUDGET)));
+        assert!(begun.elapsed() < Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_dribbles_is_given_up_in_time() {
     let folder = TempDir::new().expect("a folder");
     let location = server(&folder, |mut stream| async move {
@@ -299,13 +425,15 @@ fn what_is_no_file_or_another_kind_of_file_is_told_with_a_remedy() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("map");
     let shown = path.display();
-    let mut berkeley = vec![0; 512];
-    berkeley[12..16].copy_from_slice(&0x0006_1561_u32.to_le_bytes());
-    let mut lightning = vec![0; 8_192];
-    lightning[16..20].copy_from_slice(&0xbeef_c0de_u32.to_le_bytes());
+    // What Berkeley DB 5.3 begins files with that makemap and postmap make: a position, a number, the kind, its version.
+    let berkeley =
+        |kind: &[u8]| [&[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], kind, &[9, 0, 0, 0], &[0; 496]].concat();
+    let (hash, btree) = (berkeley(b"\x61\x15\x06\x00"), berkeley(b"\x62\x31\x05\x00"));
     for (octets, remedy) in [
-        (&berkeley[..], format!("postmap -s hash:{shown} >{shown}.txt")),
-        (&lightning, format!("postmap -s lmdb:{shown} >{shown}.txt")),
+        (&hash[..], format!("postmap -s hash:{shown} >{shown}.txt")),
+        (&hash, format!("makemap -u hash {shown} >{shown}.txt")),
+        (&btree, format!("postmap -s btree:{shown} >{shown}.txt")),
+        (LIGHTNING, format!("write lmdb:{shown}")),
         (b"SQLite format 3\0more", format!("write sqlite:{shown}")),
         (&made(&[(b"192.0.2", b"OK")]), format!("write cdb:{shown}")),
         (b"Connect:192.0.2 REJCT\n", "use one of OK".to_owned()),
@@ -321,9 +449,20 @@ fn what_is_no_file_or_another_kind_of_file_is_told_with_a_remedy() {
     fs::write(&path, made(&[(b"connect:192.0.2", b"REJCT"), (b"from:a b", b"OK")])).expect("a file");
     let said = refused(&format!("cdb:{shown}"));
     assert!(said.contains(" record 1: REJCT is no action") && said.contains(" record 2: "), "{said}");
+    let said = refused(&format!("lmdb:{shown}"));
+    assert!(said.contains("no LMDB database") && said.contains("make it anew with postmap lmdb:"), "{said}");
+    for kind in ["cdb", "lmdb"] {
+        fs::write(folder.path().join(format!("other.{kind}")), LIGHTNING).expect("a file");
+        let other = folder.path().join("other");
+        let said = refused(&format!("{kind}:{}", other.display()));
+        assert!(said.contains(&format!("write {kind}:{}.{kind}", other.display())), "{said}");
+        fs::write(&other, b"connect:192.0.2 REJECT\n").expect("the text that it is made from");
+        assert_eq!(refused(&format!("{kind}:{}", other.display())), said);
+        fs::remove_file(&other).expect("no text");
+    }
     let fifo = folder.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
-    for kind in ["text", "cdb"] {
+    for kind in ["text", "cdb", "lmdb"] {
         assert!(refused(&format!("{kind}:{}", fifo.display())).contains("this is a FIFO, not a file"));
         assert!(refused(&format!("{kind}:{}", folder.path().display())).contains("this is a directory"));
         assert!(refused(&format!("{kind}:{shown}.not")).contains("create it, or correct the path"));
@@ -331,115 +470,4 @@ fn what_is_no_file_or_another_kind_of_file_is_told_with_a_remedy() {
 }
 
 #[cfg(feature = "sqlite")]
-mod sqlite {
-    use rusqlite::Connection;
-
-    use super::*;
-
-    fn database(folder: &TempDir, name: &str, table: &str) -> (std::path::PathBuf, Connection) {
-        let path = folder.path().join(name);
-        let connection = Connection::open(&path).expect("a database");
-        connection.execute_batch(table).expect("a table");
-        for (key, value) in ENTRIES {
-            connection.execute("INSERT INTO kvm VALUES (?1, ?2)", [key, value]).expect("an entry");
-        }
-        (path, connection)
-    }
-
-    #[tokio::test]
-    async fn a_table_says_what_a_text_says_as_it_is_now() {
-        let folder = TempDir::new().expect("a folder");
-        for (name, table) in [
-            ("text", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)"),
-            ("wal", "PRAGMA journal_mode = wal; CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)"),
-        ] {
-            let (path, connection) = database(&folder, name, table);
-            let map = open(&format!("sqlite:{}", path.display())).expect("a table");
-            says(&map).await;
-            connection.execute("UPDATE kvm SET v = 'OK' WHERE k = 'connect:192.0.2'", []).expect("a change");
-            assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Allow));
-            connection
-                .execute("UPDATE kvm SET k = 'connect:2001:db8'  WHERE k LIKE '%ipv6%'", [])
-                .expect("a change");
-            assert!(matches!(connect(&map, "2001:db8::1").await, Ok(Ruling::Defer(_))), "any spelling");
-            connection
-                .execute("UPDATE kvm SET k = CAST(k AS BLOB), v = CAST(v AS BLOB)", [])
-                .expect("a change");
-            assert_eq!(connect(&map, "192.0.2.8").await, Ok(Ruling::Allow), "keys of octets");
-            connection.execute("UPDATE kvm SET v = NULL", []).expect("a change");
-            assert!(matches!(connect(&map, "192.0.2.8").await, Err(Trouble::Value { .. })));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_database_in_the_place_of_another_is_noticed_and_one_that_is_gone_told() {
-        let folder = TempDir::new().expect("a folder");
-        let table = "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)";
-        let (path, _) = database(&folder, "one", table);
-        let map = open(&format!("sqlite:{}", path.display())).expect("a table");
-        says(&map).await;
-        let (other, connection) = database(&folder, "two", table);
-        connection.execute("DELETE FROM kvm", []).expect("a change");
-        drop(connection);
-        fs::rename(other, &path).expect("another database");
-        assert_eq!(connect(&map, "192.0.2.9").await, Ok(Ruling::Nothing));
-        fs::remove_file(&path).expect("nothing");
-        assert!(matches!(connect(&map, "192.0.2.9").await, Err(Trouble::Database(_))));
-        fs::write(&path, "this is something else entirely").expect("a file");
-        let trouble = connect(&map, "192.0.2.9").await.expect_err("no database");
-        assert!(trouble.to_string().contains("not a database"), "{trouble}");
-    }
-
-    #[tokio::test]
-    async fn a_lock_and_a_table_without_an_index_cost_no_more_than_the_time_there_is() {
-        let folder = TempDir::new().expect("a folder");
-        let (path, connection) = database(&folder, "one", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)");
-        let map = open(&format!("sqlite:{}", path.display())).expect("a table");
-        connection.execute_batch("BEGIN EXCLUSIVE").expect("a lock");
-        let begun = Instant::now();
-        assert!(matches!(connect(&map, "192.0.2.9").await, Err(Trouble::Temporary(_) | Trouble::Late(_))));
-        assert!(begun.elapsed() < BUDGET * 3);
-        connection.execute_batch("COMMIT").expect("no lock");
-        assert_eq!(connect(&map, "192.0.2.9").await, Ok(Ruling::Allow));
-        // A view that has no end.
-        connection
-            .execute_batch("CREATE VIEW endless AS WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n) SELECT 'x' || k AS k, 'OK' AS v FROM n")
-            .expect("a view");
-        let endless = sqlite_map(&path, "endless");
-        let begun = Instant::now();
-        let trouble = connect(&endless, "192.0.2.9").await.expect_err("no end");
-        assert!(matches!(trouble, Trouble::Temporary(_) | Trouble::Late(_)), "{trouble}");
-        assert!(begun.elapsed() < BUDGET * 3);
-        // The thread is there for the next question.
-        let trouble = connect(&endless, "192.0.2.9").await.expect_err("no end");
-        assert!(matches!(trouble, Trouble::Temporary(_) | Trouble::Late(_)), "{trouble}");
-    }
-
-    /// A map that was not looked at.
-    fn sqlite_map(path: &Path, table: &str) -> Map {
-        let location: Location =
-            format!("sqlite:{}?table={table}", path.display()).parse().expect("a location");
-        let Location::Sqlite(table) = &location else { panic!("a table") };
-        let kind = Kind::Sqlite(Database::unseen(table));
-        Map::new(&location, Options::default(), kind)
-    }
-
-    #[test]
-    fn what_is_no_table_is_told_with_a_remedy() {
-        let folder = TempDir::new().expect("a folder");
-        let (path, _) = database(&folder, "one", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)");
-        let shown = path.display();
-        let said = refused(&format!("sqlite:{shown}?table=access"));
-        assert!(
-            said.contains("no such table: access") && said.contains("look at it with: sqlite3"),
-            "{said}"
-        );
-        let said = refused(&format!("sqlite:{shown}?key=name"));
-        assert!(said.contains("no such column: kvm.name"), "{said}");
-        let other = folder.path().join("other");
-        fs::write(&other, "Connect:192.0.2 OK\n".repeat(100)).expect("a file");
-        assert!(refused(&format!("sqlite:{}", other.display())).contains("name a file of SQLite"));
-        assert!(refused(&format!("sqlite:{}", folder.path().display())).contains("this is a directory"));
-        assert!(refused("sqlite:/nonexistent/m").contains("create it"));
-    }
-}
+mod sqlite;

@@ -41,6 +41,9 @@ pub enum Trouble {
     /// More sessions wait for it than may.
     #[error("too many sessions wait for it")]
     Busy,
+    /// It gave no answer lately, and is not asked for a while.
+    #[error("it kept others waiting, and is left alone for a moment")]
+    Resting,
     /// A database that cannot be read.
     #[error("it cannot be read: {0}")]
     Database(String),
@@ -59,6 +62,7 @@ impl Trouble {
             Self::Value { .. } => "value",
             Self::Keys(_) => "keys",
             Self::Busy => "busy",
+            Self::Resting => "resting",
             Self::Database(_) => "database",
         }
     }

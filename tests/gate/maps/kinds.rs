@@ -93,6 +93,19 @@ async fn a_constant_database_decides_and_is_read_again_when_another_takes_its_pl
 }
 
 #[tokio::test]
+async fn a_database_of_lmdb_decides_with_entries_that_end_in_a_nul() {
+    let desk = Desk::new("");
+    let path = desk.folder.path().join("access.lmdb");
+    fs::write(&path, include_bytes!("../../data/lmdb/small.lmdb")).expect("a file");
+    let gate = gate(&desk, &[format!("lmdb:{}", path.display())], "");
+    let (log, _guard) = Log::listen();
+    assert_eq!(told(&gate, "203.0.113.1", "<a@bad.example>", "<c@d.example>").await, "550 5.7.1 go away");
+    let because = format!("from:bad.example in lmdb:{}", path.display());
+    assert_eq!(log.with(&["rule=access", &because]).len(), 1, "{:#?}", log.lines());
+    assert_eq!(told(&gate, "192.0.2.9", "<a@b.example>", "<c@d.example>").await, "goes on");
+}
+
+#[tokio::test]
 async fn a_socket_map_decides_where_the_maps_before_it_say_nothing() {
     let desk = Desk::new("Connect:192.0.2 OK\n");
     let (location, asked) = serve(&desk, |key| match key {
@@ -225,7 +238,6 @@ fn a_map_of_another_kind_is_an_error_with_the_command_that_exports_it() {
     for (map, remedy) in [
         ("hash:/etc/mail/access", "postmap -s hash:/etc/mail/access"),
         ("/etc/mail/access.db", "makemap -u hash /etc/mail/access"),
-        ("lmdb:/etc/postfix/access", "postmap -s lmdb:/etc/postfix/access"),
     ] {
         let problems = Config::from_texts("", &format!("[access]\nmap = [{map:?}]\n")).expect_err(map);
         assert!(problems.to_string().contains(remedy), "{problems}");
