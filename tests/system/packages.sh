@@ -36,7 +36,7 @@ tree=$("$here/tree.sh" bookworm-rpm bookworm "${base[@]}" dnf libsqlite3-0)
     done
     [ ! -e "$tree/usr/lib/systemd/systemd" ] || echo "Provides: systemd = $(dpkg-query --admindir="$tree/var/lib/dpkg" -f '${source:Upstream-Version}' -W systemd)"
     find "$tree/usr/lib/x86_64-linux-gnu" "$tree/lib/x86_64-linux-gnu" -maxdepth 1 \
-        \( -name libc.so.6 -o -name libsqlite3.so.0 -o -name libm.so.6 -o -name libgcc_s.so.1 -o -name 'ld-linux-*.so.2' \) |
+        \( -name libc.so.6 -o -name 'libsqlite3.so.0*' -o -name libm.so.6 -o -name libgcc_s.so.1 -o -name 'ld-linux-*.so.2' \) |
         /usr/lib/rpm/find-provides | sort -u | sed 's/^/Provides: /'
     printf '%s\n' 'Provides: rtld(GNU_HASH)' '%description' 'For tests only.' '%files'
 } >"$out/debian-tree.spec"
