@@ -458,7 +458,8 @@ impl Filter for Gate {
             Stage::Message => return self.end(dialog, memory),
             Stage::Rcpt | Stage::Data => return Decision::default(),
         }
-        let begun = if self.hears { self.hear(stage, dialog, memory).await } else { None };
+        // In a place of its own: most sessions have nobody to hear, and all would have room for it.
+        let begun = if self.hears { Box::pin(self.hear(stage, dialog, memory)).await } else { None };
         let is_due = stage >= self.rules.enforce;
         if !self.is_spared(memory) {
             let standing = self.rules.exempt.standing(dialog);
