@@ -23,7 +23,8 @@ impl Flaws {
             self.more += 1;
             return;
         }
-        let (cause, remedy) = text.split_once("; ").unwrap_or((text, REMEDY));
+        let parts = text.split_once("; ").filter(|(cause, _)| !cause.is_empty());
+        let (cause, remedy) = parts.unwrap_or((text, REMEDY));
         let line = usize::try_from(line).unwrap_or(usize::MAX);
         self.shown.push(Fault { line, ..Fault::whole(cause, remedy) });
     }

@@ -258,8 +258,9 @@ fn canonical(name: &str) -> Option<Cow<'_, str>> {
     Domain::from_setting(name).ok().map(|domain| Cow::Owned(domain.as_str().to_owned()))
 }
 
+/// A key as an error shows it. A semicolon in an error is followed by the remedy.
 fn shown(text: &str) -> String {
-    printable(text.as_bytes(), 80)
+    printable(text.as_bytes(), 80).replace(';', "\\x3b")
 }
 
 #[cfg(test)]
@@ -338,6 +339,7 @@ mod tests {
             ("Connect:192.0.2.1-192.0.2.9", "write a network like 192.0.2.0/24"),
             ("From:\"a@b.example", "has no end"),
             ("to:a..b", "is no domain"),
+            (";", "\\x3b is no domain"),
         ] {
             let said = text(key, Syntax::Sendmail);
             assert!(said.starts_with("error: ") && said.contains(remedy), "{key}: {said}");
