@@ -4,17 +4,18 @@
 //! `cargo bench --bench access`; what the figures mean stands in `docs/benchmarks.md`. Each measurement has a process of its own
 //! (this binary with its number as the argument), so that no memory of another one counts.
 
+mod alone;
+
 use std::fmt::Write as _;
-use std::fs;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use gatepost::list::access::{Address, Answer, Host, Map, Options, Patterns, Rules, Ruling, Search, Syntax};
 use gatepost::list::pattern::Classes;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use alone::{Failure, Judge, child, mebibytes, memory, mix, number};
 
 const ENTRIES: u64 = 1_000_000;
 const QUESTIONS: u64 = 200_000;
@@ -94,30 +95,12 @@ const LISTS: [List; 6] = [
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match words[..] {
-        ["map", number] => {
-            number.parse().map_err(Failure::from).and_then(|number: usize| map(&KINDS[number]))
-        }
-        ["list", number] => {
-            number.parse().map_err(Failure::from).and_then(|number: usize| list(LISTS[number]))
-        }
-        // `cargo test --all-targets` runs benchmarks too, without `--bench`.
-        _ if !words.contains(&"--bench") => {
-            println!("run with: cargo bench --bench access");
-            return ExitCode::SUCCESS;
-        }
-        _ => run(),
+    let one = |what: &str, number: usize| match what {
+        "map" => map(KINDS.get(number).ok_or("no such map")?),
+        "list" => list(*LISTS.get(number).ok_or("no such list")?),
+        _ => Err("no such measurement".into()),
     };
-    match done {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("bench: {error}");
-            ExitCode::from(2)
-        }
-    }
+    alone::begin("access", one, run)
 }
 
 fn run() -> Result<u32, Failure> {
@@ -140,14 +123,6 @@ fn run() -> Result<u32, Failure> {
     Ok(missed)
 }
 
-fn child(what: &str, number: usize) -> Result<u32, Failure> {
-    let status = Command::new(std::env::current_exe()?).args([what, &number.to_string()]).status()?;
-    match status.code() {
-        Some(missed @ 0..=1) => Ok(missed.unsigned_abs()),
-        _ => Err(format!("{what} {number}: {status}").into()),
-    }
-}
-
 fn map(kind: &Kind) -> Result<u32, Failure> {
     let mut text = String::with_capacity(96 << 20);
     for n in 0..ENTRIES {
@@ -160,7 +135,7 @@ fn map(kind: &Kind) -> Result<u32, Failure> {
     let (map, _) = Map::parse(text.as_bytes(), &options)?;
     let load = begun.elapsed().as_secs_f64();
     drop(text);
-    let resident = memory("VmRSS:")?;
+    let resident = memory("VmRSS:")? / 1024.0;
     let ask = |first: u64, expected: bool| -> Result<f64, Failure> {
         let begun = Instant::now();
         let mut found = 0;
@@ -180,11 +155,11 @@ fn map(kind: &Kind) -> Result<u32, Failure> {
     println!(
         "| {} | {:.1} | {load:.2} | ≤ {LOAD} | {} | {found:.2} | {absent:.2} | ≤ {QUESTION} | {} | {resident:.0} | ≤ {MEMORY} | {} | {:.0} |",
         kind.title,
-        number(size as u64) / 1024.0 / 1024.0,
+        mebibytes(size),
         judge.of(load, LOAD),
         judge.of(found.max(absent), QUESTION),
         judge.of(resident, MEMORY),
-        memory("VmHWM:")?,
+        memory("VmHWM:")? / 1024.0,
     );
     Ok(judge.0)
 }
@@ -230,28 +205,9 @@ fn list((title, pattern): List) -> Result<u32, Failure> {
     println!(
         "| {title} | {compile:.1} | {found:.1} | {none:.1} | ≤ {DECISION} | {} | {:.0} |",
         judge.of(found.max(none), DECISION),
-        memory("VmRSS:")?,
+        memory("VmRSS:")? / 1024.0,
     );
     Ok(judge.0)
-}
-
-/// Whether a target was missed.
-struct Judge(u32);
-
-impl Judge {
-    fn of(&mut self, value: f64, limit: f64) -> &'static str {
-        let met = value <= limit;
-        self.0 |= u32::from(!met);
-        if met { "pass" } else { "**missed**" }
-    }
-}
-
-/// Numbers without an order, the same in each run (`SplitMix64`).
-fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
 }
 
 /// Addresses that differ, without an order.
@@ -260,18 +216,4 @@ fn ip(n: u64) -> IpAddr {
     // An odd factor makes of different numbers different ones; 127/8 is no client.
     let bits = (n as u32).wrapping_mul(0x9e37_79b1);
     IpAddr::V4(Ipv4Addr::from_bits(if bits >> 24 == 127 { bits ^ 0x8000_0000 } else { bits }))
-}
-
-/// A figure of this process in MiB (`/proc/self/status`).
-fn memory(field: &str) -> Result<f64, Failure> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such figure")?;
-    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kibibytes / 1024.0)
-}
-
-/// A count as a figure.
-#[expect(clippy::cast_precision_loss, reason = "nothing here counts as far as 2^52")]
-fn number(count: u64) -> f64 {
-    count as f64
 }

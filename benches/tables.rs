@@ -3,12 +3,13 @@
 //! `cargo bench --bench tables`; what the figures mean stands in `docs/benchmarks.md`. Each list is measured in a
 //! process of its own (this binary with the number of the list as its argument), so that no memory of another one counts.
 
+mod alone;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use gatepost::list::{Format, Kind, Table};
 use gatepost::smtp::{Domain, NoDomain};
 use gatepost::source::{Parse, Parsed, Watcher};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use alone::{Failure, Judge, child, mebibytes, memory, mix, number};
 
 const ENTRIES: u64 = 1_000_000;
 const LOOK_UPS: u64 = 1_000_000;
@@ -96,26 +97,15 @@ const LISTS: [List; 9] = [
 const RELOADED: [usize; 2] = [0, 5];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match words[..] {
-        ["list", number] => with(number, measure),
-        ["reload", number] => with(number, reload),
-        // `cargo test --all-targets` runs benchmarks too, without `--bench`.
-        _ if !words.contains(&"--bench") => {
-            println!("run with: cargo bench --bench tables");
-            return ExitCode::SUCCESS;
+    let one = |what: &str, number: usize| {
+        let list = LISTS.get(number).ok_or("no such list")?;
+        match what {
+            "list" => measure(list),
+            "reload" => reload(list),
+            _ => Err("no such measurement".into()),
         }
-        _ => run(),
     };
-    match done {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("bench: {error}");
-            ExitCode::from(2)
-        }
-    }
+    alone::begin("tables", one, run)
 }
 
 /// All measurements, each in a process of its own; how many targets were missed.
@@ -142,18 +132,6 @@ fn run() -> Result<u32, Failure> {
     Ok(missed)
 }
 
-fn child(what: &str, number: usize) -> Result<u32, Failure> {
-    let status = Command::new(std::env::current_exe()?).args([what, &number.to_string()]).status()?;
-    match status.code() {
-        Some(missed @ 0..=1) => Ok(missed.unsigned_abs()),
-        _ => Err(format!("{what} {number}: {status}").into()),
-    }
-}
-
-fn with(number: &str, measurement: fn(&'static List) -> Result<u32, Failure>) -> Result<u32, Failure> {
-    measurement(LISTS.get(number.parse::<usize>()?).ok_or("no such list")?)
-}
-
 fn measure(list: &List) -> Result<u32, Failure> {
     let text = written(list, 0);
     let size = mebibytes(text.len());
@@ -168,23 +146,18 @@ fn measure(list: &List) -> Result<u32, Failure> {
     let (absent, rarely) = look_up(&table, list, ENTRIES, false)?;
     let slowest = listed.max(absent);
     let judged_size = list.kind == Kind::Address && !list.title.contains("text");
-    let mut missed = 0;
-    let mut judge = |value: f64, limit: f64| {
-        let met = value <= limit;
-        missed |= u32::from(!met);
-        if met { "pass" } else { "**missed**" }
-    };
+    let mut judge = Judge(0);
     println!(
         "| {} | {size:.1} | {load:.2} | ≤ {LOAD} | {} | {listed:.0} | {absent:.0} | {:.0} | ≤ {LOOK_UP} | {} | {each:.1} | {} | {} | {:.0} |",
         list.title,
-        judge(load, LOAD),
+        judge.of(load, LOAD),
         rare.max(rarely),
-        judge(slowest, LOOK_UP),
+        judge.of(slowest, LOOK_UP),
         if judged_size { format!("≤ {ADDRESS}") } else { String::new() },
-        if judged_size { judge(each, ADDRESS) } else { "" },
+        if judged_size { judge.of(each, ADDRESS) } else { "" },
         memory("VmHWM:")? / 1024.0,
     );
-    Ok(missed)
+    Ok(judge.0)
 }
 
 /// Looks up so many subjects; nanoseconds on average, and at p99.9 (which holds the clock's own time, too).
@@ -279,15 +252,15 @@ fn reload(list: &'static List) -> Result<u32, Failure> {
         worked.and(read)
     })?;
     let busy = busy.as_secs_f64() * 1e3;
-    let met = busy <= STALL;
+    let mut judge = Judge(0);
     println!(
         "| {} | {count} | {:.3} | {busy:.3} | ≤ {STALL} | {} | {:.2} |",
         list.title,
         rest.as_secs_f64() * 1e3,
-        if met { "pass" } else { "**missed**" },
+        judge.of(busy, STALL),
         reloads.iter().max().map_or(0.0, Duration::as_secs_f64),
     );
-    Ok(u32::from(!met))
+    Ok(judge.0)
 }
 
 /// What is looked up in a list.
@@ -345,14 +318,6 @@ fn line(text: &mut String, entry: impl std::fmt::Display) {
     let _ = writeln!(text, "{entry}");
 }
 
-/// Numbers without an order, the same in each run (`SplitMix64`).
-fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "half of it is meant")]
 fn ip4(n: u64) -> Ipv4Addr {
     Ipv4Addr::from_bits(mix(n) as u32)
@@ -368,21 +333,4 @@ fn ip(n: u64) -> IpAddr {
 
 fn name(n: u64) -> String {
     format!("{:x}.example{}", mix(n) >> 16, n % 10)
-}
-
-/// A figure of this process in KiB (`/proc/self/status`).
-fn memory(field: &str) -> Result<f64, Failure> {
-    let status = fs::read_to_string(Path::new("/proc/self/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such figure")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
-fn mebibytes(octets: usize) -> f64 {
-    number(octets as u64) / 1024.0 / 1024.0
-}
-
-/// A count as a figure.
-#[expect(clippy::cast_precision_loss, reason = "nothing here counts as far as 2^52")]
-fn number(count: u64) -> f64 {
-    count as f64
 }

@@ -8,7 +8,7 @@ use super::{Gate, Memory};
 use crate::check::{self, OfRecipient, Told};
 use crate::list::Mailboxes;
 use crate::list::access::{Delay, Denial, Exemption, Heard, Loopback, Ruling, Standing, Wish};
-use crate::policy::{ACCESS, Cause, Mode, OnTrouble, Said, Template, Variable, Word};
+use crate::policy::{ACCESS, Cause, Mode, OnTrouble, Policy, Said, Template, Word};
 use crate::smtp::{Dialog, Mailbox, Reply, Stage};
 use crate::source::Unanswered;
 use crate::verdict::{Act, Trust};
@@ -47,7 +47,7 @@ impl Gate {
         let access = self.rules.access.as_ref().filter(|access| access.concerns(trust, dialog));
         let begun = (trust.is_none() || access.is_some()).then(Instant::now);
         if let Some(access) = access {
-            let said = access.say(stage, dialog, memory).await;
+            let said = access.say(&self.rules.policy, stage, dialog, memory).await;
             memory.said.extend(said);
         }
         // Whom a map lets in does not count for a limit: maps come first.
@@ -84,7 +84,7 @@ impl Access {
 
     /// What the maps say at a stage. What was said before is remembered, and asked again only where it is not: after trouble,
     /// and in a process that has the session from one that had no maps.
-    async fn say(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Vec<Said> {
+    async fn say(&self, policy: &Policy, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Vec<Said> {
         let standing = &memory.access;
         let (mut client, mut sender, mut recipient) = (Told::default(), Told::default(), Told::default());
         let asks = (!standing.knows_client(), stage >= Stage::Mail && !standing.knows_sender());
@@ -120,7 +120,8 @@ impl Access {
             standing.forget_sender();
         }
         let trouble = trouble.and_then(|trouble| self.trouble(&trouble, stage));
-        trouble.into_iter().chain(heard.and_then(|heard| self.said(heard, dialog, stage))).collect()
+        let words = |template: &Template| policy.words(template, ACCESS, stage, dialog);
+        trouble.into_iter().chain(heard.and_then(|heard| self.said(heard, words))).collect()
     }
 
     /// Whether a map that cannot be asked has the last word.
@@ -143,12 +144,12 @@ impl Access {
         mailbox.is_some_and(|mailbox| self.exempt.contains(Some(&mailbox)))
     }
 
-    fn said(&self, heard: Heard, dialog: &Dialog, stage: Stage) -> Option<Said> {
+    fn said(&self, heard: Heard, words: impl Fn(&Template) -> Reply) -> Option<Said> {
         let word = match heard.ruling {
             Ruling::Nothing => return None,
             Ruling::Allow => Word::Spare,
-            Ruling::Refuse(denial) => Word::Refuse(self.reply(&denial, dialog, stage)),
-            Ruling::Defer(denial) => Word::Defer(self.reply(&denial, dialog, stage)),
+            Ruling::Refuse(denial) => Word::Refuse(self.reply(&denial, words)),
+            Ruling::Defer(denial) => Word::Defer(self.reply(&denial, words)),
             Ruling::Discard => Word::Discard,
             Ruling::Quarantine(reason) => Word::Quarantine(reason),
         };
@@ -169,16 +170,16 @@ impl Access {
     }
 
     /// The words of a denial: its own, those of the setting, or built-in ones.
-    fn reply(&self, denial: &Denial, dialog: &Dialog, stage: Stage) -> Reply {
-        let built_in = if denial.code < 500 { DEFERRED } else { REFUSED };
-        let own = self.reply.as_ref().filter(|_| denial.text.is_none()).and_then(|template| {
-            let template = if denial.code < 500 { template.as_deferral() } else { template.clone() };
-            template.render(|variable| value(variable, dialog, stage)).ok()
-        });
+    fn reply(&self, denial: &Denial, words: impl Fn(&Template) -> Reply) -> Reply {
+        let is_deferral = denial.code < 500;
+        if let Some(template) = self.reply.as_ref().filter(|_| denial.text.is_none()) {
+            return if is_deferral { words(&template.as_deferral()) } else { words(template) };
+        }
+        let (built_in, usual) =
+            if is_deferral { (DEFERRED, Denial::deferral()) } else { (REFUSED, Denial::refusal()) };
         // A text of nothing that a reply can have is none.
-        let fallback = || if denial.code < 500 { Denial::deferral() } else { Denial::refusal() };
-        own.or_else(|| denial.reply(built_in).ok())
-            .unwrap_or_else(|| fallback().reply(built_in).expect("a built-in reply is a reply"))
+        let reply = denial.reply(built_in).or_else(|_| usual.reply(built_in));
+        reply.expect("a built-in reply is a reply")
     }
 }
 
@@ -192,22 +193,11 @@ pub(super) fn refusal() -> Option<Reply> {
     Reply::new(550, "5.7.1", REFUSED).ok()
 }
 
-/// What a reply can mention here; the rest is about lists.
-fn value(variable: Variable, dialog: &Dialog, stage: Stage) -> String {
-    let name = || dialog.macros.find("j").map(|host| String::from_utf8_lossy(host).into_owned());
-    match variable {
-        Variable::Ip => dialog.client.to_string(),
-        Variable::Stage => stage.name().to_owned(),
-        Variable::Host => name().unwrap_or_default(),
-        Variable::Rule => ACCESS.to_owned(),
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::list::access::Location;
+    use crate::policy::{Replies, ReplyStyle, Score};
     use crate::source::Trouble;
 
     fn access(on_trouble: OnTrouble, delay: Delay) -> Access {
@@ -251,6 +241,7 @@ mod tests {
         let template = Template::parse("550 5.7.1 not {ip}").expect("a template");
         let plain = access(OnTrouble::LetIn, Delay::None);
         let worded = Access { reply: Some(template), ..plain.clone() };
+        let policy = Policy::new(Vec::new(), Score::default(), Replies::new(ReplyStyle::Own));
         let denial = |code: u16, text: Option<&str>| Denial {
             code,
             enhanced: format!("{}.7.1", code / 100).into(),
@@ -264,7 +255,8 @@ mod tests {
             (&worded, denial(451, None), "450 4.7.1 not unknown"),
             (&worded, denial(521, Some("own words")), "521 5.7.1 own words"),
         ] {
-            assert_eq!(access.reply(&denial, &Dialog::default(), Stage::Rcpt).to_string(), reply);
+            let words = |template: &Template| policy.words(template, ACCESS, Stage::Rcpt, &Dialog::default());
+            assert_eq!(access.reply(&denial, words).to_string(), reply);
         }
     }
 }

@@ -169,15 +169,21 @@ async fn a_denial_is_spoken_for_each_recipient_in_the_words_of_the_map() {
     let desk = Desk::new(
         "To:closed.example ERROR:5.1.1:550 nobody here 100%\nTo:later.example TEMPFAIL\nFrom:bad.example REJECT\n",
     );
-    let gate = desk.gate("reply = \"550 5.7.1 {ip} is not welcome at {stage}\"");
+    let gate = desk.gate("reply = \"550 5.7.1 {sender} from {ip} is not welcome at {stage}\"");
     let (log, _guard) = Log::listen();
     let (mut session, _) = Session::connect(&gate, "192.0.2.1", "unknown").await;
     assert_eq!(session.mail("<x@good.example>", None).await, "goes on");
     assert_eq!(session.rcpt("<a@closed.example>").await, "550 5.1.1 nobody here 100%");
-    assert_eq!(session.rcpt("<a@later.example>").await, "450 4.7.1 192.0.2.1 is not welcome at rcpt");
+    assert_eq!(
+        session.rcpt("<a@later.example>").await,
+        "450 4.7.1 x@good.example from 192.0.2.1 is not welcome at rcpt"
+    );
     assert_eq!(session.rcpt("<a@open.example>").await, "goes on");
     assert_eq!(session.mail("<x@bad.example>", None).await, "goes on", "it waits for the recipient");
-    assert_eq!(session.rcpt("<a@open.example>").await, "550 5.7.1 192.0.2.1 is not welcome at rcpt");
+    assert_eq!(
+        session.rcpt("<a@open.example>").await,
+        "550 5.7.1 x@bad.example from 192.0.2.1 is not welcome at rcpt"
+    );
     let lines = log.with(&["action=reject", "stage=rcpt", "rule=access", "reason=rule"]);
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].contains("because=to:closed.example in ") && lines[0].contains("access:1"), "{lines:?}");

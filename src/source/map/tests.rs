@@ -56,6 +56,23 @@ where
     format!("socketmap:unix:{}:access", path.display())
 }
 
+/// The same, and how many connections there were.
+fn counted<F>(
+    folder: &TempDir,
+    act: impl Fn(tokio::net::UnixStream) -> F + Send + 'static,
+) -> (String, Arc<AtomicUsize>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let location = server(folder, move |stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        act(stream)
+    });
+    (location, connections)
+}
+
 /// One question; nothing at the end of the connection.
 async fn question(stream: &mut tokio::net::UnixStream) -> Option<String> {
     let mut octets = Vec::new();
@@ -259,15 +276,10 @@ async fn the_longest_reply_is_read_and_its_value_refused() {
 #[tokio::test]
 async fn a_connection_that_is_over_is_made_anew_once() {
     let folder = TempDir::new().expect("a folder");
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
     // One answer, and the connection ends.
-    let location = server(&folder, move |mut stream| {
-        count.fetch_add(1, Ordering::Relaxed);
-        async move {
-            question(&mut stream).await.expect("a question");
-            stream.write_all(b"9:NOTFOUND ,").await.expect("an answer that leaves");
-        }
+    let (location, connections) = counted(&folder, |mut stream| async move {
+        question(&mut stream).await.expect("a question");
+        stream.write_all(b"9:NOTFOUND ,").await.expect("an answer that leaves");
     });
     let map = open(&location).expect("a server");
     assert_eq!(connect(&map, "192.0.2.9").await, Ok(Ruling::Nothing));
@@ -275,13 +287,8 @@ async fn a_connection_that_is_over_is_made_anew_once() {
     drop(map);
 
     let folder = TempDir::new().expect("a folder");
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    let location = server(&folder, move |mut stream| {
-        count.fetch_add(1, Ordering::Relaxed);
-        async move {
-            question(&mut stream).await;
-        }
+    let (location, connections) = counted(&folder, |mut stream| async move {
+        question(&mut stream).await;
     });
     let map = open(&location).expect("a server");
     assert_eq!(connect(&map, "192.0.2.9").await, Err(Trouble::Closed));
@@ -291,12 +298,7 @@ async fn a_connection_that_is_over_is_made_anew_once() {
 #[tokio::test]
 async fn one_connection_serves_all_keys() {
     let folder = TempDir::new().expect("a folder");
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    let location = server(&folder, move |stream| {
-        count.fetch_add(1, Ordering::Relaxed);
-        honest(stream, Arc::default())
-    });
+    let (location, connections) = counted(&folder, |stream| honest(stream, Arc::default()));
     says(&open(&location).expect("a server")).await;
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
