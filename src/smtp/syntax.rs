@@ -3,7 +3,7 @@
 //! Reads strictly what [`TypedMailbox`](super::TypedMailbox) reads leniently, and names what it finds. Whether any of it
 //! is a reason to refuse mail is not decided here.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::Domain;
 
@@ -353,7 +353,15 @@ fn is_literal(domain: &[u8]) -> bool {
     let Some(text) = inside.and_then(|inside| std::str::from_utf8(inside).ok()) else { return false };
     match text.get(..5) {
         Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => text[5..].parse::<Ipv6Addr>().is_ok(),
-        _ => text.parse::<Ipv4Addr>().is_ok(),
+        // Other than for a parser of addresses, zeros may come first here (`Snum`).
+        _ => {
+            let is_number = |part: &str| {
+                (1..=3).contains(&part.len())
+                    && part.bytes().all(|octet| octet.is_ascii_digit())
+                    && part.parse::<u8>().is_ok()
+            };
+            text.split('.').count() == 4 && text.split('.').all(is_number)
+        }
     }
 }
 

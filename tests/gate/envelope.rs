@@ -324,6 +324,8 @@ fn what_is_wrong_with_the_tables_is_told_all_at_once() {
         [[recipient]]\nname = \"c\"\nsenders = []\nreply = \"450 4.7.1 no\"\n\
         [syntax]\nreject = [\"dot\"]\n\
         [[limit]]\nname = \"l\"\nper = \"sender\"\nof = \"connections\"\nmost = 5\n\
+        [[limit]]\nname = \"w\"\nper = \"Client\"\nmost = 5\nwithin = \"1h\"\n\
+        [[limit]]\nname = \"n\"\nmost = 5\nwithin = \"1h\"\n\
         [[limit]]\nname = \"m\"\nper = \"message\"\nwithin = \"1h\"\nmost = 0\n\
         [[rule]]\nname = \"limit-x\"\nlist = \"dbl\"\naction = \"tag\"\n";
     let problems = Config::from_texts("", toml).expect_err("much is wrong").to_string();
@@ -340,12 +342,16 @@ fn what_is_wrong_with_the_tables_is_told_all_at_once() {
         "syntax.reject",
         "limit.l.of: who the sender is",
         "limit.l.within: it does not say",
+        "limit.w.per: ",
+        "limit.n.per: it does not say for whom",
+        "limit.n.of: it does not say what",
         "limit.m.within: what is counted in a message takes no time",
         "limit.m.most: nothing would come in at all",
         "rule.limit-x",
     ] {
         assert!(problems.contains(told), "{told} is missing in\n{problems}");
     }
+    assert_eq!(problems.matches("limit.w.").count(), 1, "one mistake is told once:\n{problems}");
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Vec<Limit> {
 
 fn one(mut fields: Fields<'_>, name: String) -> Option<Limit> {
     let place = fields.place();
+    let (says_per, says_of) = (fields.has("per"), fields.has("of"));
     let per = word(&mut fields, "per", "choose message, client or sender", |text| match text {
         "message" => Some(Per::Message),
         "client" => Some(Per::Client),
@@ -97,12 +98,13 @@ fn one(mut fields: Fields<'_>, name: String) -> Option<Limit> {
         "recipients" => Some(Of::Recipients),
         _ => None,
     });
-    if per.is_none() {
+    if !says_per {
         fields.fault(&place, "per", "it does not say for whom it counts", "choose message, client or sender");
     }
     let of = of.or_else(|| (per == Some(Per::Message)).then_some(Of::Recipients));
     match (per, of) {
-        (_, None) => {
+        // Whoever meant a message need not say it.
+        (per, None) if !says_of && (per.is_some() || !says_per) => {
             let remedy = "choose connections, messages or recipients";
             fields.fault(&place, "of", "it does not say what it counts", remedy);
         }

@@ -106,6 +106,11 @@ impl<'r> Fields<'r> {
         if field.is_empty() { self.name.clone() } else { format!("{}.{field}", self.name) }
     }
 
+    /// Whether a field that has not been read yet is there, right or wrong.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.left.iter().any(|(name, _)| name == field)
+    }
+
     pub(super) fn node(&mut self, field: &'static str) -> Option<Node> {
         self.known.push(field);
         let place = self.left.iter().position(|(name, _)| name == field)?;
