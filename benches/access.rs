@@ -10,12 +10,11 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use gatepost::list::access::{Address, Answer, Host, Map, Options, Patterns, Rules, Ruling, Search, Syntax};
 use gatepost::list::pattern::Classes;
 
-use alone::{Failure, Judge, child, mebibytes, memory, mix, number};
+use alone::{Failure, Judge, child, cpu, mebibytes, memory, mix, number};
 
 const ENTRIES: u64 = 1_000_000;
 const QUESTIONS: u64 = 200_000;
@@ -131,19 +130,19 @@ fn map(kind: &Kind) -> Result<u32, Failure> {
     }
     let size = text.len();
     let options = Options { syntax: kind.syntax, ..Options::default() };
-    let begun = Instant::now();
+    let begun = cpu()?;
     let (map, _) = Map::parse(text.as_bytes(), &options)?;
-    let load = begun.elapsed().as_secs_f64();
+    let load = cpu()? - begun;
     drop(text);
     let resident = memory("VmRSS:")? / 1024.0;
     let ask = |first: u64, expected: bool| -> Result<f64, Failure> {
-        let begun = Instant::now();
+        let begun = cpu()?;
         let mut found = 0;
         for n in 0..QUESTIONS {
             let answer = black_box((kind.ask)(&map, first + mix(n) % ENTRIES));
             found += u64::from(answer.ruling != Ruling::Nothing);
         }
-        let each = begun.elapsed().as_secs_f64() * 1e6 / number(QUESTIONS);
+        let each = (cpu()? - begun) * 1e6 / number(QUESTIONS);
         if found == if expected { QUESTIONS } else { 0 } {
             Ok(each)
         } else {
@@ -166,10 +165,10 @@ fn map(kind: &Kind) -> Result<u32, Failure> {
 
 fn list((title, pattern): List) -> Result<u32, Failure> {
     let value = (0..PATTERNS).map(|n| pattern(n) + " ").collect::<String>() + "OK";
-    let begun = Instant::now();
+    let begun = cpu()?;
     let patterns =
         Patterns::new(&value, Classes::Off, &mut Vec::new()).map_err(|errors| errors.join("\n"))?;
-    let compile = begun.elapsed().as_secs_f64() * 1e3;
+    let compile = (cpu()? - begun) * 1e3;
     let decide = |ip: IpAddr, n: u64, domain: &str| {
         // Local parts that differ: no two questions are alike.
         let address = format!("user{n}+x@{domain}");
@@ -190,11 +189,11 @@ fn list((title, pattern): List) -> Result<u32, Failure> {
             .map(subject)
             .map(|(ip, n, domain)| Ok((ip.parse()?, n, domain)))
             .collect::<Result<_, Failure>>()?;
-        let begun = Instant::now();
+        let begun = cpu()?;
         for (ip, n, domain) in &subjects {
             black_box(decide(*ip, *n, domain));
         }
-        Ok(begun.elapsed().as_secs_f64() * 1e6 / number(DECISIONS))
+        Ok((cpu()? - begun) * 1e6 / number(DECISIONS))
     };
     let found = time(&|n| {
         let (ip, n, domain) = matching(n);

@@ -17,7 +17,7 @@ use gatepost::list::{Format, Kind, Table};
 use gatepost::smtp::{Domain, NoDomain};
 use gatepost::source::{Parse, Parsed, Watcher};
 
-use alone::{Failure, Judge, child, mebibytes, memory, mix, number};
+use alone::{Failure, Judge, child, cpu, mebibytes, memory, mix, number};
 
 const ENTRIES: u64 = 1_000_000;
 const LOOK_UPS: u64 = 1_000_000;
@@ -136,9 +136,9 @@ fn measure(list: &List) -> Result<u32, Failure> {
     let text = written(list, 0);
     let size = mebibytes(text.len());
     let before = memory("VmRSS:")?;
-    let begun = Instant::now();
+    let begun = cpu()?;
     let table = parse(list, text.as_bytes())?;
-    let load = begun.elapsed().as_secs_f64();
+    let load = cpu()? - begun;
     let each = (memory("VmRSS:")? - before) * 1024.0 / number(ENTRIES);
     drop(text);
     let (listed, rare) = look_up(&table, list, 0, true)?;

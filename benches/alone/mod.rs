@@ -4,6 +4,9 @@
 
 use std::fs;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,6 +63,11 @@ pub(crate) fn mix(n: u64) -> u64 {
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
+}
+
+/// Seconds that the kernel has counted for this thread: what else the machine does is not in them.
+pub(crate) fn cpu() -> Result<f64, Failure> {
+    Ok(Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?).as_secs_f64())
 }
 
 /// A figure of this process in KiB (`/proc/self/status`).

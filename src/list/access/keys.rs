@@ -2,6 +2,7 @@
 //!
 //! One sequence for all kinds of maps: whoever can get a value for a key can be asked.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -80,14 +81,14 @@ impl Default for Form<'_> {
 
 /// A piece of a key.
 #[derive(Debug, Clone)]
-struct Part {
-    text: String,
+struct Part<'a> {
+    text: Cow<'a, str>,
     v6: Option<Ipv6Net>,
 }
 
-impl From<String> for Part {
-    fn from(text: String) -> Self {
-        Self { text, v6: None }
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Part<'a> {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), v6: None }
     }
 }
 
@@ -96,7 +97,7 @@ impl From<String> for Part {
 /// At most some 1,700 keys for a pair of the deepest names, some 50 for any one subject. Keys that no map
 /// can hold are left out: those with control characters, those that are too long, and those that look as if they had another
 /// tag.
-pub fn keys(tag: Tag, subjects: (Subject<'_>, Option<Subject<'_>>), form: &Form<'_>) -> Keys {
+pub fn keys<'a>(tag: Tag, subjects: (Subject<'a>, Option<Subject<'a>>), form: &Form<'_>) -> Keys<'a> {
     let mut first = parts(subjects.0, form);
     if tag.names_networks() && !matches!(subjects.0, Subject::Client(_)) {
         // No name ends in a number (RFC 1123, section 2.1), so whoever sends as `x@192.0.2` is not that network.
@@ -105,22 +106,22 @@ pub fn keys(tag: Tag, subjects: (Subject<'_>, Option<Subject<'_>>), form: &Form<
     let second = subjects.1.map_or_else(Vec::new, |subject| parts(subject, form));
     // Of a client the name comes last, and with it what holds for all others.
     if tag.has_default() && !matches!(subjects.0, Subject::Client(_)) {
-        first.push(String::new().into());
+        first.push("".into());
     }
     Keys { tag, syntax: form.syntax, first, second, next: 0 }
 }
 
 /// A sequence of keys, see [`keys`].
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct Keys<'a> {
     tag: Tag,
     syntax: Syntax,
-    first: Vec<Part>,
-    second: Vec<Part>,
+    first: Vec<Part<'a>>,
+    second: Vec<Part<'a>>,
     next: usize,
 }
 
-impl Iterator for Keys {
+impl Iterator for Keys<'_> {
     type Item = Key;
 
     fn next(&mut self) -> Option<Key> {
@@ -141,12 +142,11 @@ impl Iterator for Keys {
     }
 }
 
-fn key(tag: Tag, part: &Part, rest: Option<&Part>) -> Option<Key> {
+fn key(tag: Tag, part: &Part<'_>, rest: Option<&Part<'_>>) -> Option<Key> {
     let [prefix, head] = tag.head();
     let start = prefix.len() + head.len();
     let end = start + part.text.len();
-    let (infix, rest) =
-        (rest.and(tag.infix()).unwrap_or_default(), rest.map_or("", |rest| rest.text.as_str()));
+    let (infix, rest) = (rest.and(tag.infix()).unwrap_or_default(), rest.map_or("", |rest| &rest.text));
     let length = end + infix.len() + rest.len();
     if length > KEY || length == 0 {
         return None;
@@ -161,19 +161,19 @@ fn key(tag: Tag, part: &Part, rest: Option<&Part>) -> Option<Key> {
     Some(Key { text: text.into(), v6: part.v6.map(|network| (network, start, end)) })
 }
 
-fn parts(subject: Subject<'_>, form: &Form<'_>) -> Vec<Part> {
-    let mut parts = Vec::new();
+fn parts<'a>(subject: Subject<'a>, form: &Form<'_>) -> Vec<Part<'a>> {
+    let mut parts = Vec::with_capacity(12);
     match subject {
         Subject::Client(host) => {
             let networks = host.ip().into_iter().flat_map(|ip| network::around(ip, form.lengths));
             parts.extend(networks.map(|network| Part {
-                text: network::key(network),
+                text: network::key(network).into(),
                 v6: if let IpNet::V6(network) = network { Some(network) } else { None },
             }));
         }
         Subject::Name(host) => names(host, form, &mut parts),
         Subject::Mailbox(address) => mailbox(address, form, &mut parts),
-        Subject::Null if form.syntax == Syntax::Postfix => parts.push("<>".to_owned().into()),
+        Subject::Null if form.syntax == Syntax::Postfix => parts.push("<>".into()),
         Subject::Null => {}
         Subject::Login(login) => parts.push(login.to_ascii_lowercase().into()),
     }
@@ -181,7 +181,7 @@ fn parts(subject: Subject<'_>, form: &Form<'_>) -> Vec<Part> {
 }
 
 /// The name of a client, or what stands for it.
-fn names(host: &Host, form: &Form<'_>, parts: &mut Vec<Part>) {
+fn names<'a>(host: &'a Host, form: &Form<'_>, parts: &mut Vec<Part<'a>>) {
     if let Some(name) = host.name() {
         return domains(name, form, parts);
     }
@@ -190,20 +190,20 @@ fn names(host: &Host, form: &Form<'_>, parts: &mut Vec<Part>) {
         let own = bracketed(ip);
         // What other programs call it; text maps have the form above.
         let others = v6.into_iter().flat_map(network::spellings).map(|form| format!("[{form}]"));
-        let others: Vec<Part> = others.filter(|form| *form != own).map(Part::from).collect();
+        let others: Vec<Part<'_>> = others.filter(|form| *form != own).map(Part::from).collect();
         parts.push(own.into());
         parts.extend(others);
     }
     // Postfix' name for it.
-    parts.push("unknown".to_owned().into());
+    parts.push("unknown".into());
 }
 
 /// A domain and its parents.
-fn domains(name: &str, form: &Form<'_>, parts: &mut Vec<Part>) {
+fn domains<'a>(name: &'a str, form: &Form<'_>, parts: &mut Vec<Part<'a>>) {
     if name.is_empty() {
         return;
     }
-    parts.push(name.to_owned().into());
+    parts.push(name.into());
     if name.starts_with('[') {
         return;
     }
@@ -211,26 +211,28 @@ fn domains(name: &str, form: &Form<'_>, parts: &mut Vec<Part>) {
     let parents = name.match_indices('.').skip(labels.saturating_sub(form.parents + 1));
     for (dot, _) in parents {
         if form.syntax == Syntax::Postfix {
-            parts.push(name[dot..].to_owned().into());
+            parts.push(name[dot..].into());
         }
         if dot + 1 < name.len() {
-            parts.push(name[dot + 1..].to_owned().into());
+            parts.push(name[dot + 1..].into());
         }
     }
 }
 
-fn mailbox(address: &Address, form: &Form<'_>, parts: &mut Vec<Part>) {
+fn mailbox<'a>(address: &'a Address, form: &Form<'_>, parts: &mut Vec<Part<'a>>) {
     let (local, domain) = (address.local(), address.domain());
-    let bare = address.without_detail(form.detail);
+    let bare = address.without_detail(form.detail).filter(|bare| !bare.is_empty());
     if !domain.is_empty() {
-        for local in [Some(local), bare].into_iter().flatten().filter(|local| !local.is_empty()) {
-            parts.push(format!("{local}@{domain}").into());
+        if !local.is_empty() {
+            parts.push(address.as_str().into());
         }
+        parts.extend(bare.map(|bare| format!("{bare}@{domain}").into()));
         domains(domain, form, parts);
     }
-    for local in [Some(local), bare].into_iter().flatten().filter(|local| !local.is_empty()) {
-        parts.push(format!("{local}@").into());
+    if !local.is_empty() {
+        parts.push(address.local_at().map_or_else(|| format!("{local}@").into(), Part::from));
     }
+    parts.extend(bare.map(|bare| format!("{bare}@").into()));
 }
 
 #[cfg(test)]

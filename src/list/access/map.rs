@@ -4,10 +4,10 @@
 //! only lists of patterns are kept compiled. A million entries take some 80 MB.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::pattern::Classes;
 use super::{Action, Key, Lengths, Patterns, Syntax, Tag, Value};
@@ -20,7 +20,7 @@ pub struct Map {
     pub(super) values: Vec<Stored>,
     pub(super) patterns: Vec<Arc<Patterns>>,
     pub(super) index: HashTable<u32>,
-    pub(super) hasher: RandomState,
+    pub(super) hasher: DefaultHashBuilder,
     pub(super) lengths: Lengths,
     /// The tags that there are, one bit each.
     pub(super) tags: u32,
@@ -64,7 +64,7 @@ impl Map {
             values: Vec::new(),
             patterns: Vec::new(),
             index: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             lengths: Lengths::NONE,
             tags: 0,
         }
@@ -117,14 +117,22 @@ impl Map {
     }
 
     pub(super) fn find(&self, key: &str) -> Option<u32> {
-        let is_it = |&row: &u32| self.text(self.entries[row as usize].key) == key;
-        self.index.find(self.hasher.hash_one(key), is_it).copied()
+        self.find_by(self.hasher.hash_one(key), key)
+    }
+
+    /// The same with the hash of the key.
+    pub(super) fn find_by(&self, hash: u64, key: &str) -> Option<u32> {
+        self.index.find(hash, |&row| self.octets(self.entries[row as usize].key) == key.as_bytes()).copied()
     }
 
     pub(super) fn text(&self, span: Span) -> &str {
-        let start = span.at as usize;
         // All of it was text before it was stored.
-        std::str::from_utf8(&self.octets[start..start + span.length as usize]).unwrap_or_default()
+        std::str::from_utf8(self.octets(span)).unwrap_or_default()
+    }
+
+    fn octets(&self, span: Span) -> &[u8] {
+        let start = span.at as usize;
+        &self.octets[start..start + span.length as usize]
     }
 }
 

@@ -111,12 +111,12 @@ pub struct Search<'a> {
     host: &'a Host,
     detail: &'a str,
     /// Of the sender or recipient, for patterns.
-    address: Option<String>,
+    address: Option<&'a str>,
     parents: usize,
     steps: VecDeque<Step<'a>>,
     /// What holds if the steps about a login lead to nothing.
     login: Option<Ruling>,
-    keys: Option<Keys>,
+    keys: Option<Keys<'a>>,
     asked: Option<Key>,
     tag: Tag,
     answer: Answer,
@@ -148,7 +148,7 @@ impl<'a> Search<'a> {
         sender: Option<&'a Address>,
         rules: &'a Rules,
     ) -> Self {
-        let mut search = Self::new(host, rules, Some(sender.map(ToString::to_string).unwrap_or_default()));
+        let mut search = Self::new(host, rules, Some(sender.map_or("", Address::as_str)));
         if let Some(login) = login.filter(|login| !login.is_empty()) {
             for tag in Owner::ALL.map(Tag::Auth) {
                 search.add(tag, Subject::Login(login), None);
@@ -175,7 +175,7 @@ impl<'a> Search<'a> {
     /// About a login alone, which counts for nothing unless the map says so. Where the map knows it without a word for or
     /// against it, the key that it was found by is the reason for [`Ruling::Nothing`].
     pub fn login(host: &'a Host, login: &'a str, sender: Option<&'a Address>, rules: &'a Rules) -> Self {
-        let mut search = Self::new(host, rules, Some(sender.map(ToString::to_string).unwrap_or_default()));
+        let mut search = Self::new(host, rules, Some(sender.map_or("", Address::as_str)));
         for tag in Owner::ALL.map(Tag::Auth) {
             search.add(tag, Subject::Login(login), None);
         }
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
         recipient: &'a Address,
         rules: &'a Rules,
     ) -> Self {
-        let mut search = Self::new(host, rules, Some(recipient.to_string()));
+        let mut search = Self::new(host, rules, Some(recipient.as_str()));
         let recipient = Subject::Mailbox(recipient);
         search.add(Tag::ConnectTo, Subject::Client(host), Some(recipient));
         search.add(Tag::ConnectTo, Subject::Name(host), Some(recipient));
@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
         search
     }
 
-    fn new(host: &'a Host, rules: &'a Rules, address: Option<String>) -> Self {
+    fn new(host: &'a Host, rules: &'a Rules, address: Option<&'a str>) -> Self {
         let answer =
             Answer { ruling: Ruling::Nothing, because: Because::Nothing, hater: None, chain: Vec::new() };
         let (steps, detail) = (VecDeque::with_capacity(8), &*rules.detail);
@@ -288,9 +288,8 @@ impl<'a> Search<'a> {
         let action = match &entry.value {
             Value::Action(action) => Some(action),
             Value::Patterns(patterns) => {
-                let mut texts = if self.tag.names_address_only() { Vec::new() } else { self.host.texts() };
-                texts.extend(self.address.clone());
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let texts = if self.tag.names_address_only() { Vec::new() } else { self.host.texts() };
+                let texts: Vec<&str> = texts.iter().map(String::as_str).chain(self.address).collect();
                 let found = patterns.decide(self.host.ip(), &texts);
                 hit.pattern = found.map(|found| found.pattern);
                 found.map(|found| found.action)

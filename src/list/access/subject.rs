@@ -57,42 +57,57 @@ impl Host {
 /// The address of a sender or recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    local: Box<str>,
-    /// Empty for a local part alone.
-    domain: Box<str>,
+    /// `local@domain`; without `@` a local part alone.
+    text: Box<str>,
+    /// Where the local part ends.
+    end: usize,
 }
 
 impl Address {
     /// Reads the argument of MAIL or RCPT as the MTA does; `None` is the null sender.
     pub fn parse(argument: &[u8]) -> Option<Self> {
         let mailbox = TypedMailbox::parse(argument)?;
-        Some(Self {
-            local: fold(&mailbox.local).into(),
-            domain: domain(mailbox.domain.as_deref().unwrap_or_default()).into(),
-        })
+        let mut text = fold(&mailbox.local).into_owned();
+        let end = text.len();
+        let domain = domain(mailbox.domain.as_deref().unwrap_or_default());
+        if !domain.is_empty() {
+            text.push('@');
+            text.push_str(&domain);
+        }
+        Some(Self { text: text.into(), end })
+    }
+
+    /// The whole of it, folded.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The local part, folded.
     pub fn local(&self) -> &str {
-        &self.local
+        &self.text[..self.end]
     }
 
     /// The domain, folded; empty if there is none.
     pub fn domain(&self) -> &str {
-        &self.domain
+        self.text.get(self.end + 1..).unwrap_or_default()
+    }
+
+    /// The local part with the `@` behind it; nothing if no domain follows.
+    pub(super) fn local_at(&self) -> Option<&str> {
+        self.text.get(..=self.end)
     }
 
     /// The local part without its detail: up to the first delimiter that is not its first character.
     pub fn without_detail(&self, delimiters: &str) -> Option<&str> {
-        let (at, _) = self.local.char_indices().skip(1).find(|&(_, c)| delimiters.contains(c))?;
-        Some(&self.local[..at])
+        let local = self.local();
+        let (at, _) = local.char_indices().skip(1).find(|&(_, c)| delimiters.contains(c))?;
+        Some(&local[..at])
     }
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.local)?;
-        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+        f.write_str(&self.text)
     }
 }
 

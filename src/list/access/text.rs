@@ -67,6 +67,13 @@ impl Map {
     }
 }
 
+/// The hashes of what is in the tables, so that these grow without reading all of it again.
+#[derive(Default)]
+struct Hashes {
+    entries: Vec<u64>,
+    values: Vec<u64>,
+}
+
 pub(super) struct Reader {
     options: Options,
     map: Map,
@@ -74,6 +81,7 @@ pub(super) struct Reader {
     unit: &'static str,
     /// Values that are there already.
     known: HashTable<u32>,
+    hashes: Hashes,
     expressions: usize,
     /// Lines with tags of other programs.
     foreign: usize,
@@ -88,6 +96,7 @@ impl Reader {
             map: Map::new(options.syntax),
             unit,
             known: HashTable::new(),
+            hashes: Hashes::default(),
             expressions: 0,
             foreign: 0,
             errors: Flaws::default(),
@@ -172,7 +181,8 @@ impl Reader {
             self.map.lengths.add(network);
         }
         self.map.tags |= tag.bit();
-        if let Some(row) = self.map.find(&written.text) {
+        let hash = self.map.hasher.hash_one(written.text.as_str());
+        if let Some(row) = self.map.find_by(hash, &written.text) {
             let row = &mut self.map.entries[row as usize];
             let (first, taken) = match self.options.duplicates {
                 Duplicates::First => (row.line, row.line),
@@ -192,16 +202,9 @@ impl Reader {
         let key = self.store(written.text.as_bytes());
         self.map.entries.push(Row { key, value, line: number });
         let row = u32::try_from(self.map.entries.len() - 1).unwrap_or(u32::MAX);
-        let map = &mut self.map;
-        let (octets, entries, hasher) = (&map.octets, &map.entries, &map.hasher);
-        let hash = |row: &u32| {
-            let key = entries[*row as usize].key;
-            let start = key.at as usize;
-            hasher.hash_one(
-                std::str::from_utf8(&octets[start..start + key.length as usize]).unwrap_or_default(),
-            )
-        };
-        map.index.insert_unique(hash(&row), row, hash);
+        let hashes = &mut self.hashes.entries;
+        hashes.push(hash);
+        self.map.index.insert_unique(hash, row, |&row| hashes[row as usize]);
     }
 
     /// The number of a value. Nothing if it is broken, which is told.
@@ -268,11 +271,9 @@ impl Reader {
         };
         self.map.values.push(stored);
         let new = u32::try_from(self.map.values.len() - 1).unwrap_or(u32::MAX);
-        let map = &self.map;
-        self.known.insert_unique(hash, new, |&value| match map.values[value as usize] {
-            Stored::Action(span) => map.hasher.hash_one((false, map.text(span))),
-            Stored::Patterns { text, .. } => map.hasher.hash_one((true, map.text(text))),
-        });
+        let hashes = &mut self.hashes.values;
+        hashes.push(hash);
+        self.known.insert_unique(hash, new, |&value| hashes[value as usize]);
         Some(new)
     }
 
