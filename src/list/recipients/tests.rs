@@ -124,6 +124,11 @@ fn what_the_mail_server_takes_for_a_protected_address_is_protected() {
         "<x@y.example:list+x;>",
         "<list@localhost>",
         "<list%localhost@own.example>",
+        "<<> list>",
+        "<%list:list>",
+        "%list:list",
+        "<;%:list>",
+        "<own.example!%list:list>",
     ] {
         assert_eq!(find(&protected, argument), Some(0), "{argument}");
         let party = Party::parse(argument.as_bytes()).expect("a party");
