@@ -43,6 +43,7 @@ impl Gate {
     /// memory until the next one. When it began, unless nothing of this session is checked.
     pub(super) async fn hear(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Instant> {
         memory.said.clear();
+        memory.counted.clear();
         let trust = self.rules.exempt.session(dialog);
         let access = self.rules.access.as_ref().filter(|access| access.concerns(trust, dialog));
         let begun = (trust.is_none() || access.is_some()).then(Instant::now);
@@ -61,8 +62,12 @@ impl Gate {
 
     /// Whether lists need not be asked, since somebody lets the mail in whatever they hold.
     pub(super) fn is_spared(&self, memory: &Memory) -> bool {
-        let spares = |said: &Said| said.word == Word::Spare && said.mode == Mode::Enforce;
-        !self.rules.policy.is_observing() && memory.said.iter().any(spares)
+        !self.rules.policy.is_observing() && Self::has_friend(memory)
+    }
+
+    /// Whether somebody in force says that lists do not matter, also while the policy only looks on.
+    pub(super) fn has_friend(memory: &Memory) -> bool {
+        memory.said.iter().any(|said| said.word == Word::Spare && said.mode == Mode::Enforce)
     }
 }
 
