@@ -36,7 +36,7 @@ impl Desk {
     }
 
     /// Puts a member file in its place, as careful programs do.
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         let aside = self.folder.path().join("aside");
         fs::write(&aside, text).expect("a file");
         fs::rename(aside, self.folder.path().join(name)).expect("in its place");
