@@ -99,7 +99,7 @@ impl Counted<'_> {
 pub struct Meters(Mutex<Vec<(String, Rate, Weak<Meter>)>>);
 
 impl Meters {
-    /// The meter of the limit with this name and rate: that of the configuration before, if it had it.
+    /// The meter of what is called so, with this rate: that of the configuration before, if it had it.
     pub fn find(&self, name: &str, rate: Rate) -> Arc<Meter> {
         let mut meters = self.meters();
         meters.retain(|(.., meter)| meter.strong_count() > 0);

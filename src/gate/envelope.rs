@@ -12,9 +12,9 @@ use crate::check::{Admissions, Counted, Meter, Meters, Rate};
 use crate::config::{Of, Per};
 use crate::list::recipients::{Party, Ruling};
 use crate::list::{Mailboxes, Networks};
-use crate::policy::{Mode, OnTrouble, Said, Template, Word};
+use crate::policy::{Cause, Judgement, Mode, OnTrouble, Said, Template, Word};
 use crate::smtp::{AddressFaults, Dialog, Event, Mailbox, Needs, Part, Side, Stage, printable};
-use crate::verdict::Verdict;
+use crate::verdict::Act;
 
 /// What the log calls checks of addresses.
 const SYNTAX: &str = "syntax";
@@ -119,7 +119,8 @@ impl Envelope {
     /// Gives each limit its meter.
     pub(super) fn metering(&mut self, meters: &Meters) {
         for limit in self.limits.iter_mut().filter(|limit| limit.per != Per::Message) {
-            limit.meter = Some(meters.find(&limit.by, Rate { most: limit.most, within: limit.within }));
+            let rate = Rate { most: limit.most, within: limit.within };
+            limit.meter = Some(meters.find(&limit.measure(), rate));
         }
     }
 }
@@ -160,15 +161,16 @@ impl Limit {
 
     fn because(&self) -> Box<str> {
         let most = self.most;
-        let what = match self.of {
-            Of::Connections => "connections",
-            Of::Messages => "messages",
-            Of::Recipients => "recipients",
-        };
+        let what = self.of.name();
         match self.per {
             Per::Message => format!("more than {most} recipients in a message").into(),
             _ => format!("more than {most} {what} in {}", humantime::format_duration(self.within)).into(),
         }
+    }
+
+    /// What it counts and for whom: under the same name another configuration may count something else.
+    fn measure(&self) -> String {
+        format!("{}: {} of a {}", self.by, self.of.name(), self.per.name())
     }
 }
 
@@ -177,21 +179,24 @@ fn sender(dialog: &Dialog) -> Option<String> {
 }
 
 impl Gate {
-    /// Adds what the envelope has against it to what is said already. A recipient that is refused for something else
-    /// is not counted.
+    /// Adds what the envelope has against it to what is said already, and counts what is not refused yet.
     pub(super) fn look_at_envelope(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
         let envelope = &self.rules.envelope;
         if envelope.is_idle() {
             return;
         }
         // Whoever spares the mail lists has nothing to say for who may write to whom.
-        let is_friend = self.is_spared(memory);
+        let is_friend = Self::has_friend(memory);
         let first = memory.said.len();
         if stage == Stage::Rcpt {
             memory.said.extend(self.admission(dialog));
         }
+        if stage == Stage::Mail && !envelope.faults().is_empty() {
+            memory.has_parameters = true;
+        }
         if !is_friend {
-            memory.said.extend(self.faults(stage, dialog));
+            let faults = self.faults(stage, dialog, memory.has_parameters);
+            memory.said.extend(faults);
         }
         if dialog.client.ip().is_none() {
             // Nobody is there to be told: a mail server hands in mail of its own.
@@ -221,13 +226,20 @@ impl Gate {
         }
     }
 
-    /// Counts a recipient that is let in, unless everybody may write to it.
-    pub(super) fn count_recipient(&self, dialog: &Dialog, memory: &mut Memory, verdict: &Verdict) {
-        let counts = self.rules.envelope.limits.iter().any(|limit| limit.per == Per::Message);
-        if counts
-            && *verdict == Verdict::Continue
-            && !self.is_spared(memory)
-            && !self.is_uncounted(Stage::Rcpt, dialog)
+    /// Counts a recipient that is let in, unless everybody may write to it. What is refused or deferred after all, by lists
+    /// and rules that were asked in the meantime, is taken back. A policy that only looks on counts what it would let in.
+    pub(super) fn settle(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory, judgement: &Judgement) {
+        let limits = &self.rules.envelope.limits;
+        let would = judgement.shadow.as_ref().filter(|_| self.rules.policy.is_observing());
+        let is_lost = |cause: &Cause| matches!(cause.act, Act::Refuse | Act::Defer);
+        if would.or(judgement.cause.as_ref()).is_some_and(is_lost) {
+            for limit in memory.counted.drain(..).filter_map(|place| limits.get(place)) {
+                limit.give_back(dialog);
+            }
+        } else if stage == Stage::Rcpt
+            && limits.iter().any(|limit| limit.per == Per::Message)
+            && !Self::has_friend(memory)
+            && !self.is_uncounted(stage, dialog)
         {
             memory.let_in = memory.let_in.saturating_add(1);
         }
@@ -263,7 +275,7 @@ impl Gate {
     }
 
     /// What is wrong with the address that came last.
-    fn faults(&self, stage: Stage, dialog: &Dialog) -> Vec<Said> {
+    fn faults(&self, stage: Stage, dialog: &Dialog, has_parameters: bool) -> Vec<Said> {
         let Envelope { rejected, shadowed, .. } = &self.rules.envelope;
         let message = dialog.transaction.as_ref().filter(|_| !self.rules.envelope.faults().is_empty());
         let Some(message) = message else { return Vec::new() };
@@ -272,7 +284,9 @@ impl Gate {
             (Stage::Rcpt, Some(recipient)) => (&recipient.address, Side::Recipient),
             _ => return Vec::new(),
         };
-        let is_utf8 = message.parameters.iter().any(|text| text.eq_ignore_ascii_case(b"SMTPUTF8"));
+        let names_utf8 = message.parameters.iter().any(|text| text.eq_ignore_ascii_case(b"SMTPUTF8"));
+        // Whoever began the message may have kept none of them.
+        let is_utf8 = names_utf8 || !has_parameters;
         let faults = AddressFaults::of(argument, side, is_utf8);
         let of = |faults: AddressFaults, mode| {
             let fault = faults.first()?;
@@ -287,7 +301,7 @@ impl Gate {
     fn count(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
         let has_login = dialog.is_authenticated();
         let (mut counted, mut is_put_off) = (Vec::new(), false);
-        for limit in &self.rules.envelope.limits {
+        for (place, limit) in self.rules.envelope.limits.iter().enumerate() {
             if dialog.client.ip().is_none_or(|ip| limit.exempt.contains(ip)) {
                 continue;
             }
@@ -300,12 +314,13 @@ impl Gate {
                     if is_over {
                         memory.crowded.push(Box::from(&*limit.by));
                     }
+                    counted.extend((!is_over).then_some(place));
                     is_over && limit.counts_logins
                 }
                 _ if stage != limit.stage() || (has_login && !limit.counts_logins) => false,
                 _ => {
                     let is_over = limit.is_over(dialog, memory.let_in);
-                    counted.extend((!is_over).then_some(limit));
+                    counted.extend((!is_over).then_some(place));
                     is_over
                 }
             };
@@ -317,9 +332,11 @@ impl Gate {
             }
         }
         if is_put_off {
-            for limit in counted {
-                limit.give_back(dialog);
+            for place in counted {
+                self.rules.envelope.limits[place].give_back(dialog);
             }
+        } else {
+            memory.counted = counted;
         }
     }
 }

@@ -38,6 +38,12 @@ pub struct Memory {
     /// Recipients of the open message that were let in and count.
     #[serde(default, skip_serializing_if = "is_none")]
     pub(super) let_in: u32,
+    /// The open message began in a process that looked at the parameters of MAIL.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_parameters: bool,
+    /// Limits that count whoever is in question now, by their place.
+    #[serde(skip)]
+    pub(super) counted: Vec<usize>,
     /// What access maps say about the client, and about the open message.
     #[serde(default, skip_serializing_if = "access::Standing::is_empty")]
     pub(super) access: access::Standing,
@@ -115,6 +121,7 @@ impl Memory {
         self.mark = Mark::default();
         self.forged = Forged::default();
         self.let_in = 0;
+        self.has_parameters = false;
         self.told.clear();
     }
 }

@@ -261,12 +261,10 @@ impl Gate {
         };
         match stage {
             Stage::Mail => memory.mark.set(&judgement),
-            Stage::Rcpt if verdict == Verdict::Continue => {
-                memory.mark.join(&judgement);
-                self.count_recipient(dialog, memory, &verdict);
-            }
+            Stage::Rcpt if verdict == Verdict::Continue => memory.mark.join(&judgement),
             _ => {}
         }
+        self.settle(stage, dialog, memory, &judgement);
         if counts {
             self.metrics.decided(stage, cause.map(|cause| cause.act));
             if judgement.shadow.is_some() {

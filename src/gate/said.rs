@@ -43,6 +43,7 @@ impl Gate {
     /// memory until the next one. When it began, unless nothing of this session is checked.
     pub(super) async fn hear(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Instant> {
         memory.said.clear();
+        memory.counted.clear();
         let trust = self.rules.exempt.session(dialog);
         let access = self.rules.access.as_ref().filter(|access| access.concerns(trust, dialog));
         let begun = (trust.is_none() || access.is_some()).then(Instant::now);
@@ -61,8 +62,12 @@ impl Gate {
 
     /// Whether lists need not be asked, since somebody lets the mail in whatever they hold.
     pub(super) fn is_spared(&self, memory: &Memory) -> bool {
-        let spares = |said: &Said| said.word == Word::Spare && said.mode == Mode::Enforce;
-        !self.rules.policy.is_observing() && memory.said.iter().any(spares)
+        !self.rules.policy.is_observing() && Self::has_friend(memory)
+    }
+
+    /// Whether somebody in force says that lists do not matter, also while the policy only looks on.
+    pub(super) fn has_friend(memory: &Memory) -> bool {
+        memory.said.iter().any(|said| said.word == Word::Spare && said.mode == Mode::Enforce)
     }
 }
 
@@ -108,6 +113,9 @@ impl Access {
         if asks.1 && counts {
             standing.mail(sender.said);
         }
+        let friend = (stage == Stage::Rcpt).then_some(&recipient.said.heard);
+        let friend = standing.denied_friend(friend).filter(|_| counts && recipient.said.hater.is_none());
+        let friend = friend.cloned();
         let heard = match stage {
             _ if !counts => None,
             Stage::Rcpt => self.of_recipient(&recipient.said, dialog, standing),
@@ -119,9 +127,11 @@ impl Access {
         if !is_sure.1 {
             standing.forget_sender();
         }
-        let trouble = trouble.and_then(|trouble| self.trouble(&trouble, stage));
+        let must_pass = stage == Stage::Rcpt && self.is_exempt(dialog);
+        let trouble = trouble.and_then(|trouble| self.trouble(&trouble, stage, must_pass));
         let words = |template: &Template| policy.words(template, ACCESS, stage, dialog);
-        trouble.into_iter().chain(heard.and_then(|heard| self.said(heard, words))).collect()
+        let heard = heard.into_iter().chain(friend).filter_map(|heard| self.said(heard, words));
+        trouble.into_iter().chain(heard).collect()
     }
 
     /// Whether a map that cannot be asked has the last word.
@@ -157,10 +167,11 @@ impl Access {
     }
 
     /// A map that cannot be asked: told once in a message, and from the stage on at which its denial could be spoken the
-    /// client comes again, if the administrator wants that.
-    fn trouble(&self, trouble: &Unanswered, stage: Stage) -> Option<Said> {
+    /// client comes again, if the administrator wants that. A recipient that mail always gets to does not wait for a map.
+    fn trouble(&self, trouble: &Unanswered, stage: Stage, must_pass: bool) -> Option<Said> {
         let is_due = self.delay == Delay::None || stage == Stage::Rcpt;
         let word = match self.on_trouble {
+            OnTrouble::Defer if must_pass => Word::Note,
             OnTrouble::Defer if is_due => Word::Defer(Reply::new(451, "4.7.1", TROUBLE).ok()?),
             OnTrouble::Defer => return None,
             OnTrouble::LetIn => Word::Note,
@@ -216,7 +227,7 @@ mod tests {
     fn a_map_that_cannot_be_asked_defers_only_if_somebody_wants_it_and_where_a_denial_is_spoken() {
         let trouble =
             Unanswered { location: Location::Text("/etc/mail/access".into()), trouble: Trouble::Closed };
-        let told = |on_trouble, delay, stage| access(on_trouble, delay).trouble(&trouble, stage);
+        let told = |on_trouble, delay, stage| access(on_trouble, delay).trouble(&trouble, stage, false);
         let note = told(OnTrouble::LetIn, Delay::UntilRcpt, Stage::Connect).expect("a line in the log");
         assert_eq!(note.word, Word::Note);
         assert_eq!(
@@ -234,6 +245,8 @@ mod tests {
                 said.is_some_and(|said| matches!(said.word, Word::Defer(reply) if reply.code() == 451));
             assert_eq!(is_deferral, defers, "{delay:?} {stage}");
         }
+        let exempt = access(OnTrouble::Defer, Delay::UntilRcpt).trouble(&trouble, Stage::Rcpt, true);
+        assert_eq!(exempt.map(|said| said.word), Some(Word::Note));
     }
 
     #[test]

@@ -163,6 +163,10 @@ impl Agreement {
         self.wanted.contains(event)
     }
 
+    pub(super) fn keep(&mut self, parts: Parts) {
+        self.kept = parts;
+    }
+
     /// Whether the filter asked for a part of the envelope.
     pub(super) fn keeps(&self, part: Part) -> bool {
         self.kept.contains(part)

@@ -8,7 +8,9 @@ use super::{
     Actions, Agreement, Command, Flow, Frame, Offer, Protocol, ProtocolError, Response, Strings, Unspoken,
 };
 use crate::limits::Limits;
-use crate::smtp::{Client, Dialog, Event, Needs, Part, Recipient, Reply, SessionId, Stage, Transaction};
+use crate::smtp::{
+    Client, Dialog, Event, Needs, Part, Parts, Recipient, Reply, SessionId, Stage, Transaction,
+};
 use crate::verdict::{Decision, Edit, Verdict};
 
 /// What is to be done after a packet was received.
@@ -197,6 +199,13 @@ impl Session {
         match self.due {
             Due::Judgement(stage) => Some(stage),
             _ => None,
+        }
+    }
+
+    /// Has it keep from now on what its new filter looks at: the MTA has no part in that.
+    pub fn keep(&mut self, parts: Parts) {
+        if let Some(agreement) = &mut self.agreement {
+            agreement.keep(parts);
         }
     }
 

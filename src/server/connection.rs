@@ -122,6 +122,9 @@ impl<F: Filter> Connection<F> {
         }
         stream.prepare();
         let filter = session.agreement().map(|_| shared.filter.load_full());
+        if let Some(filter) = &filter {
+            session.keep(filter.needs().kept);
+        }
         let left = left.map(Duration::from_millis).map(|left| left.min(shared.limits.idle));
         // The wait was for the rest of a packet, unless something could not leave.
         let due = left.filter(|_| output.is_empty() && !input.is_empty());

@@ -91,7 +91,7 @@ pub(super) struct Raw {
 impl Raw {
     pub(super) fn read(argument: &[u8]) -> Self {
         let mut mailbox = Self { octets: Vec::with_capacity(argument.len()), ..Self::default() };
-        let (mut quoted, mut comments, mut literal, mut open) = (false, 0_usize, false, false);
+        let (mut quoted, mut comments, mut literal, mut open) = (false, 0_usize, false, 0_usize);
         let mut rest = behind_route(argument).iter();
         while let Some(&octet) = rest.next() {
             match octet {
@@ -111,13 +111,16 @@ impl Raw {
                 b'<' => {
                     mailbox.octets.clear();
                     mailbox = Self { octets: mailbox.octets, ..Self::default() };
-                    (literal, open) = (false, true);
+                    (literal, open) = (false, open + 1);
                 }
                 // Mail servers pass over one that ends nothing.
-                b'>' if mailbox.octets.is_empty() && rest.as_slice().first().copied().is_some_and(is_ink) => {
+                b'>' if mailbox.octets.is_empty()
+                    && (open > 1 || rest.as_slice().first().copied().is_some_and(is_ink)) =>
+                {
+                    open = open.saturating_sub(1);
                 }
                 b'>' => {
-                    open = false;
+                    open = 0;
                     break;
                 }
                 _ => {
@@ -129,7 +132,7 @@ impl Raw {
                 }
             }
         }
-        mailbox.unclosed = quoted || comments > 0 || open && mailbox.octets.is_empty();
+        mailbox.unclosed = quoted || comments > 0 || open > 0 && mailbox.octets.is_empty();
         mailbox
     }
 
@@ -169,6 +172,9 @@ impl Raw {
             (Some(at), ..) if at < start => (&octets[start..], None),
             (Some(at), ..) => (&octets[start..at], Some(&octets[at + 1..])),
             (None, Some(bang), _) => (&octets[bang + 1..], Some(&octets[start.min(bang)..bang])),
+            (None, None, Some(percent)) if percent < start && self.is_percent_route() => {
+                (&octets[start..], None)
+            }
             (None, None, Some(percent)) => {
                 (&octets[start.min(percent)..percent], Some(&octets[percent + 1..]))
             }
@@ -176,11 +182,17 @@ impl Raw {
         }
     }
 
+    /// Whether it is `%relay.example:user`. Where there is no `@` a mail server makes one of the last `%`, and if nothing
+    /// stands before that, what it has then is a source route.
+    fn is_percent_route(&self) -> bool {
+        (self.at, self.bang, self.percent) == (None, None, Some(0))
+    }
+
     /// Where the mailbox begins: behind a source route, or behind the name of a group, as in `group: user@dom;`.
     fn start(&self) -> usize {
         let Some(start) = self.colon.map(|colon| colon + 1) else { return 0 };
         let is_group = self.is_group || start < self.at.unwrap_or(self.octets.len());
-        if self.is_route || is_group { start } else { 0 }
+        if self.is_route || self.is_percent_route() || is_group { start } else { 0 }
     }
 }
 
@@ -263,11 +275,17 @@ mod tests {
             ("<a:@c.example>", "a:", Some("c.example")),
             ("<a@c.example:25>", "a", Some("c.example:25")),
             ("<group:a;>", "a", None),
+            // Postfix 3.7 takes each of these for a.
+            ("<<> a>", "a", None),
+            ("<<<>> a>", "a", None),
+            ("%relay.example:a", "a", None),
+            ("<%:a>", "a", None),
+            ("<;%:a>", "a", None),
             ("<x@c.example:a;>", "a", None),
         ] {
             assert_eq!(parts(argument), Some((local.into(), domain.map(Into::into))), "{argument}");
         }
-        for argument in ["<>", "", " < > ", "<\"\">", "<> SIZE=10", "<>>"] {
+        for argument in ["<>", "", " < > ", "<\"\">", "<> SIZE=10", "<>>", "<<>>", "<<> >"] {
             assert_eq!(parts(argument), None, "{argument}");
         }
     }

@@ -16,6 +16,9 @@ use super::common::log::Log;
 /// Nothing is asked in DNS.
 pub(super) const ALONE: &str = "local_domains = [\"own.example\"]\n[zen]\nenable = false\n[dbl]\nenable = false\n[zrd]\nenable = false\n";
 
+/// What stands before all tables of a configuration that only looks on.
+const OBSERVED: &str = "observe = true\n";
+
 /// A configuration with a folder for member files.
 pub(super) struct Desk {
     folder: TempDir,
@@ -33,7 +36,7 @@ impl Desk {
     }
 
     /// Puts a member file in its place, as careful programs do.
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         let aside = self.folder.path().join("aside");
         fs::write(&aside, text).expect("a file");
         fs::rename(aside, self.folder.path().join(name)).expect("in its place");
@@ -42,12 +45,18 @@ impl Desk {
 
     /// A gate with these tables; `DIR` in them is the folder.
     fn opened(&self, toml: &str) -> (Gate, Vec<Problem>) {
-        let toml = format!("{ALONE}{}", toml.replace("DIR", &self.folder.path().display().to_string()));
+        let (head, toml) = toml.strip_prefix(OBSERVED).map_or(("", toml), |toml| (OBSERVED, toml));
+        let toml = format!("{head}{ALONE}{}", toml.replace("DIR", &self.folder.path().display().to_string()));
         let config = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}"));
         let dns = Dns::new((&config).into(), None, Source::Table(expect::answers(&[])));
         let (tables, notices) =
             Tables::open(&config, &self.watcher, &[]).unwrap_or_else(|problems| panic!("{problems:#?}"));
         (Gate::compile(&config, &tables, dns).metering(&self.meters), notices)
+    }
+
+    /// One that only looks on.
+    pub(super) fn observing(&self, toml: &str) -> Gate {
+        self.gate(&format!("{OBSERVED}{toml}"))
     }
 
     pub(super) fn gate(&self, toml: &str) -> Gate {
@@ -77,6 +86,12 @@ impl<'a> Session<'a> {
         let (session, said) = Self::of(gate, client).await;
         assert_eq!(said, "Continue");
         session
+    }
+
+    /// The same session in a process with another gate.
+    pub(super) fn handed_to<'b>(self, gate: &'b Gate) -> Session<'b> {
+        let stored = serde_json::to_string(&self.memory).expect("json");
+        Session { gate, dialog: self.dialog, memory: serde_json::from_str(&stored).expect("back") }
     }
 
     pub(super) async fn judge(&mut self, stage: Stage) -> String {

@@ -76,6 +76,24 @@ async fn further_untrusted_recipients_of_a_message_are_put_off_and_trusted_ones_
 }
 
 #[tokio::test]
+async fn recipients_that_a_map_lets_in_count_for_no_limit() {
+    let desk = Desk::new();
+    desk.write("access", "To:friend@own.example OK\n");
+    let rate = "[[limit]]\nname = \"rate\"\nper = \"client\"\nof = \"recipients\"\nmost = 2\nwithin = \"1h\"\n";
+    let gate = desk.gate(&format!(
+        "[enforce]\nstage = \"rcpt\"\n[access]\nmap = [\"text:DIR/access\"]\n[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = 1\n{rate}"
+    ));
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    session.mail(&["<x@a.example>"]).await;
+    for _ in 0..5 {
+        assert_eq!(session.rcpt("<friend@own.example>").await, "Continue");
+    }
+    assert_eq!(session.rcpt("<a@own.example>").await, "Continue");
+    assert_eq!(session.rcpt("<b@own.example>").await, "452 4.5.3 Too many untrusted recipients");
+    assert_eq!(session.rcpt("<friend@own.example>").await, "Continue");
+}
+
+#[tokio::test]
 async fn a_count_of_recipients_outlives_the_process() {
     let gate = Desk::new().gate("[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = 1\n");
     let mut session = Session::from(&gate, "192.0.2.7").await;
@@ -139,6 +157,83 @@ async fn what_one_limit_puts_off_counts_for_no_other() {
         assert_eq!(session.mail(&["<z@a.example>"]).await, "Continue");
         assert!(session.mail(&["<w@a.example>"]).await.starts_with("450 4.7.1 Client host"), "{toml}");
     }
+}
+
+/// Refuses one recipient, with a rate of two recipients an hour.
+const RATED: &str = "[[rule]]\nname = \"no\"\nwhen = { recipient = [\"bad@own.example\"] }\naction = \"reject\"\n\
+                     [[limit]]\nname = \"rcpts\"\nper = \"client\"\nof = \"recipients\"\nmost = 2\nwithin = \"1h\"\n";
+
+#[tokio::test]
+async fn what_a_rule_refuses_counts_for_no_rate() {
+    let gate = Desk::new().gate(RATED);
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    session.mail(&["<x@a.example>"]).await;
+    for _ in 0..5 {
+        assert!(session.rcpt("<bad@own.example>").await.starts_with("550 5.7.1 "));
+    }
+    for said in
+        ["Continue", "Continue", "450 4.7.1 Client host [192.0.2.7]: too many recipients, try again later"]
+    {
+        assert_eq!(session.rcpt("<b@own.example>").await, said);
+    }
+    let later = session.rcpt("<bad@own.example>").await;
+    assert!(later.starts_with("550 5.7.1 "), "refused rather than put off: {later}");
+}
+
+#[tokio::test]
+async fn who_only_looks_on_counts_what_would_be_let_in() {
+    let per_message = "[[limit]]\nname = \"message\"\nper = \"message\"\nmost = 2\n";
+    let gate = Desk::new().observing(&format!("{LIST}{RATED}{per_message}"));
+    let (log, _guard) = Log::listen();
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    session.mail(&["<x@a.example>"]).await;
+    for recipient in ["<bad@own.example>", "<announce@lists.example.org>"] {
+        for _ in 0..3 {
+            assert_eq!(session.rcpt(recipient).await, "Continue");
+        }
+    }
+    for _ in 0..2 {
+        assert_eq!(session.rcpt("<b@own.example>").await, "Continue");
+    }
+    assert!(log.with(&["action=would-tempfail"]).is_empty(), "{:#?}", log.lines());
+    assert_eq!(session.rcpt("<c@own.example>").await, "Continue");
+    assert_eq!(log.with(&["action=would-tempfail", "rule=limit-rcpts"]).len(), 1, "{:#?}", log.lines());
+}
+
+#[tokio::test]
+async fn a_limit_that_counts_something_else_under_the_same_name_begins_anew() {
+    let desk = Desk::new();
+    let gate = |per: &str, of: &str| {
+        desk.gate(&format!(
+            "[[limit]]\nname = \"x\"\nper = \"{per}\"\nof = \"{of}\"\nmost = 1\nwithin = \"1h\"\n"
+        ))
+    };
+    let messages = gate("client", "messages");
+    let said = async |gate: &Gate| Session::from(gate, "192.0.2.7").await.mail(&["<x@a.example>"]).await;
+    assert_eq!(said(&messages).await, "Continue");
+    let same = gate("client", "messages");
+    assert!(said(&same).await.starts_with("450 "), "the same limit goes on");
+    let recipients = gate("client", "recipients");
+    let mut session = Session::from(&recipients, "192.0.2.7").await;
+    assert_eq!(session.mail(&["<x@a.example>"]).await, "Continue");
+    assert_eq!(session.rcpt("<b@own.example>").await, "Continue");
+    assert!(session.rcpt("<b@own.example>").await.starts_with("450 "));
+    assert_eq!(said(&gate("sender", "messages")).await, "Continue");
+}
+
+#[tokio::test]
+async fn a_message_that_began_where_no_parameters_were_kept_may_have_said_smtputf8() {
+    let (before, after) = (Desk::new().gate(LIST), Desk::new().gate("[syntax]\nreject = [\"smtputf8\"]\n"));
+    let mut old = Session::from(&before, "192.0.2.7").await;
+    // It said SMTPUTF8, and nobody kept that.
+    assert_eq!(old.mail(&["<\u{fc}@spam.example>"]).await, "Continue");
+    let mut session = old.handed_to(&after);
+    assert_eq!(session.rcpt("<\u{fc}@own.example>").await, "Continue");
+    // What begins there is known there, and goes with the session.
+    assert_eq!(session.mail(&["<x@spam.example>"]).await, "Continue");
+    assert_eq!(session.rcpt("<\u{fc}@own.example>").await, "553 5.6.7 address needs SMTPUTF8");
+    let mut again = session.handed_to(&after);
+    assert_eq!(again.rcpt("<\u{fc}@own.example>").await, "553 5.6.7 address needs SMTPUTF8");
 }
 
 #[tokio::test]

@@ -240,6 +240,59 @@ async fn an_allowed_recipient_is_let_in_from_a_listed_client_and_others_are_not(
 }
 
 #[tokio::test]
+async fn a_friend_whom_a_list_knows_hears_what_the_map_says_of_the_recipient_and_not_what_the_list_says() {
+    let desk = Desk::new(
+        "Connect:8.8.0.2 OK\nTo:later.example TEMPFAIL\nTo:closed.example REJECT\nTo:hole.example DISCARD\n\
+         To:look.example QUARANTINE\nFrom:slow.example TEMPFAIL\nSpam:hater@later.example HATER\n",
+    );
+    let (later, closed) = ("451 4.7.1 Access denied for now, try again later", "550 5.7.1 Access denied");
+    for stage in ["rcpt", "mail"] {
+        let toml = format!("[enforce]\nstage = \"{stage}\"\n[access]\nmap = [\"text:access\"]\n");
+        let (gate, _) = desk.open(&toml).expect("a gate");
+        for (sender, recipient, said) in [
+            ("<a@b.example>", "<c@later.example>", later),
+            ("<a@b.example>", "<c@closed.example>", closed),
+            ("<a@b.example>", "<c@hole.example>", "goes on"),
+            ("<a@slow.example>", "<c@d.example>", later),
+            ("<a@slow.example>", "<postmaster@d.example>", "goes on"),
+        ] {
+            assert_eq!(told(&gate, "8.8.0.2", sender, recipient).await, said, "{stage} {sender} {recipient}");
+        }
+        for recipient in ["<c@look.example>", "<hater@later.example>"] {
+            let said = told(&gate, "8.8.0.2", "<a@b.example>", recipient).await;
+            assert!(said.starts_with("554 5.7.1 "), "it wants the checks: {recipient} {said}");
+        }
+    }
+    let gate = desk.gate("");
+    let strange = told(&gate, "192.0.2.1", "<a@b.example>", "<c@later.example>").await;
+    assert_eq!(strange, later, "whom no list knows");
+    let (mut session, _) = Session::connect(&gate, "192.0.2.1", "unknown").await;
+    session.mail("<a@slow.example>", None).await;
+    assert_eq!(session.rcpt("<c@d.example>").await, later);
+}
+
+#[tokio::test]
+async fn a_reason_of_a_quarantine_is_cut_and_its_author_is_told_so() {
+    let desk =
+        Desk::new(&format!("From:look.example QUARANTINE:{}\nFrom:a*@b.example OK\n", "x".repeat(60_000)));
+    let (gate, notices) = desk.open("[access]\nmap = [\"text:access\"]\n").expect("a gate");
+    let told: Vec<String> = notices.iter().map(ToString::to_string).collect();
+    assert!(
+        told.iter().any(|line| line.contains("access:1") && line.contains("a reason of 60000 octets")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter().any(|line| line.contains("access:2") && line.contains("a key is no pattern")),
+        "{told:?}"
+    );
+    let (mut session, _) = Session::connect(&gate, "192.0.2.1", "unknown").await;
+    session.mail("<x@look.example>", None).await;
+    session.rcpt("<a@b.example>").await;
+    let held = session.end().await;
+    assert!(held.starts_with("held: gatepost: access: xxx") && held.len() < 500, "{} {held:.80}", held.len());
+}
+
+#[tokio::test]
 async fn messages_are_dropped_and_held_at_their_end() {
     let desk = Desk::new(
         "Connect:203.0.113 DISCARD\nFrom:gone.example DISCARD\nFrom:look.example QUARANTINE:look at it\n\

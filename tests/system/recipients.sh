@@ -53,6 +53,22 @@ local_mail_is_let_in() {
     grep -q 'action=log .*rule=recipient-list .*let in' "$gatepost_log" || { echo "not told of"; return 1; }
 }
 
+# reads PORT RECIPIENT: what RCPT hears there.
+reads() {
+    swaks --server 127.0.0.1 --port "$1" --ehlo mail.clean.example --xclient "ADDR=8.8.3.1 NAME=[UNAVAILABLE]" \
+        --from mallory@clean.example --to "$2" --quit-after RCPT 2>&1 | tee -a "$work/log/swaks.txt" |
+        sed -n '/RCPT TO/,$ { s/^<[-~*]*[* ]*//; /^[245][0-9][0-9] /{p;q} }'
+}
+
+# spelling RECIPIENT: Postfix takes it for list, which is its own, and gatepost refuses it; and if there is no list,
+# Postfix has nobody of this name: it is this name that it looked for.
+spelling() {
+    local out
+    out=$(reads $actions "$1"); [[ $out == 250* ]] || { echo "Postfix alone: $out"; return 1; }
+    out=$(reads $version4 "$1"); [[ $out == "550 5.1.1"* ]] || { echo "Postfix without list: $out"; return 1; }
+    out=$(reads $tcp "$1"); [[ $out == "550 5.7.1 members only"* ]] || { echo "gatepost: $out"; return 1; }
+}
+
 start_dns
 make_postfix
 play postfix $tcp "$work/sink" "$here/policies/recipients.txt"
@@ -79,6 +95,21 @@ check "a member file that goes defers" heard alice@clean.example list@example.or
 check "the log says that, too" grep -qE 'event=source.*cannot be used' "$gatepost_log"
 check "other recipients do not notice" heard mallory@clean.example u@example.org "250 2.1.5"
 stop_gatepost members
+
+# What Postfix makes of strange addresses: here list is an account of its own. Two ports ask no filter, and one of them
+# knows no list.
+postconf -c "$work/postfix/etc" mydestination=mx.test.example 'local_recipient_maps=inline:{list=x}'
+postconf -c "$work/postfix/etc" -P "127.0.0.1:$actions/inet/smtpd_milters=" "127.0.0.1:$version4/inet/smtpd_milters=" \
+    "127.0.0.1:$version4/inet/local_recipient_maps=inline:{nobody=x}"
+postfix -c "$work/postfix/etc" reload >/dev/null 2>&1
+sed -e 's/list@example.org/list@mx.test.example/' "$work/recipients.toml" >"$work/spellings.toml"
+put_members alice@clean.example
+toml=$work/spellings.toml start_gatepost spellings ENFORCE_STAGE=mail
+for recipient in list '<> list' '%list:list' ';%:list' 'list%mx.test.example' '@mx.test.example:list' '>list' \
+    'mx.test.example!list' 'group:list;' '"%x:list"@mx.test.example'; do
+    check "<$recipient> reaches no protected list" spelling "$recipient"
+done
+stop_gatepost spellings
 
 check "no process of Postfix failed" none_of -nE "(fatal|panic|error): " "$work/log/mail/maillog"
 hunt_for_key

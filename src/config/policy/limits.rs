@@ -46,6 +46,17 @@ pub enum Per {
     Sender,
 }
 
+impl Per {
+    /// As it is written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Client => "client",
+            Self::Sender => "sender",
+        }
+    }
+}
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
@@ -55,6 +66,17 @@ pub enum Of {
     Messages,
     /// RCPT commands that nothing else has something against.
     Recipients,
+}
+
+impl Of {
+    /// As it is written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Messages => "messages",
+            Self::Recipients => "recipients",
+        }
+    }
 }
 
 /// Longest time that a limit looks at.

@@ -74,6 +74,9 @@ impl Denial {
 /// An action, and what its author should know about it.
 pub(super) type Read = Result<(Action, Option<String>), String>;
 
+/// Octets of a reason of a quarantine that surely reach the mail server, whose log has them in one line.
+const REASON: usize = 380;
+
 /// Words without a meaning here, of libsnert and Sendmail.
 const IDLE: [&str; 7] = ["SUBJECT", "ENCR", "VERIFY", "TRAP", "TAG", "SAVE", "IREJECT"];
 /// Words of Postfix that only Postfix can do.
@@ -127,6 +130,11 @@ impl Action {
         // Postfix allows and ignores a text here; what looks like a comment is none.
         if !takes_text && !text.is_empty() && syntax == Syntax::Sendmail {
             notice = Some(format!("what stands after {word} is ignored"));
+        }
+        if let Self::Quarantine(reason) = &action
+            && reason.len() > REASON
+        {
+            notice = Some(format!("a reason of {} octets; what is beyond {REASON} is cut off", reason.len()));
         }
         Ok((action, notice))
     }

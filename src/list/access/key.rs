@@ -211,6 +211,9 @@ fn mailbox(text: &str, syntax: Syntax, written: &mut Written) -> Result<(), Stri
             shown(host)
         ));
     }
+    if local.contains(['*', '?']) {
+        written.notice = Some("a key is no pattern; * and ? stand for themselves in it");
+    }
     written.text.push_str(&local.to_ascii_lowercase());
     written.text.push('@');
     match host {

@@ -99,6 +99,17 @@ impl Standing {
         holds.then_some(heard)
     }
 
+    /// The word about client or sender that lets mail in where later ones deny it, `recipient` the last of them: these decide what
+    /// becomes of the mail, and lists matter no more than they did. A quarantine is no denial: it wants the checks.
+    pub fn denied_friend<'a>(&'a self, recipient: Option<&'a Heard>) -> Option<&'a Heard> {
+        let said = [recipient, self.mail.as_ref(), self.connect.as_ref()].into_iter().flatten();
+        let mut said = said.filter(|heard| heard.ruling != Ruling::Nothing);
+        let denies =
+            |ruling: &Ruling| matches!(ruling, Ruling::Refuse(_) | Ruling::Defer(_) | Ruling::Discard);
+        let is_denied = said.clone().next().is_some_and(|last| denies(&last.ruling));
+        said.find(|heard| !denies(&heard.ruling)).filter(|heard| is_denied && heard.ruling == Ruling::Allow)
+    }
+
     /// What holds for a recipient of which maps say `heard`.
     pub fn rcpt(&mut self, heard: &Heard, wish: Wish, exemption: Exemption) -> Option<Heard> {
         let is_friend = heard.ruling == Ruling::Allow;

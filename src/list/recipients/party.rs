@@ -83,7 +83,11 @@ const STEPS: usize = 8;
 fn step(local: &str) -> Option<(&str, &str)> {
     let bang = || local.split_once('!').map(|(domain, user)| (user, domain));
     let (user, domain) = local.rsplit_once('@').or_else(bang).or_else(|| local.rsplit_once('%'))?;
-    // Quotes can hold a source route, too.
+    // Quotes can hold a source route, too; and one is made of `%own.example:user`.
+    let (user, domain) = match domain.rsplit_once(':') {
+        Some((_, behind)) if user.is_empty() => (behind, ""),
+        _ => (user, domain),
+    };
     let user =
         if user.starts_with('@') { user.rsplit_once(':').map_or(user, |(_, user)| user) } else { user };
     (!user.is_empty()).then_some((user, domain))
@@ -165,6 +169,9 @@ mod tests {
             ("<list%@own.example>", &["list"]),
             ("<\"@own.example:list@l.example\"@own.example>", &["list@l.example"]),
             ("<%l.example@own.example>", &[]),
+            ("<\"%own.example:list\"@own.example>", &["list"]),
+            ("<own.example!%own.example:list>", &["list"]),
+            ("<\"@own.example:list\"@own.example>", &["list"]),
             ("<list@l.example>", &[]),
         ] {
             let party = Party::parse(argument.as_bytes()).expect("a party");

@@ -124,6 +124,11 @@ fn what_the_mail_server_takes_for_a_protected_address_is_protected() {
         "<x@y.example:list+x;>",
         "<list@localhost>",
         "<list%localhost@own.example>",
+        "<<> list>",
+        "<%list:list>",
+        "%list:list",
+        "<;%:list>",
+        "<own.example!%list:list>",
     ] {
         assert_eq!(find(&protected, argument), Some(0), "{argument}");
         let party = Party::parse(argument.as_bytes()).expect("a party");
@@ -141,6 +146,26 @@ fn a_key_that_a_policy_has_already_is_told_of() {
         assert_eq!(protected.add(Key::parse(key).expect(key), 7), Err(Taken(owner)), "{key}");
     }
     assert_eq!(protected.add(Key::parse(".l.example").expect("a key"), 7), Ok(()));
+}
+
+#[test]
+fn with_a_hyphen_for_details_a_request_address_has_the_policy_of_its_list_unless_it_has_its_own() {
+    let find = |keys: &[&str], argument: &str| {
+        protected(keys).find(&Party::parse(argument.as_bytes()).expect("a party"), "-")
+    };
+    let list = &["list@l.example", "owner@l.example"][..];
+    let own = &["list@l.example", "owner@l.example", "list-request@l.example", "owner-list@l.example"][..];
+    for (argument, alone, named) in [
+        ("<list-x@l.example>", Some(0), Some(0)),
+        ("<list-request@l.example>", Some(0), Some(2)),
+        ("<owner-list@l.example>", Some(1), Some(3)),
+    ] {
+        assert_eq!((find(list, argument), find(own, argument)), (alone, named), "{argument}");
+    }
+    let everybody = Admission { senders: senders(&["*@*", "<>"]), ..Admission::default() };
+    for sender in ["<x@y.example>", "<>", "<a-b@[192.0.2.1]>"] {
+        assert_eq!(ask(&everybody, sender, false), Ruling::Admitted, "{sender}");
+    }
 }
 
 // T58, T60, T62

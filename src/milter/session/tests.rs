@@ -313,6 +313,15 @@ fn of_the_envelope_nothing_is_kept_that_nobody_asked_for() {
 }
 
 #[test]
+fn a_session_keeps_what_its_new_filter_looks_at_from_the_next_command_on() {
+    let mut play = flooded(&Needs::default().event(Event::Mail).event(Event::Rcpt));
+    play.session.keep(everything().kept);
+    play.send(b'M', b"<>\0SMTPUTF8\0").expect("the next message");
+    let message = play.session.dialog().transaction.as_ref().expect("a message");
+    assert_eq!(message.parameters, [b"SMTPUTF8"]);
+}
+
+#[test]
 fn what_is_asked_for_of_the_envelope_is_bounded_in_octets() {
     let mut play = flooded(&everything());
     let message = play.session.dialog().transaction.as_ref().expect("a message");

@@ -110,6 +110,21 @@ fn what_they_forbid_has_its_own_name() {
 }
 
 #[test]
+fn what_a_mail_server_reads_otherwise_than_it_is_written_is_a_fault_of_brackets_or_local_part() {
+    let told: AddressFaults = [AddressFault::Brackets, AddressFault::LocalPart].into_iter().collect();
+    for (argument, reply) in [
+        ("<<> list>", "501 5.1.3 imbalanced angle brackets in path"),
+        ("%list:list", "553 5.1.3 invalid local part"),
+        ("<%list:list>", "553 5.1.3 invalid local part"),
+        ("<;%:list>", "553 5.1.3 invalid local part"),
+        ("<own.example!%list:list>", "553 5.1.3 invalid local part"),
+    ] {
+        let fault = AddressFaults::of(argument.as_bytes(), Side::Recipient, false).and(told).first();
+        assert_eq!(fault.map(|fault| fault.reply(Side::Recipient)), Some(reply), "{argument}");
+    }
+}
+
+#[test]
 fn every_reply_is_legal_and_its_code_fits_the_command() {
     for fault in AddressFault::ALL {
         for (side, other) in [(Side::Sender, "5.1.3"), (Side::Recipient, "5.1.7")] {

@@ -126,6 +126,8 @@ struct Open {
     identity: Identity,
     /// `SELECT`, up to the keys.
     query: String,
+    /// The column of keys, in quotes.
+    key: String,
     /// When the question in work has to end.
     end: Arc<Mutex<Moment>>,
 }
@@ -149,16 +151,24 @@ impl Open {
         )?;
         // The names are letters, digits and _.
         let Table { table, key, value, .. } = table;
-        let query =
-            format!("SELECT \"{table}\".\"{value}\" FROM \"{table}\" WHERE \"{table}\".\"{key}\" IN ");
-        Ok(Self { connection, identity, query, end })
+        let key = format!("\"{table}\".\"{key}\"");
+        let query = format!("SELECT \"{table}\".\"{value}\" FROM \"{table}\" WHERE {key} IN ");
+        Ok(Self { connection, identity, query, key, end })
     }
 
-    /// What the table has for one of these keys, as text or as octets.
+    /// The end of a query for so many keys: of rows for several of them that of the first counts.
+    fn choice(&self, keys: usize) -> String {
+        let places = |n: usize| format!("?{n},CAST(?{n} AS BLOB)");
+        let all: Vec<String> = (1..=keys).map(places).collect();
+        let ranks: Vec<String> =
+            (1..=keys).map(|n| format!("WHEN {} IN ({}) THEN {n}", self.key, places(n))).collect();
+        format!("({}) ORDER BY CASE {} END LIMIT 1", all.join(","), ranks.join(" "))
+    }
+
+    /// What the table has for the first of these keys that it has, as text or as octets.
     fn find(&mut self, keys: &[String], end: Moment) -> rusqlite::Result<Option<Vec<u8>>> {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
-        let places: Vec<String> = (1..=keys.len()).map(|n| format!("?{n},CAST(?{n} AS BLOB)")).collect();
-        let query = format!("{}({}) LIMIT 1", self.query, places.join(","));
+        let query = format!("{}{}", self.query, self.choice(keys.len()));
         let mut statement = self.connection.prepare(&query)?;
         statement
             .query_row(params_from_iter(keys), |row| {

@@ -206,6 +206,23 @@ async fn what_is_said_during_an_outage_is_asked_again_after_it() {
     assert_eq!(session.rcpt("<b@d.example>").await, "550 5.7.1 Access denied");
 }
 
+#[tokio::test]
+async fn a_map_that_cannot_be_asked_defers_no_recipient_that_mail_always_gets_to() {
+    let desk = Desk::new("");
+    let away = format!("socketmap:unix:{}:access", desk.folder.path().join("nobody").display());
+    let strict = gate(&desk, &[away], "on_trouble = \"tempfail\"");
+    let (log, _guard) = Log::listen();
+    let (mut session, _) = Session::connect(&strict, "192.0.2.1", "mx.sender.example").await;
+    session.mail("<x@y.example>", None).await;
+    let later = "451 4.7.1 Temporary lookup failure, try again later";
+    for (recipient, said) in
+        [("<a@d.example>", later), ("<postmaster@d.example>", "goes on"), ("<b@d.example>", later)]
+    {
+        assert_eq!(session.rcpt(recipient).await, said, "{recipient}");
+    }
+    assert_eq!(log.with(&["action=log", "rule=access", "cannot be asked"]).len(), 1, "{:#?}", log.lines());
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_table_of_sqlite_decides_as_it_is_now() {

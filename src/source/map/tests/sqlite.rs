@@ -38,6 +38,28 @@ async fn a_table_says_what_a_text_says_as_it_is_now() {
 }
 
 #[tokio::test]
+async fn of_two_spellings_of_one_key_that_of_gatepost_counts_whatever_their_order_in_the_table() {
+    let folder = TempDir::new().expect("a folder");
+    let spellings = ["connect:ipv6:2001:db8", "connect:2001:db8"];
+    for (n, order) in [[0, 1], [1, 0]].into_iter().enumerate() {
+        for table in ["CREATE TABLE kvm (k TEXT, v TEXT)", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)"] {
+            let name = format!("{n}{}", table.len());
+            let path = folder.path().join(name);
+            let connection = Connection::open(&path).expect("a database");
+            connection.execute_batch(table).expect("a table");
+            for at in order {
+                let value = ["OK", "REJECT"][at];
+                connection
+                    .execute("INSERT INTO kvm VALUES (?1, ?2)", [spellings[at], value])
+                    .expect("an entry");
+            }
+            let map = open(&format!("sqlite:{}", path.display())).expect("a table");
+            assert_eq!(connect(&map, "2001:db8::1").await, Ok(Ruling::Allow), "{order:?} {table}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_database_in_the_place_of_another_is_noticed_and_one_that_is_gone_told() {
     let folder = TempDir::new().expect("a folder");
     let table = "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)";
