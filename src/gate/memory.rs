@@ -45,8 +45,8 @@ pub struct Memory {
     #[serde(skip)]
     pub(super) counted: Vec<usize>,
     /// What access maps say about the client, and about the open message.
-    #[serde(default, skip_serializing_if = "access::Standing::is_empty")]
-    pub(super) access: access::Standing,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) access: Option<Box<access::Standing>>,
     /// What is said beside the lists of whoever is in question now.
     #[serde(skip)]
     pub(super) said: Vec<Said>,
@@ -99,7 +99,14 @@ impl Memory {
     /// Forgets the greeting before, and what is said of the message before: a new greeting ends it (RFC 5321, section 4.1.4).
     pub(super) fn greet(&mut self) {
         self.forget(Identity::Helo);
-        self.access.end_message();
+        self.end_message();
+    }
+
+    /// Forgets what access maps say about the message.
+    fn end_message(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.end_message();
+        }
     }
 
     /// Forgets sender and recipient, and what could not be answered or was spared for a login about the client:
@@ -117,7 +124,7 @@ impl Memory {
                 self.partly.insert(identity);
             }
         }
-        self.access.end_message();
+        self.end_message();
         self.mark = Mark::default();
         self.forged = Forged::default();
         self.let_in = 0;

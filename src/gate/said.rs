@@ -90,7 +90,7 @@ impl Access {
     /// What the maps say at a stage. What was said before is remembered, and asked again only where it is not: after trouble,
     /// and in a process that has the session from one that had no maps.
     async fn say(&self, policy: &Policy, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Vec<Said> {
-        let standing = &memory.access;
+        let standing = memory.access.get_or_insert_default();
         let (mut client, mut sender, mut recipient) = (Told::default(), Told::default(), Told::default());
         let asks = (!standing.knows_client(), stage >= Stage::Mail && !standing.knows_sender());
         if asks.0 {
@@ -104,7 +104,7 @@ impl Access {
         }
         let is_sure = (client.trouble.is_none(), sender.trouble.is_none());
         let trouble = client.trouble.or(sender.trouble).or(recipient.trouble);
-        let standing = &mut memory.access;
+        let standing = memory.access.get_or_insert_default();
         // In the other case there is no word but that of the trouble, and what was not asked is not known.
         let counts = trouble.is_none() || self.on_trouble == OnTrouble::LetIn;
         if asks.0 && (is_sure.0 || counts) {

@@ -1,5 +1,7 @@
 //! The macros that an MTA sends beside each command.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// The commands that macros can belong to, in the order of the session, by their protocol letter.
@@ -9,11 +11,39 @@ const ORDER: [u8; 9] = *b"CHMRTLNBE";
 ///
 /// Names keep their braces (`{auth_authen}`), single letters have none (`i`). Values are raw
 /// octets: they can hold anything that a client typed.
+///
+/// Those of all commands lie in one piece of memory, one behind the other: a connection that waits keeps little more than their octets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stages", into = "Stages")]
 pub struct Macros {
-    stages: [Vec<u8>; ORDER.len()],
+    text: Vec<u8>,
+    /// Where each command's end in it.
+    ends: [u32; ORDER.len()],
     /// Whether macros for MAIL have come since the last MAIL.
     fresh: bool,
+}
+
+/// The form in which sessions are handed over.
+#[derive(Serialize, Deserialize)]
+struct Stages {
+    stages: [Vec<u8>; ORDER.len()],
+    fresh: bool,
+}
+
+impl From<Macros> for Stages {
+    fn from(macros: Macros) -> Self {
+        Self { stages: std::array::from_fn(|slot| macros.stage(slot).to_vec()), fresh: macros.fresh }
+    }
+}
+
+impl From<Stages> for Macros {
+    fn from(Stages { stages, fresh }: Stages) -> Self {
+        let mut macros = Self { fresh, ..Self::default() };
+        for (slot, stage) in stages.iter().enumerate() {
+            macros.replace(slot, stage);
+        }
+        macros
+    }
 }
 
 /// The place of MAIL in [`ORDER`].
@@ -35,10 +65,40 @@ impl Macros {
                 end = nul + 1;
             }
         }
-        let stage = &mut self.stages[slot];
-        stage.clear();
-        stage.extend_from_slice(&pairs[..end]);
+        self.replace(slot, &pairs[..end]);
         self.fresh |= slot == MAIL;
+    }
+
+    fn replace(&mut self, slot: usize, stage: &[u8]) {
+        let Range { start, end } = self.range(slot);
+        // Packets are far below 4 GiB.
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        self.text.splice(start..end, stage.iter().copied());
+        for later in &mut self.ends[slot..] {
+            *later = place(*later as usize - (end - start) + stage.len());
+        }
+    }
+
+    fn range(&self, slot: usize) -> Range<usize> {
+        let start = slot.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        start..self.ends[slot] as usize
+    }
+
+    fn stage(&self, slot: usize) -> &[u8] {
+        &self.text[self.range(slot)]
+    }
+
+    /// Of all commands, in their order.
+    fn stages(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        (0..ORDER.len()).map(|slot| self.stage(slot))
+    }
+
+    /// Forgets what belongs to this command and to those behind it.
+    fn forget_from(&mut self, first: usize) {
+        let start = self.range(first).start;
+        self.text.truncate(start);
+        let last = self.ends[first..].iter_mut();
+        last.for_each(|end| *end = u32::try_from(start).unwrap_or(u32::MAX));
     }
 
     /// Begins a message at MAIL: what came for this MAIL stays, everything older from MAIL on goes.
@@ -46,9 +106,7 @@ impl Macros {
     /// A login of an earlier message must never be taken for that of the next one.
     pub fn begin_message(&mut self) {
         let first = if self.fresh { MAIL + 1 } else { MAIL };
-        for stage in &mut self.stages[first..] {
-            stage.clear();
-        }
+        self.forget_from(first);
         self.fresh = false;
     }
 
@@ -57,14 +115,14 @@ impl Macros {
     /// A single letter is found in either spelling (`i`, `{i}`).
     pub fn find(&self, name: &str) -> Option<&[u8]> {
         let wanted = bare(name.as_bytes());
-        self.stages.iter().rev().find_map(|stage| lookup(stage, wanted))
+        self.stages().rev().find_map(|stage| lookup(stage, wanted))
     }
 
     /// The values of several macros at once, as [`find`](Self::find) finds them: one way through all there are.
     pub fn find_each<const N: usize>(&self, names: [&str; N]) -> [Option<&[u8]>; N] {
         let wanted = names.map(|name| bare(name.as_bytes()));
         let mut found = [None; N];
-        for stage in self.stages.iter().filter(|stage| !stage.is_empty()) {
+        for stage in self.stages().filter(|stage| !stage.is_empty()) {
             let mut of_stage = [None; N];
             for (name, value) in pairs(stage) {
                 let place = wanted.iter().position(|wanted| bare(name) == *wanted);
@@ -87,9 +145,7 @@ impl Macros {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        for stage in &mut self.stages {
-            stage.clear();
-        }
+        self.forget_from(0);
     }
 }
 
@@ -137,6 +193,27 @@ mod tests {
     }
 
     #[test]
+    fn what_one_command_brings_leaves_the_others_as_they_are() {
+        let mut macros = Macros::default();
+        let stages = |macros: &Macros| {
+            macros.stages().map(<[u8]>::to_vec).filter(|stage| !stage.is_empty()).collect::<Vec<_>>()
+        };
+        macros.store(b'R', b"i\0A\0", LIMIT);
+        macros.store(b'C', b"j\0mx.example\0", LIMIT);
+        macros.store(b'M', b"{mail_addr}\0a@b.example\0", LIMIT);
+        macros.store(b'C', b"j\0x\0", LIMIT);
+        assert_eq!(stages(&macros), [&b"j\0x\0"[..], b"{mail_addr}\0a@b.example\0", b"i\0A\0"]);
+        let handed = serde_json::to_string(&macros).expect("text");
+        assert_eq!(serde_json::from_str::<Macros>(&handed).expect("macros"), macros);
+        macros.begin_message();
+        macros.begin_message();
+        assert_eq!(stages(&macros), [b"j\0x\0"]);
+        macros.store(b'E', b"i\0B\0", LIMIT);
+        macros.store(b'C', b"", LIMIT);
+        assert_eq!(stages(&macros), [b"i\0B\0"]);
+    }
+
+    #[test]
     fn several_at_once_are_found_as_each_of_them_alone() {
         let mut macros = Macros::default();
         macros.store(
@@ -180,7 +257,7 @@ mod tests {
         macros.store(b'Z', b"i\0QID\0", LIMIT);
         assert_eq!(macros.find("i"), None);
         macros.store(b'M', &b"{name}\0value\0".repeat(1_000), LIMIT);
-        assert!(macros.stages[2].len() <= LIMIT);
+        assert!(macros.stage(2).len() <= LIMIT);
         assert_eq!(macros.find("{name}"), Some(&b"value"[..]));
     }
 }

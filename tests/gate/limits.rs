@@ -79,7 +79,8 @@ async fn further_untrusted_recipients_of_a_message_are_put_off_and_trusted_ones_
 async fn recipients_that_a_map_lets_in_count_for_no_limit() {
     let desk = Desk::new();
     desk.write("access", "To:friend@own.example OK\n");
-    let rate = "[[limit]]\nname = \"rate\"\nper = \"client\"\nof = \"recipients\"\nmost = 2\nwithin = \"1h\"\n";
+    let rate =
+        "[[limit]]\nname = \"rate\"\nper = \"client\"\nof = \"recipients\"\nmost = 2\nwithin = \"1h\"\n";
     let gate = desk.gate(&format!(
         "[enforce]\nstage = \"rcpt\"\n[access]\nmap = [\"text:DIR/access\"]\n[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = 1\n{rate}"
     ));
