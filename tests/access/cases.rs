@@ -21,7 +21,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
 fn every_case_has_a_test_and_every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for directory in ["src/list", "tests/access", "tests/gate"] {
+    for directory in ["src", "tests"] {
         sources(&root.join(directory), &mut files);
     }
     let code: String = files.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
@@ -31,13 +31,13 @@ fn every_case_has_a_test_and_every_test_that_is_named_exists() {
             panic!("three columns: {row}")
         };
         let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty() || tests.contains("not about maps"), "{row}");
+        assert!(!named.is_empty(), "{row}");
         for test in named {
             assert_eq!(code.matches(&format!("fn {test}()")).count(), 1, "{case}: {test}");
         }
         cases.insert(case.trim().to_owned());
     }
-    let all = (1..=12).map(|n| format!("A{n}")).chain((1..=26).map(|n| format!("T{n}")));
-    let all: BTreeSet<String> = all.chain(["T29".to_owned(), "T30".to_owned()]).collect();
+    let all = (1..=12).map(|n| format!("A{n}")).chain((1..=30).chain(54..=65).map(|n| format!("T{n}")));
+    let all: BTreeSet<String> = all.collect();
     assert_eq!(cases, all);
 }

@@ -76,6 +76,25 @@ async fn further_untrusted_recipients_of_a_message_are_put_off_and_trusted_ones_
 }
 
 #[tokio::test]
+async fn recipients_that_a_map_lets_in_count_for_no_limit() {
+    let desk = Desk::new();
+    desk.write("access", "To:friend@own.example OK\n");
+    let rate =
+        "[[limit]]\nname = \"rate\"\nper = \"client\"\nof = \"recipients\"\nmost = 2\nwithin = \"1h\"\n";
+    let gate = desk.gate(&format!(
+        "[enforce]\nstage = \"rcpt\"\n[access]\nmap = [\"text:DIR/access\"]\n[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = 1\n{rate}"
+    ));
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    session.mail(&["<x@a.example>"]).await;
+    for _ in 0..5 {
+        assert_eq!(session.rcpt("<friend@own.example>").await, "Continue");
+    }
+    assert_eq!(session.rcpt("<a@own.example>").await, "Continue");
+    assert_eq!(session.rcpt("<b@own.example>").await, "452 4.5.3 Too many untrusted recipients");
+    assert_eq!(session.rcpt("<friend@own.example>").await, "Continue");
+}
+
+#[tokio::test]
 async fn a_count_of_recipients_outlives_the_process() {
     let gate = Desk::new().gate("[[limit]]\nname = \"rcpts\"\nper = \"message\"\nmost = 1\n");
     let mut session = Session::from(&gate, "192.0.2.7").await;
