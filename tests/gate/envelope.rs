@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
     }
 
     /// The same session in a process with another gate.
-    pub(super) fn handed_to<'b>(self, gate: &'b Gate) -> Session<'b> {
+    pub(super) fn handed_to(self, gate: &Gate) -> Session<'_> {
         let stored = serde_json::to_string(&self.memory).expect("json");
         Session { gate, dialog: self.dialog, memory: serde_json::from_str(&stored).expect("back") }
     }
