@@ -129,7 +129,9 @@ impl Raw {
                 }
             }
         }
-        mailbox.unclosed = quoted || comments > 0 || open && mailbox.octets.is_empty();
+        // A bracket in a local part is no literal's for Sendmail, which sees the `@` behind it.
+        let hidden = literal && mailbox.at.is_none();
+        mailbox.unclosed = quoted || comments > 0 || hidden || open && mailbox.octets.is_empty();
         mailbox
     }
 
