@@ -331,27 +331,54 @@ fn the_manual_on_mail_servers_names_settings_commands_and_units_that_exist() {
     }
 }
 
+/// What a document may name as a proof: functions of `cargo test`, and cases of the suites.
+struct Proofs {
+    functions: String,
+    suites: BTreeSet<String>,
+}
+
+impl Proofs {
+    fn all() -> Self {
+        let functions =
+            ["src", "tests"].iter().flat_map(|below| files(&root().join(below), ".rs")).map(read).collect();
+        let run = read("tests/run");
+        let list = |name: &str| between(&run, &format!("\n{name}=("), ")").to_owned();
+        let suites = format!("{} {}", list("suites"), list("packaged"));
+        Self { functions, suites: suites.split(' ').map(str::to_owned).collect() }
+    }
+
+    /// All scripts and conversations of a suite.
+    fn cases(&self, suite: &str) -> String {
+        assert!(self.suites.contains(suite), "no suite {suite}");
+        let scripts = [format!("tests/system/{suite}.sh"), format!("tests/system/inside/{suite}.sh")];
+        let scripts = scripts.iter().filter(|path| root().join(path).exists()).map(read);
+        // Mail servers are driven by the dialogues.
+        let conversations: &[&str] = match suite {
+            "postfix" => &["dialogues"],
+            "sendmail" => &["dialogues", "policies"],
+            "actions" | "recipients" => &["policies"],
+            _ => &[],
+        };
+        let below = |name: &&str| files(&root().join("tests/system").join(name), ".txt");
+        scripts.chain(conversations.iter().flat_map(below).map(read)).collect()
+    }
+
+    fn have(&self, test: &str) -> bool {
+        match test.split_once(": ") {
+            Some((suite, title)) => {
+                let cases = self.cases(suite);
+                cases.contains(&format!("\"{title}\"")) || cases.contains(&format!("case {title}\n"))
+            }
+            None => self.functions.contains(&format!("fn {test}(")),
+        }
+    }
+}
+
 #[test]
 fn every_threat_has_tests_that_exist_or_a_reason() {
     let page = read("docs/threat-model.md");
     let table = between(&page, "<!-- threats:", "<!-- end of threats -->");
-    let functions: String =
-        ["src", "tests"].iter().flat_map(|below| files(&root().join(below), ".rs")).map(read).collect();
-    let run = read("tests/run");
-    let list = |name: &str| between(&run, &format!("\n{name}=("), ")").to_owned();
-    let lists = format!("{} {}", list("suites"), list("packaged"));
-    let known: BTreeSet<&str> = lists.split(' ').collect();
-    let cases = |suite: &str| -> String {
-        assert!(known.contains(suite), "no suite {suite}");
-        let scripts = [format!("tests/system/{suite}.sh"), format!("tests/system/inside/{suite}.sh")];
-        let scripts = scripts.iter().filter(|path| root().join(path).exists()).map(read);
-        // Mail servers are driven by the dialogues.
-        let dialogues = files(&root().join("tests/system/dialogues"), ".txt");
-        scripts
-            .chain(dialogues.iter().map(read).filter(|_| ["postfix", "sendmail"].contains(&suite)))
-            .collect()
-    };
-    let mut proofs = 0;
+    let (known, mut proofs) = (Proofs::all(), 0);
     for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| attack")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [_, attack, assets, mitigation, tests, _] = cells[..] else { panic!("five bars: {row}") };
@@ -360,18 +387,37 @@ fn every_threat_has_tests_that_exist_or_a_reason() {
         let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty() || tests.starts_with("no test: "), "neither test nor reason: {row}");
         for test in named.into_iter().filter(|_| !tests.starts_with("no test: ")) {
-            let exists = match test.split_once(": ") {
-                Some((suite, title)) => {
-                    let cases = cases(suite);
-                    cases.contains(&format!("\"{title}\"")) || cases.contains(&format!("case {title}\n"))
-                }
-                None => functions.contains(&format!("fn {test}(")),
-            };
-            assert!(exists, "no test {test}: {row}");
+            assert!(known.have(test), "no test {test}: {row}");
             proofs += 1;
         }
     }
     assert!(proofs > 100, "{proofs} tests named");
+}
+
+#[test]
+fn every_fault_that_is_played_is_in_the_document_with_its_figures_and_with_tests_that_exist() {
+    let page = read("docs/reliability.md");
+    let table = between(&page, "<!-- faults:", "<!-- end of faults -->");
+    let (known, mut rows) = (Proofs::all(), BTreeSet::new());
+    for row in table.lines().filter(|line| line.starts_with("| F")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, number, fault, injection, expected, measured, tests, _] = cells[..] else {
+            panic!("seven bars: {row}")
+        };
+        assert!([fault, injection, expected, measured].iter().all(|cell| !cell.is_empty()), "{row}");
+        for test in tests.split('`').skip(1).step_by(2) {
+            assert!(known.have(test), "no test {test}: {row}");
+        }
+        rows.insert(number.to_owned());
+    }
+    let mut played = BTreeSet::new();
+    for source in files(&root().join("tests/system/reliability"), ".py").iter().map(read) {
+        for row in source.split("\n@row(\n").skip(1) {
+            played.insert(between(row, "\"", "\"").to_owned());
+        }
+    }
+    assert_eq!(rows, played);
+    assert!(rows.len() >= 36, "{} rows", rows.len());
 }
 
 /// The anchor of a heading, as GitHub makes it.

@@ -505,9 +505,18 @@ impl Policy {
     }
 }
 
+/// Longest address in a reply, in octets: the longest that SMTP has (RFC 5321, section 4.5.3.1.3). What a client types is
+/// not given back to it in dozens of lines.
+const ADDRESS: usize = 256;
+
 /// An address of the envelope as replies show it.
 fn shown(argument: &[u8]) -> String {
-    Mailbox::parse(argument).map_or_else(|| "<>".to_owned(), |mailbox| mailbox.address())
+    let mut address = Mailbox::parse(argument).map_or_else(|| "<>".to_owned(), |mailbox| mailbox.address());
+    if address.len() > ADDRESS {
+        address.truncate(address.floor_char_boundary(ADDRESS - 3));
+        address.push_str("...");
+    }
+    address
 }
 
 /// The findings that say something, each with its place.

@@ -132,7 +132,9 @@ impl Raw {
                 }
             }
         }
-        mailbox.unclosed = quoted || comments > 0 || open > 0 && mailbox.octets.is_empty();
+        // A bracket in a local part is no literal's for Sendmail, which sees the `@` behind it.
+        let hidden = literal && mailbox.at.is_none();
+        mailbox.unclosed = quoted || comments > 0 || hidden || open > 0 && mailbox.octets.is_empty();
         mailbox
     }
 

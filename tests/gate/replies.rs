@@ -55,6 +55,22 @@ async fn all_variables_become_what_they_stand_for() {
 }
 
 #[tokio::test]
+async fn an_address_of_any_length_is_cut_in_a_reply() {
+    let world = listing("spam.example.dbl", "127.0.1.4", &["REPLY_SENDER=550 5.7.1 {sender}"]).await;
+    let sender = |local: &str| format!("{local}@spam.example");
+    let said = world.from(&format!("<{}>", sender(&"x".repeat(243)))).await;
+    assert_eq!(
+        said,
+        format!("550 5.7.1 {}", sender(&"x".repeat(243))),
+        "the longest that SMTP has is shown whole"
+    );
+    for local in ["x".repeat(3_000), "\u{fc}".repeat(1_500)] {
+        let said = world.from(&format!("<{}>", sender(&local))).await;
+        assert!(said.ends_with("...") && said.len() <= 10 + 256, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn the_python_milters_words_are_there_for_who_wants_them() {
     let world = listing("2.0.8.8.zen", "127.0.0.4", &["REPLY_STYLE=python"]).await;
     let reply = "554 5.7.1 Connecting IP address is rejected due to a security policy violation.";

@@ -115,6 +115,15 @@ async fn what_the_mta_reads_as_a_listed_sender_is_refused_as_one() {
     }
 }
 
+/// Sendmail takes it for a character like any other.
+#[tokio::test]
+async fn a_bracket_without_its_partner_hides_no_listed_sender() {
+    let world = spam().await;
+    for sender in ["<u[31m@spam.example>", "<[@spam.example>", "<u[x[y@spam.example>"] {
+        assert_eq!(world.from(sender).await, DBL, "{sender}");
+    }
+}
+
 #[tokio::test]
 async fn a_domain_in_utf8_is_asked_by_its_a_labels() {
     let world = listing("xn--bcher-kva.example.dbl", "127.0.1.2", &[]).await;

@@ -2,8 +2,8 @@
 # Faults: what breaks around gatepost or in it, and what mail notices of it. On a booted Debian with Postfix and
 # the package, then with the plain daemon what a container has no means for.
 #
-# Elsewhere: too few descriptors in tests/descriptors.rs, forged and truncated states in all their forms in
-# tests/handover and tests/daemon/handover.rs, DNS faults in tests/dns, a blocked runtime in src/daemon/watchdog.rs.
+# Elsewhere: each fault that needs no booted system in the suite `reliability`, whose table is docs/reliability.md; forged
+# and truncated states in all their forms in tests/handover and tests/daemon/handover.rs.
 source "$(dirname "$0")/lib.sh"
 source "$here/dns.sh"
 source "$here/container.sh"

@@ -228,4 +228,5 @@ def main():
     Milter.runmilter("spamhaus-dqs", settings.listen, settings.idle)
 
 
-main()
+if __name__ == "__main__":
+    main()

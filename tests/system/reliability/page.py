@@ -1,0 +1,56 @@
+"""docs/reliability.md, from the rows and from what was measured."""
+
+import os
+import platform
+import re
+
+HEAD = """# Faults
+
+What breaks around gatepost or in it, how the tests break it, what must come of it, and what came of it in the run that wrote this
+page. `tests/run reliability` plays every row to the release build, as a process of its own, with name servers and mail servers that do
+what the row says; it fails when something comes out otherwise than expected, and when this page has other rows than were played.
+`write=1 tests/run reliability` writes the page anew, with what was measured then: {machine}.
+
+The last column names what else holds the row: functions of `cargo test` (each layer by itself, with held clocks, in all forms), and
+cases of suites with real mail servers and a real service manager. `tests/manual.rs` looks whether each of them exists.
+
+<!-- faults: written by tests/run reliability, held against the tests by tests/manual.rs -->
+
+| | fault | how it is made | expected | measured | also tested by |
+|---|---|---|---|---|---|
+"""
+FOOT = """
+<!-- end of faults -->
+
+## Not played here
+
+- Pauses of the machine, a stuck runtime and a crash under a real service manager, a stuck or full journal, killed processes and forged
+  states: `tests/run faults`, in a booted container. Restarts and upgrades under load: `tests/run load`.
+- Loss and delay by the kernel's traffic control: the name server of the suite loses and delays by itself, which is the same to whoever asks it.
+"""
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = re.findall(r"model name\s*: (.*)", file.read()) or [platform.machine()]
+    return f"{len(os.sched_getaffinity(0))} processors ({' '.join(models[0].split())}), Linux {platform.release().split('-')[0]}"
+
+
+def clean(text):
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def page(rows, measured):
+    lines = []
+    for row in rows:
+        also = " ".join(f"`{name}`" for name in row.also) or "–"
+        cells = [row.number, row.fault, row.injection, row.expected, measured.get(row.number, ""), also]
+        lines.append("| " + " | ".join(clean(cell) for cell in cells) + " |")
+    return HEAD.format(machine=machine()) + "\n".join(lines) + "\n" + FOOT
+
+
+def rows_of(text):
+    """The rows of a page without what was measured, and all words around them without the machine's."""
+    cells = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("| F")]
+    around = [line for line in text.splitlines() if not line.startswith(("| F", "`write=1"))]
+    return [row[:5] + row[6:] for row in cells], around
