@@ -2,10 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use gatepost::dns::{Answer, classify, read};
+use gatepost::dns::{Answer, Subject, classify, hear, read};
+use gatepost::smtp::Domain;
 use gatepost::verdict::{List, Trouble};
-use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::{RData, RecordType};
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::Dice;
 
@@ -18,8 +19,9 @@ pub fn answer(data: &[u8]) {
         let records = dice.records();
         let answer = classify(list, &records);
         judge(list, answer, &records);
-        let mut octets = written(&records);
+        let mut octets = written(list, &records);
         assert_eq!(read(list, &octets), answer, "{records:?}");
+        assert_eq!(hear(list, &subject(), &octets), Some(answer), "{records:?}");
         // The same response with a few octets damaged, and cut short.
         for _ in 0..dice.roll() & 7 {
             let at = (usize::from(dice.roll()) << 8 | usize::from(dice.roll())) % octets.len();
@@ -34,6 +36,7 @@ pub fn answer(data: &[u8]) {
 fn response(list: List, octets: &[u8]) {
     let answer = read(list, octets);
     let message = Message::from_vec(octets).ok();
+    datagram(list, octets, answer, message.as_ref());
     let Some(message) = message.filter(|message| message.message_type == MessageType::Response) else {
         assert_eq!(answer, Answer::Failed(Trouble::Network), "octets that are no response");
         return;
@@ -54,6 +57,25 @@ fn response(list: List, octets: &[u8]) {
     if is_ours || matches!(answer, Answer::Listed(_)) {
         judge(list, answer, &records);
     }
+}
+
+/// What is heard as an answer is one to another reader, and says the same.
+fn datagram(list: List, octets: &[u8], answer: Answer, message: Option<&Message>) {
+    let Some(heard) = hear(list, &subject(), octets) else { return };
+    assert_eq!(heard, answer);
+    assert!(octets[2] & 0xf8 == 0x80, "a response to a question");
+    if let Some(message) = message {
+        assert_eq!(message.op_code, OpCode::Query);
+        let name = Name::from_ascii(format!("x.example.{}.dq.spamhaus.net.", list.name())).expect("a name");
+        assert_eq!(message.queries, [Query::query(name, RecordType::A)]);
+    } else {
+        assert!(octets[2] & 2 != 0, "what cannot be read was cut");
+    }
+}
+
+/// Whom the responses are about.
+fn subject() -> Subject {
+    Subject::Domain(Domain::from_setting("x.example").expect("a domain"))
 }
 
 /// Holds an answer against the records it was made of.
@@ -88,10 +110,14 @@ fn judge(list: List, answer: Answer, records: &[Ipv4Addr]) {
 }
 
 /// A response to a question about `x.example` with these records.
-fn written(records: &[Ipv4Addr]) -> Vec<u8> {
+fn written(list: List, records: &[Ipv4Addr]) -> Vec<u8> {
     let count = u8::try_from(records.len()).expect("few records");
     let mut octets = vec![0, 1, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
-    octets.extend_from_slice(b"\x01x\x07example\0\0\x01\0\x01");
+    for label in ["x", "example", list.name(), "dq", "spamhaus", "net", ""] {
+        octets.push(u8::try_from(label.len()).expect("a short label"));
+        octets.extend_from_slice(label.as_bytes());
+    }
+    octets.extend_from_slice(&[0, 1, 0, 1]);
     for record in records {
         octets.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
         octets.extend_from_slice(&record.octets());

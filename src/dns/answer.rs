@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsResponse, Message, ResponseCode};
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name, RData};
 
 use crate::verdict::{Codes, List, Origin, Trouble};
 
@@ -100,6 +100,8 @@ pub(super) struct Reply {
     /// The least time to live of the records; of a negative answer what its SOA says (RFC 2308,
     /// section 5), if it has one. Seconds.
     pub(super) ttl: Option<u32>,
+    /// Where an alias leads whose records are not there.
+    pub(super) alias: Option<Name>,
 }
 
 /// Why a response is no reply.
@@ -133,6 +135,22 @@ impl Reply {
         Ok(reply)
     }
 
+    /// What the octets of a response say; nothing if they cannot be read.
+    pub(super) fn read(octets: &[u8]) -> Option<Result<Self, Fault>> {
+        let response = DnsResponse::from_buffer(octets.to_vec()).ok()?;
+        if response.truncation {
+            return Some(Err(Fault::Truncated));
+        }
+        let mut said = Self::found(&response);
+        if let Ok(reply) = &mut said
+            && reply.records.is_empty()
+        {
+            reply.ttl = response.negative_ttl().map(in_bounds);
+            reply.alias = target(&response);
+        }
+        Some(said)
+    }
+
     /// What the resolver library takes for an error. Negative answers are among that.
     ///
     /// Nothing of the error is kept or shown: it may quote names.
@@ -140,7 +158,7 @@ impl Reply {
         match error {
             NetError::Dns(DnsError::NoRecordsFound(nothing)) => {
                 tell(nothing.response_code)?;
-                Ok(Self { records: Vec::new(), ttl: nothing.negative_ttl.map(in_bounds) })
+                Ok(Self { ttl: nothing.negative_ttl.map(in_bounds), ..Self::default() })
             }
             NetError::Dns(DnsError::ResponseCode(code)) => tell(*code).and(Err(Fault::Garbled)),
             NetError::Truncated => Err(Fault::Truncated),
@@ -148,6 +166,24 @@ impl Reply {
             _ => Err(Fault::Garbled),
         }
     }
+}
+
+/// The end of the chain of aliases that begins at the question, if there is one.
+fn target(message: &Message) -> Option<Name> {
+    let mut end = message.queries.first()?.name();
+    let asked = end;
+    // A ring has an end, too, for who counts.
+    for _ in &message.answers {
+        let next = message.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *end => Some(&target.0),
+            _ => None,
+        });
+        match next {
+            Some(next) => end = next,
+            None => break,
+        }
+    }
+    (end != asked).then(|| end.clone())
 }
 
 /// Whether a response of this code tells something about the subject.
@@ -170,15 +206,7 @@ fn in_bounds(ttl: u32) -> u32 {
 /// For fuzzing and for looking at recorded packets: from the octets on it takes the daemon's way. That a
 /// response belongs to its question is not looked at here.
 pub fn read(list: List, response: &[u8]) -> Answer {
-    let reply = match DnsResponse::from_buffer(response.to_vec()) {
-        Ok(response) if response.truncation => Err(Fault::Truncated),
-        Ok(response) => match DnsError::from_response(response) {
-            Ok(response) => Reply::found(&response),
-            Err(error) => Reply::not_found(&error.into()),
-        },
-        Err(_) => Err(Fault::Garbled),
-    };
-    match reply {
+    match Reply::read(response).unwrap_or(Err(Fault::Garbled)) {
         Ok(reply) => classify(list, &reply.records),
         Err(fault) => Answer::Failed(fault.trouble()),
     }

@@ -179,6 +179,11 @@ impl Question {
         Some(Self(name))
     }
 
+    /// What an alias leads to.
+    pub(super) fn of(name: Name) -> Self {
+        Self(name)
+    }
+
     /// The name. Whoever prints it prints the key.
     pub(super) fn name(&self) -> &Name {
         &self.0

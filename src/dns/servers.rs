@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Settings;
 use super::answer::{Fault, Reply};
-use super::exchange::{Resolvers, Way};
+use super::exchange::{Exchange, Transport};
+use super::hedge::{Budget, Pace};
 use super::landing::GRACE;
 use super::question::Question;
 use crate::verdict::Trouble;
@@ -18,36 +19,65 @@ use crate::verdict::Trouble;
 /// How long a server that kept silent is asked after all others.
 const PENALTY: Duration = Duration::from_secs(30);
 
-/// The name servers, in the order of the settings, and which of them did not answer of late.
+/// How often a question is asked beside the planned tries, when its datagram may be lost. Of a hundred packets lost
+/// two, one question in 2,500 still waits for a planned try then.
+const HEDGES: u32 = 2;
+
+/// The name servers, in the order of the settings, and how they did of late.
 pub(super) struct Servers {
     addresses: Vec<SocketAddr>,
     per_try: Duration,
-    silent: Mutex<Vec<Option<Instant>>>,
-    resolvers: Resolvers,
+    record: Mutex<Record>,
+    exchange: Exchange,
+}
+
+struct Record {
+    /// By server: since when it kept silent.
+    silent: Vec<Option<Instant>>,
+    /// By server.
+    paces: Vec<Pace>,
+    hedges: Budget,
+}
+
+impl Record {
+    fn is_ill(&self, server: usize, now: Instant) -> bool {
+        self.silent[server].is_some_and(|since| now.duration_since(since) < PENALTY)
+    }
 }
 
 impl Servers {
     pub(super) fn new(settings: &Settings) -> Self {
         let addresses = settings.servers.clone();
-        let silent = Mutex::new(vec![None; addresses.len()]);
+        let record = Mutex::new(Record {
+            silent: vec![None; addresses.len()],
+            paces: vec![Pace::default(); addresses.len()],
+            hedges: Budget::default(),
+        });
         // Every try is listened to as long as its question lives.
-        let resolvers = Resolvers::new(settings.queries, settings.lifetime + GRACE);
-        Self { addresses, per_try: settings.per_try, silent, resolvers }
+        let exchange = Exchange::new(settings.lifetime + GRACE);
+        Self { addresses, per_try: settings.per_try, record, exchange }
     }
 
     /// The two servers to ask first, by number; fewer if there are fewer.
     fn first_two(&self) -> (Option<usize>, Option<usize>) {
         let now = Instant::now();
-        let silent = self.silent();
-        let is_ill = |n: &usize| silent[*n].is_some_and(|since| now.duration_since(since) < PENALTY);
+        let record = self.record();
+        let is_ill = |server: &usize| record.is_ill(*server, now);
         let all = 0..self.addresses.len();
-        let mut order = all.clone().filter(|n| !is_ill(n)).chain(all.filter(is_ill));
+        let mut order = all.clone().filter(|server| !is_ill(server)).chain(all.filter(is_ill));
         (order.next(), order.next())
+    }
+
+    /// How long to wait for this server before its question is asked again; none if that is not known.
+    fn patience(&self, server: usize) -> Option<Duration> {
+        let mut record = self.record();
+        record.hedges.earn();
+        record.paces[server].patience().filter(|patience| *patience < self.per_try)
     }
 
     pub(super) fn health(&self) -> Vec<ServerHealth> {
         let now = Instant::now();
-        let silent = self.silent().clone();
+        let silent = self.record().silent.clone();
         let ago = |since: Option<Instant>| Some(now.duration_since(since?)).filter(|ago| *ago < PENALTY);
         self.addresses
             .iter()
@@ -57,15 +87,20 @@ impl Servers {
     }
 
     fn blame(&self, server: usize) {
-        self.silent()[server] = Some(Instant::now());
+        self.record().silent[server] = Some(Instant::now());
     }
 
-    fn praise(&self, server: usize) {
-        self.silent()[server] = None;
+    /// It answered, a datagram after this time.
+    fn praise(&self, server: usize, took: Option<Duration>) {
+        let mut record = self.record();
+        record.silent[server] = None;
+        if let Some(took) = took {
+            record.paces[server].learn(took);
+        }
     }
 
-    fn silent(&self) -> MutexGuard<'_, Vec<Option<Instant>>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +118,8 @@ pub struct ServerHealth {
 /// UDP to the first server, after `per_try` UDP to the second (or the first again), after that TCP. Earlier
 /// tries are still listened to. A server that says SERVFAIL or REFUSED is asked no more: the next one is,
 /// once, and then that is the answer.
+///
+/// Beside that, a first datagram that is not answered when answers usually have come is [hedged](HEDGES).
 pub(super) struct Round<'a> {
     pub(super) servers: &'a Servers,
     pub(super) question: &'a Question,
@@ -100,24 +137,46 @@ impl Round<'_> {
         let (Some(first), second) = self.servers.first_two() else { return Err(Trouble::Network) };
         let mut plan = Plan::new(first, second);
         let mut tries = FuturesUnordered::new();
-        tries.push(self.ask(first, Way::Datagram));
+        let mut hedges = Hedges::new(first, second, self.servers.patience(first));
+        tries.push(self.ask(first, Transport::Udp, Role::Planned));
         let mut next = Instant::now() + self.servers.per_try;
         loop {
+            let hedge =
+                hedges.next.filter(|at| plan.stage == Stage::FirstDatagram && *at < next.min(deadline));
             let step = tokio::select! {
                 biased;
-                Some((server, transport, result)) = tries.next(), if !tries.is_empty() => match result {
-                    Ok(reply) => {
-                        self.servers.praise(server);
-                        return Ok(reply);
-                    }
-                    Err(fault) => {
-                        if matches!(fault, Fault::Garbled | Fault::Unreachable) {
-                            self.servers.blame(server);
+                Some(made) = tries.next(), if !tries.is_empty() => {
+                    let Tried { server, transport, role, took, result } = made;
+                    match result {
+                        Ok(reply) => {
+                            let took = (transport == Transport::Udp).then_some(took);
+                            self.servers.praise(server, took);
+                            return Ok(reply);
                         }
-                        plan.after(server, transport, fault)
+                        // Not there at all: no loss of time, and no blame, for it is not needed.
+                        Err(Fault::Unreachable) if role == Role::Hedge && server != first => {
+                            tries.push(self.ask(first, Transport::Udp, Role::Hedge));
+                            Step::Wait
+                        }
+                        // What another server cannot answer either is the first one's to tell.
+                        Err(fault) if role == Role::Hedge && server != first && fault != Fault::Truncated => {
+                            Step::Wait
+                        }
+                        Err(fault) => {
+                            if matches!(fault, Fault::Garbled | Fault::Unreachable) {
+                                self.servers.blame(server);
+                            }
+                            plan.after(server, transport, fault)
+                        }
                     }
-                },
-                () = sleep_until(next.min(deadline)) => {
+                }
+                () = sleep_until(hedge.unwrap_or(next.min(deadline))) => {
+                    if hedge.is_some() {
+                        if let Some(server) = hedges.take(self.servers) {
+                            tries.push(self.ask(server, Transport::Udp, Role::Hedge));
+                        }
+                        continue;
+                    }
                     self.servers.blame(plan.current);
                     if Instant::now() >= deadline {
                         break;
@@ -127,11 +186,7 @@ impl Round<'_> {
             };
             match step {
                 Step::Ask(server, transport) => {
-                    let way = match transport {
-                        Transport::Udp => Way::SecondDatagram,
-                        Transport::Tcp => Way::Connection,
-                    };
-                    tries.push(self.ask(server, way));
+                    tries.push(self.ask(server, transport, Role::Planned));
                     next = if transport == Transport::Udp {
                         Instant::now() + self.servers.per_try
                     } else {
@@ -148,7 +203,7 @@ impl Round<'_> {
         loop {
             tokio::select! {
                 biased;
-                Some((_, _, result)) = tries.next(), if !tries.is_empty() => if let Ok(reply) = result {
+                Some(made) = tries.next(), if !tries.is_empty() => if let Ok(reply) = made.result {
                     return Ok(reply);
                 },
                 () = sleep_until(end), if !tries.is_empty() => return Err(trouble),
@@ -157,19 +212,62 @@ impl Round<'_> {
         }
     }
 
-    async fn ask(&self, server: usize, way: Way) -> (usize, Transport, Result<Reply, Fault>) {
-        let Servers { addresses, resolvers, .. } = self.servers;
-        let result = resolvers.ask(addresses[server], way, self.question).await;
-        let transport = if way == Way::Connection { Transport::Tcp } else { Transport::Udp };
-        (server, transport, result)
+    async fn ask(&self, server: usize, transport: Transport, role: Role) -> Tried {
+        let Servers { addresses, exchange, .. } = self.servers;
+        let start = Instant::now();
+        let result = exchange.ask(addresses[server], transport, self.question).await;
+        Tried { server, transport, role, took: start.elapsed(), result }
     }
 }
 
-/// How a question travels.
+/// What became of one try.
+struct Tried {
+    server: usize,
+    transport: Transport,
+    role: Role,
+    took: Duration,
+    result: Result<Reply, Fault>,
+}
+
+/// Why a try was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transport {
-    Udp,
-    Tcp,
+enum Role {
+    Planned,
+    /// Because the first datagram may be lost.
+    Hedge,
+}
+
+/// The datagrams beside the plan.
+struct Hedges {
+    first: usize,
+    second: Option<usize>,
+    /// When the next one is due.
+    next: Option<Instant>,
+    /// Until the one after that.
+    pause: Duration,
+    sent: u32,
+}
+
+impl Hedges {
+    fn new(first: usize, second: Option<usize>, patience: Option<Duration>) -> Self {
+        let pause = patience.unwrap_or_default();
+        Self { first, second, next: patience.map(|patience| Instant::now() + patience), pause, sent: 0 }
+    }
+
+    /// Whom to ask now: another server if there is a healthy one, for it may be the first one that is slow, and
+    /// then the first one again. Nobody when the budget is used up.
+    fn take(&mut self, servers: &Servers) -> Option<usize> {
+        let now = Instant::now();
+        let mut record = servers.record();
+        if !record.hedges.spend() {
+            self.next = None;
+            return None;
+        }
+        self.sent += 1;
+        self.next = (self.sent < HEDGES).then_some(now + self.pause);
+        let other = self.second.filter(|second| self.sent == 1 && !record.is_ill(*second, now));
+        Some(other.unwrap_or(self.first))
+    }
 }
 
 /// What to try after what has happened so far. Knows no clock and no socket.
@@ -332,9 +430,9 @@ mod tests {
         tokio::time::advance(PENALTY).await;
         assert_eq!(servers.first_two(), (Some(0), Some(1)));
         servers.blame(1);
-        servers.praise(1);
+        servers.praise(1, None);
         servers.blame(0);
-        servers.praise(0);
+        servers.praise(0, None);
         assert_eq!(servers.first_two(), (Some(0), Some(1)));
     }
 }

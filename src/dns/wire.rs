@@ -1,10 +1,9 @@
-//! The sockets below the resolver library.
+//! The TCP connections below the resolver library.
 //!
-//! hickory-resolver writes, sends, matches and reads the messages. Set here is what its own sockets leave
-//! open: one datagram per try, connected UDP sockets, TCP responses held against the question, and silence
-//! in the log.
+//! hickory-resolver writes, sends, matches and reads the messages on them. Set here is what it leaves open:
+//! responses held against the question, and silence in the log. No datagram goes this way.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -14,16 +13,11 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use hickory_resolver::config::{ConnectionConfig, ProtocolConfig};
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::{
-    DnsUdpSocket, RuntimeProvider, Spawn, TokioHandle, TokioRuntimeProvider, TokioTime,
-};
+use hickory_resolver::net::runtime::{RuntimeProvider, Spawn, TokioHandle, TokioRuntimeProvider, TokioTime};
 use hickory_resolver::net::tcp::TcpClientStream;
-use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsExchange, DnsExchangeSend, DnsHandle};
 use hickory_resolver::proto::op::{DnsRequest, DnsResponse, Query, ResponseCode};
 use hickory_resolver::{ConnectionProvider, PoolContext};
-use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
@@ -44,8 +38,8 @@ impl Wire {
 }
 
 impl ConnectionProvider for Wire {
-    type Conn = Line;
-    type FutureConn = Boxed<Result<Line, NetError>>;
+    type Conn = Connection;
+    type FutureConn = Boxed<Result<Connection, NetError>>;
     type RuntimeProvider = Sockets;
 
     fn new_connection(
@@ -56,19 +50,11 @@ impl ConnectionProvider for Wire {
     ) -> Result<Self::FutureConn, NetError> {
         let (server, sockets, options) = (self.server, self.sockets.clone(), &pool.options);
         match config.protocol {
-            ProtocolConfig::Udp => {
-                let exchange = UdpClientStream::builder(server, sockets)
-                    .with_timeout(Some(options.timeout))
-                    .with_os_port_selection(options.os_port_selection)
-                    // The datagram itself. Left alone, the library sends it again after a time of its own.
-                    .with_max_retries(1)
-                    .exchange();
-                Ok(Box::pin(ready(Ok(Line(exchange)))))
-            }
+            ProtocolConfig::Udp => Err("datagrams do not go this way".into()),
             ProtocolConfig::Tcp => {
                 let (timeout, active) = (options.timeout, options.max_active_requests);
                 let exchange = TcpClientStream::exchange(server, None, timeout, Some(active), sockets);
-                Ok(Box::pin(async move { exchange.await.map(Line) }))
+                Ok(Box::pin(async move { exchange.await.map(Connection) }))
             }
         }
     }
@@ -78,13 +64,11 @@ impl ConnectionProvider for Wire {
     }
 }
 
-/// A connection on which a response to another question is passed over.
-///
-/// The library does that for datagrams. On a TCP connection it looks at identifiers only.
+/// A connection on which a response to another question is passed over: the library looks at identifiers only.
 #[derive(Clone)]
-pub(super) struct Line(DnsExchange<Sockets>);
+pub(super) struct Connection(DnsExchange<Sockets>);
 
-impl DnsHandle for Line {
+impl DnsHandle for Connection {
     type Response = Responses;
     type Runtime = Sockets;
 
@@ -127,7 +111,7 @@ pub(super) struct Sockets(TokioRuntimeProvider);
 impl RuntimeProvider for Sockets {
     type Handle = Silent;
     type Timer = TokioTime;
-    type Udp = Socket;
+    type Udp = <TokioRuntimeProvider as RuntimeProvider>::Udp;
     type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
 
     fn create_handle(&self) -> Silent {
@@ -143,48 +127,8 @@ impl RuntimeProvider for Sockets {
         self.0.connect_tcp(server, local, timeout)
     }
 
-    fn bind_udp(&self, local: SocketAddr, peer: SocketAddr) -> Boxed<io::Result<Socket>> {
-        Box::pin(async move {
-            let socket = UdpSocket::bind(local).await?;
-            // The kernel drops what comes from elsewhere, and reports at once when nobody listens.
-            socket.connect(peer).await?;
-            Ok(Socket { socket, peer })
-        })
-    }
-}
-
-/// A UDP socket for one question.
-pub(super) struct Socket {
-    socket: UdpSocket,
-    peer: SocketAddr,
-}
-
-impl DnsUdpSocket for Socket {
-    type Time = TokioTime;
-
-    fn poll_recv_from(
-        &self,
-        cx: &mut Context<'_>,
-        octets: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let mut octets = ReadBuf::new(octets);
-        ready!(self.socket.poll_recv(cx, &mut octets))?;
-        Poll::Ready(Ok((octets.filled().len(), self.peer)))
-    }
-
-    /// Unlike the polling sibling, this one hears of errors too: that nobody listens, for one.
-    fn recv_from<'a: 'f, 'b: 'f, 'f>(
-        &'a self,
-        octets: &'b mut [u8],
-    ) -> Pin<Box<dyn Future<Output = io::Result<(usize, SocketAddr)>> + Send + 'f>>
-    where
-        Self: 'f,
-    {
-        Box::pin(async move { Ok((self.socket.recv(octets).await?, self.peer)) })
-    }
-
-    fn poll_send_to(&self, cx: &mut Context<'_>, octets: &[u8], _: SocketAddr) -> Poll<io::Result<usize>> {
-        self.socket.poll_send(cx, octets)
+    fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Boxed<io::Result<Self::Udp>> {
+        self.0.bind_udp(local, server)
     }
 }
 

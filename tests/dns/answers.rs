@@ -192,6 +192,20 @@ async fn aliases_are_followed_and_alone_say_nothing() {
     assert_eq!(server.count("target.example."), 2);
 }
 
+// case: Z15
+#[tokio::test]
+async fn what_an_alias_leads_to_is_asked_for_and_a_ring_is_left() {
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    server.on("1.0.8.8.zen", Act::DeadAlias(ResponseCode::NoError));
+    server.on("target.example.", Act::records(["127.0.0.2"]));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.1")).await.answer, listed(0, [2]));
+    server.on("target.example.", Act::DeadAlias(ResponseCode::NoError));
+    server.on("2.0.8.8.zen", Act::DeadAlias(ResponseCode::NoError));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, Answer::NotListed);
+    assert_eq!((server.count("2.0.8.8.zen"), server.total()), (1, 4), "an alias of itself leads nowhere");
+}
+
 // case: Z07
 #[tokio::test]
 async fn a_question_of_the_wrong_kind_is_counted_and_told_once() {

@@ -6,6 +6,7 @@ mod common;
 mod answers;
 mod breaker;
 mod cache;
+mod hedge;
 mod names;
 mod recall;
 mod servers;

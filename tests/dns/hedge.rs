@@ -1,0 +1,155 @@
+//! Lost datagrams, and questions that are asked again before their try is over.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gatepost::dns::{Answer, Dns};
+use gatepost::verdict::{List, Trouble};
+use hickory_proto::op::ResponseCode;
+
+use super::common::clock::Clock;
+use super::common::nameserver::{Act, Asked, NameServer, Transport};
+use super::{Arc, ask, dns, ip, listed, ms};
+
+/// A name server 20 ms away.
+async fn far() -> NameServer {
+    let server = NameServer::start().await;
+    server.otherwise(Act::NotFound(Some(60)).after(ms(20)));
+    server
+}
+
+/// Asks some questions that are answered, so that it is known how long that takes.
+async fn get_to_know(clock: &Clock, dns: &Arc<Dns>, questions: u8) {
+    for n in 0..questions {
+        let (answered, _) = clock.run(ask(dns, List::ZEN, ip(&format!("8.8.1.{n}")))).await;
+        assert_eq!(answered.answer, Answer::NotListed);
+    }
+}
+
+/// Keeps silent to the first `lost` of these questions, and then does as otherwise.
+fn losing(lost: usize, name: &'static str) -> impl Fn(&Asked) -> Option<Act> + Send + Sync {
+    let seen = AtomicUsize::new(0);
+    move |asked| {
+        let is_lost = asked.name == name && seen.fetch_add(1, Ordering::Relaxed) < lost;
+        is_lost.then_some(Act::Silence)
+    }
+}
+
+fn tries(server: &NameServer, name: &str) -> Vec<Transport> {
+    server.asked().iter().filter(|asked| asked.name == name).map(|asked| asked.transport).collect()
+}
+
+// case: D06
+#[tokio::test]
+async fn a_lost_packet_costs_three_round_trips_and_that_of_the_answer() {
+    let clock = Clock::stop();
+    let server = far().await;
+    let dns = dns(&[server.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    server.script(losing(1, "2.0.8.8.zen"));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(75)..=ms(120)).contains(&time), "{time:?}");
+    let ids: Vec<_> =
+        server.asked().iter().filter(|asked| asked.name == "2.0.8.8.zen").map(|asked| asked.id).collect();
+    assert!(ids.len() == 2 && ids[0] != ids[1], "an identifier of its own: {ids:?}");
+    server.script(losing(2, "3.0.8.8.zen"));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.3"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(135)..=ms(220)).contains(&time), "two in a row: {time:?}");
+}
+
+// case: D06
+#[tokio::test]
+async fn a_hedge_is_beside_the_plan_and_changes_neither_tries_nor_deadline() {
+    let clock = Clock::stop();
+    let server = far().await;
+    let dns = dns(&[server.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    server.script(losing(usize::MAX, "2.0.8.8.zen"));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
+    assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
+    assert_eq!(tries(&server, "2.0.8.8.zen"), [[Transport::Udp; 4].as_slice(), &[Transport::Tcp]].concat());
+}
+
+#[tokio::test]
+async fn whichever_datagram_is_answered_first_counts() {
+    let clock = Clock::stop();
+    let server = far().await;
+    let dns = dns(&[server.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    server.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(100)));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, listed(0, [2]));
+    assert!((ms(95)..=ms(110)).contains(&time), "slow, and not lost: {time:?}");
+    assert_eq!(server.count("2.0.8.8.zen"), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_has_never_answered_is_not_asked_sooner() {
+    let clock = Clock::stop();
+    let server = far().await;
+    let dns = dns(&[server.address()]);
+    server.script(losing(1, "2.0.8.8.zen"));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(715)..=ms(735)).contains(&time), "{time:?}");
+}
+
+#[tokio::test]
+async fn another_server_is_asked_when_the_first_is_slow() {
+    let clock = Clock::stop();
+    let (first, second) = (far().await, far().await);
+    let dns = dns(&[first.address(), second.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    first.script(losing(usize::MAX, "2.0.8.8.zen"));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(75)..=ms(120)).contains(&time), "{time:?}");
+    assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (1, 1));
+    assert!(dns.servers().iter().all(|server| server.silent.is_none()), "one lost packet is no silence");
+}
+
+#[tokio::test]
+async fn what_another_server_cannot_answer_is_left_to_the_first() {
+    let clock = Clock::stop();
+    let (first, second) = (far().await, NameServer::start().await);
+    second.otherwise(Act::Code(ResponseCode::Refused));
+    let dns = dns(&[first.address(), second.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    first.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(120)));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, listed(0, [2]));
+    assert!((ms(115)..=ms(130)).contains(&time), "{time:?}");
+    assert_eq!(second.total(), 1);
+}
+
+#[tokio::test]
+async fn a_second_server_that_does_not_run_does_not_take_the_hedge() {
+    let clock = Clock::stop();
+    let server = far().await;
+    let gone = NameServer::start().await.address();
+    clock.settle().await;
+    let dns = dns(&[server.address(), gone]);
+    get_to_know(&clock, &dns, 50).await;
+    server.script(losing(1, "2.0.8.8.zen"));
+    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+    assert!((ms(75)..=ms(120)).contains(&time), "{time:?}");
+}
+
+// case: D08
+#[tokio::test]
+async fn a_dead_server_is_asked_a_tenth_more_and_not_thrice() {
+    let clock = Clock::stop();
+    let server = far().await;
+    let dns = dns(&[server.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    server.script(|_| Some(Act::Silence));
+    let before = server.total();
+    let tickets: Vec<_> = (0..200).map(|n| dns.ask(List::ZEN, ip(&format!("8.8.0.{n}")))).collect();
+    // Past all hedges, before the next planned try.
+    clock.pass(ms(600)).await;
+    assert_eq!(server.total() - before, 200 + 10);
+    drop(tickets);
+}
