@@ -69,6 +69,19 @@ check "the log names the key that lets in with file and line" \
 check "the log names the pattern of a list" \
     has_line "because=\"gatepost-from:bank.example $place:14, the word at the end\""
 
+# Beside lists of DQS, in force, in shadow and looking on, at every stage.
+mkdir "$work/stages"
+for mode in enforce shadow observe; do
+    for stage in connect helo mail rcpt; do
+        file=$work/stages/$mode-$stage
+        python3 "$here/maps/stages.py" "$here/maps/stages.tsv" $mode $stage >"$file.txt" || fail "stages.py reads its table"
+        cp "$here/maps/stages.map" "$file.map"
+        printf '[access]\nmap = ["text:@work@/maps/access"]\n' >"$file.toml"
+        [ $mode != shadow ] || echo 'mode = "shadow"' >>"$file.toml"
+        play postfix $tcp "$work/sink" "$file.txt"
+    done
+done
+
 toml=$here/maps/access.toml start_gatepost load
 check "a map that changes under load is honoured, and no mail is lost" changes_under_load
 check "a sender is refused as soon as a new map says so" refused_under_load
