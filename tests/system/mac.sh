@@ -29,6 +29,15 @@ check "the AppArmor profiles parse" parses "$profile"
 check "their names are those that the units ask for" names
 for unit in gatepost gatepost-metrics-exporter; do check "$unit.service asks for its profile" asked $unit; done
 check "local/usr.sbin.gatepost is read" local_lines
+# The places that gatepost-access(5) promises.
+in_reach() { apparmor_parser -p "$profile" 2>/dev/null | sed '/^profile gatepost-metrics/,$d' | grep -qxF "  $1"; }
+while read -r rule; do check "the profile of the daemon has: $rule" in_reach "$rule"; done <<'R'
+/etc/gatepost/{,**} r,
+/etc/mail/{,**} r,
+/etc/postfix/{,*access*} r,
+/var/lib/gatepost/{,**} rwk,
+@{run}/maps/{,**} rw,
+R
 
 check "the SELinux module compiles against Debian's headers" sh "$root/selinux/build.sh" "$work/module" default
 [ -e "$work/module/gatepost.pp" ] || exit 1

@@ -69,6 +69,19 @@ check "the log names the key that lets in with file and line" \
 check "the log names the pattern of a list" \
     has_line "because=\"gatepost-from:bank.example $place:14, the word at the end\""
 
+# Beside lists of DQS, in force, in shadow and looking on, at every stage.
+mkdir "$work/stages"
+for mode in enforce shadow observe; do
+    for stage in connect helo mail rcpt; do
+        file=$work/stages/$mode-$stage
+        python3 "$here/maps/stages.py" "$here/maps/stages.tsv" $mode $stage >"$file.txt" || fail "stages.py reads its table"
+        cp "$here/maps/stages.map" "$file.map"
+        printf '[access]\nmap = ["text:@work@/maps/access"]\n' >"$file.toml"
+        [ $mode != shadow ] || echo 'mode = "shadow"' >>"$file.toml"
+        play postfix $tcp "$work/sink" "$file.txt"
+    done
+done
+
 toml=$here/maps/access.toml start_gatepost load
 check "a map that changes under load is honoured, and no mail is lost" changes_under_load
 check "a sender is refused as soon as a new map says so" refused_under_load
@@ -114,8 +127,43 @@ check "a socket map says the same" says "socketmap:unix:$kinds/socket:access"
 check "and so does milter-spamc's way to write it" says "access!socketmap!$kinds/socket"
 check "the socket map is one for Postfix, too" \
     test "$(postmap -c "$kinds/etc" -q connect:192.0.2 "socketmap:unix:$kinds/socket:access")" = REJECT
-check "a map of Berkeley DB is told with the command that exports it" \
-    grep -q "postmap -s hash:$kinds/access" <(env -i "$gatepost" --config /dev/null map check "hash:$kinds/access" 2>&1)
+
+# Berkeley DB, which gatepost does not read: the message has commands, and what they write says the same.
+# Sendmail's makemap wants the configuration of an installed Sendmail, of which it needs nothing.
+makemap=$kinds/bin/makemap
+mkdir "$kinds/bin"
+printf '#!/bin/sh\nexec "%s" -C /dev/null "$@"\n' "$results/unpacked/usr/libexec/sendmail/makemap" >"$makemap"
+chmod 755 "$makemap"
+exports() {
+    local out command
+    out=$(env -i "$gatepost" --config /dev/null map check "$1" 2>&1)
+    command=$(grep -oE "$2 [^ ]+( [^ ]+)? >$kinds/[a-z]+\.txt" <<<"$out" | head -n 1)
+    [ -n "$command" ] || { echo "no command: $out"; return 1; }
+    (PATH=$(dirname "$makemap"):$PATH MAIL_CONFIG=$kinds/etc; export MAIL_CONFIG; cd / && sh -c "$command") || { echo "$command fails"; return 1; }
+    grep -q . "${command##*>}" || { echo "$command writes nothing"; return 1; }
+    says "text:${command##*>}" || { echo "$command"; head -3 "${command##*>}"; return 1; }
+    rm "${command##*>}"
+}
+made() { "$makemap" "$1" "$2" <"$kinds/access" 2>&1; }
+cp "$kinds/access" "$kinds/berkeley"
+check "makemap of Sendmail makes a map of Berkeley DB" made hash "$kinds/berkeley"
+for name in "hash:$kinds/berkeley" "$kinds/berkeley.db" "btree:$kinds/tree"; do
+    [ "$name" != "btree:$kinds/tree" ] || check "makemap makes one with a tree" made btree "$kinds/tree"
+    check "$name: the command for Sendmail in the message works" exports "$name" "makemap -u"
+done
+check "postmap makes a map of Berkeley DB" postmap -c "$kinds/etc" "hash:$kinds/access"
+check "hash:$kinds/access: the command for Postfix in the message works" exports "hash:$kinds/access" "postmap -s"
+told_what_it_is() {
+    local out; out=$(env -i "$gatepost" --config /dev/null map check "text:$kinds/link" 2>&1)
+    grep -q 'Berkeley DB' <<<"$out" || { echo "$out"; return 1; }
+}
+ln -s "$kinds/berkeley.db" "$kinds/link"
+check "a map of Berkeley DB that is named as a text is known for what it is" told_what_it_is
+if made cdb "$kinds/sendmail" >/dev/null && [ -e "$kinds/sendmail.cdb" ]; then
+    check "a constant database of makemap says the same" says "cdb:$kinds/sendmail.cdb"
+else
+    check "this makemap knows no constant databases" grep -q . <(made cdb "$kinds/sendmail")
+fi
 
 # All of them in a daemon in its sandbox, as another account.
 printf 'from:%s\tREJECT said by %s\n' one.example cdb >"$kinds/one"
@@ -125,7 +173,10 @@ printf 'from:%s\tREJECT said by %s\n' three.example lmdb >"$kinds/three"
 postmap -c "$kinds/etc" "lmdb:$kinds/three"
 sqlite3 "$kinds/two.sq3" 'CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)' '.mode tabs' ".import $kinds/two kvm"
 chmod -R a+rX "$kinds"
-printf '[access]\nmap = ["cdb:%s", "lmdb:%s", "sqlite:%s", "socketmap:unix:%s:access"]\n' \
+printf 'from:%s\tREJECT said over TCP\n' four.example >"$kinds/four"
+python3 "$here/maps/socketmap.py" 7953 "$kinds/four" &
+await 5 listens 7953
+printf '[access]\nmap = ["cdb:%s", "lmdb:%s", "sqlite:%s", "socketmap:unix:%s:access", "socketmap:inet:127.0.0.1:7953:access"]\n' \
     "$kinds/one.cdb" "$kinds/three.lmdb" "$kinds/two.sq3" "$kinds/socket" >"$work/kinds.toml"
 toml=$work/kinds.toml start_gatepost kinds
 refused() {
@@ -138,6 +189,9 @@ check "a constant database refuses a sender" refused one.example "said by cdb"
 check "an LMDB database refuses a sender" refused three.example "said by lmdb"
 check "a table of SQLite refuses a sender" refused two.example "said by sqlite"
 check "a socket map refuses a sender" refused bad.example "go away"
+check "a socket map over TCP refuses a sender" refused four.example "said over TCP"
+confined() { grep -q "event=confined steps=.*landlock enforced" "$gatepost_log" || { grep event=confined "$gatepost_log"; return 1; }; }
+check "all that is behind Landlock" confined
 printf 'from:%s\tREJECT %s\n' one.example 'said anew' >"$kinds/one"
 postmap -c "$kinds/etc" "cdb:$kinds/one"
 anew() { refused one.example "said anew"; }
@@ -161,6 +215,53 @@ lightning_anew() {
     done
 }
 check "an LMDB database that is written in its place is honoured, and never half" lightning_anew
+# Another file takes the place of the database while mail comes in, and another program holds it.
+anew_sqlite() {
+    local n
+    load kinds-load >"$work/log/kinds.txt" 2>&1 &
+    local loading=$!
+    for n in 1 2 3; do
+        rm -f "$kinds/new.sq3"
+        sqlite3 "$kinds/new.sq3" 'CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)' "INSERT INTO kvm VALUES ('from:two.example', 'REJECT round $n')"
+        chmod 644 "$kinds/new.sq3"; mv "$kinds/new.sq3" "$kinds/two.sq3"
+        refused two.example "round $n" || { echo "round $n is not honoured"; return 1; }
+    done
+    # The load waits for the lock, and no mail is deferred; whoever comes then is let in (access.on_trouble).
+    unasked() { grep -c 'rule=access .*two.sq3.* cannot be asked' "$gatepost_log"; }
+    local before; before=$(unasked)
+    sqlite3 -cmd '.timeout 5000' "$kinds/two.sq3" 'BEGIN EXCLUSIVE' ".shell touch $kinds/held; sleep 3" COMMIT &
+    local holding=$!
+    await 10 test -e "$kinds/held" || { echo "no lock"; return 1; }
+    busy() { [ "$(unasked)" -gt "$before" ]; }
+    smtp-source -s 5 -m 20 -f u@load.example -t u@example.org -S kinds-locked -M mail.clean.example "$load_clean:$tcp" ||
+        { echo "not let in while it is locked"; return 1; }
+    await 5 busy || { echo "not told"; grep event=map "$gatepost_log"; return 1; }
+    kill -0 "$holding" || { echo "the lock went before the mail came"; return 1; }
+    wait "$holding" || { echo "the lock was never held"; return 1; }
+    again() { refused two.example "round 3"; }
+    await 10 again || { echo "not asked again"; return 1; }
+    wait "$loading" || { head -5 "$work/log/kinds.txt"; return 1; }
+    all_there() { [ "$(sunk kinds-load)" -eq 400 ]; }
+    await 30 all_there || { echo "$(sunk kinds-load) of 400 delivered"; return 1; }
+    none_of -E 'event=verdict .*action=tempfail' "$gatepost_log"
+}
+check "a database of SQLite that is replaced and locked under load" anew_sqlite
+
+# What is no file in the place of one: told, and the map that was read stays; nobody waits for the writer of a FIFO.
+no_file() {
+    local what=$1; shift
+    rm -rf "$kinds/odd"; "$@" "$kinds/odd" || return 1
+    mv "$kinds/one.cdb" "$kinds/one.kept"; mv "$kinds/odd" "$kinds/one.cdb"
+    is_told() { grep -q "event=source .*one.cdb.*$what" "$gatepost_log"; }
+    await 5 is_told || { echo "not told"; grep event=source "$gatepost_log" | tail -3; return 1; }
+    refused one.example "said anew" || { echo "the map is gone"; return 1; }
+    env -i timeout 10 "$gatepost" --config /dev/null map check "cdb:$kinds/one.cdb" >"$work/log/odd.txt" 2>&1
+    grep -q "$what" "$work/log/odd.txt" || { cat "$work/log/odd.txt"; return 1; }
+    rm -rf "$kinds/one.cdb"; mv "$kinds/one.kept" "$kinds/one.cdb"
+}
+check "a FIFO in the place of a map" no_file "FIFO" mkfifo
+check "a directory in the place of a map" no_file "directory" mkdir
+check "and the file in its place again" refused one.example "said anew"
 stop_gatepost kinds
 
 # What other programs make of such lines: as the journal has them, without their fields.

@@ -1,4 +1,7 @@
-"""A server of a socket map (socketmap_table(5)): socketmap.py SOCKET FILE, whose lines are keys, a tab and values."""
+"""A server of a socket map (socketmap_table(5)): socketmap.py SOCKET FILE, whose lines are keys, a tab and values.
+
+SOCKET is a path, or a port of 127.0.0.1.
+"""
 import os
 import socket
 import sys
@@ -29,9 +32,12 @@ def serve(connection):
         stream.flush()
 
 
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(place)
-os.chmod(place, 0o666)
+if place.isdigit():
+    listener = socket.create_server(("127.0.0.1", int(place)))
+else:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(place)
+    os.chmod(place, 0o666)
 listener.listen()
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
