@@ -49,7 +49,7 @@ class Names:
         return self.call("take")
 
     def peak(self):
-        """How many answers were ever held back at the same time."""
+        """To how many names an answer was ever held back at the same time."""
         return self.call("peak")
 
     def close(self):
@@ -60,7 +60,9 @@ class Names:
 class Server:
     def __init__(self, address, tcp, port, pipe):
         self.pipe = pipe
-        self.words, self.seen, self.due, self.held, self.peak = {}, Counter(), [], [], 0
+        self.words, self.seen, self.held = {}, Counter(), []
+        # Answers that are held back, and how many for each name.
+        self.due, self.waiting, self.peak = [], Counter(), 0
         self.random = random.Random(address)
         self.ready = selectors.DefaultSelector()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -80,7 +82,10 @@ class Server:
         while True:
             now = time.monotonic()
             while self.due and self.due[0][0] <= now:
-                _, _, send, octets = heapq.heappop(self.due)
+                _, _, send, octets, name = heapq.heappop(self.due)
+                self.waiting[name] -= 1
+                if not self.waiting[name]:
+                    del self.waiting[name]
                 send(octets)
             wait = max(0.0, self.due[0][0] - now) if self.due else None
             for key, _ in self.ready.select(wait):
@@ -168,8 +173,10 @@ class Server:
                 wait = wait if words[0] == "late" else self.random.random() * wait
 
                 def later(octets):
-                    heapq.heappush(self.due, (time.monotonic() + wait, self.random.random(), send, octets))
-                    self.peak = max(self.peak, len(self.due))
+                    name = packet[12:end]
+                    heapq.heappush(self.due, (time.monotonic() + wait, self.random.random(), send, octets, name))
+                    self.waiting[name] += 1
+                    self.peak = max(self.peak, len(self.waiting))
 
                 self.act(words[2:], packet, end, how, later, client)
             case "case":

@@ -22,6 +22,10 @@ import files
 from page import page, rows_of
 
 
+# KiB of memory that a daemon may have whatever happens: a quarter of the unit's MemoryMax=.
+MEMORY = 128 << 10
+
+
 class Stage:
     """What all rows share."""
 
@@ -29,6 +33,8 @@ class Stage:
         self.program, self.key, self.key2 = arguments.program, arguments.key, arguments.key2
         self.directory, self.log = arguments.directory, arguments.log
         self.sources = os.path.dirname(os.path.realpath(__file__))
+        # The most memory that each daemon had, in KiB.
+        self.peaks = {}
         # Written on by several threads: a counter of Python's is safe there.
         self.addresses, self.ports = itertools.count(1), itertools.count(12001)
 
@@ -108,6 +114,9 @@ def main():
         if one.thread:
             one.tell(arguments.suite)
     print(f"measured: {len(played)} rows in {time.monotonic() - began:.0f} s")
+    peak, name = max(((peak, name) for name, peak in stage.peaks.items()), default=(0, "none"))
+    word = "ok" if 0 < peak <= MEMORY else "FAIL"
+    print(f"{word} {arguments.suite}: no daemon of any row had more than {MEMORY >> 10} MiB: {name} had {peak >> 10}", flush=True)
     if arguments.only:
         return
     # The document: rows as they were played; what was measured is another thing in each run.

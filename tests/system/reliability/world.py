@@ -277,6 +277,7 @@ class Daemon:
 
     def stop(self):
         """Ends it, as it must end: with status 0, and without ever having panicked."""
+        self.stage.peaks[self.name] = self.resident("VmHWM")
         self.signal(signal.SIGTERM)
         status = self.process.wait(20)
         if self.own:
