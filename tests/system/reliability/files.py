@@ -74,7 +74,7 @@ def configurations(stage):
 
 @row(
     "F38", "SIGHUP with a broken configuration, then 100 SIGHUP at once, under load", "the TOML file in one of the two states; sessions all the time",
-    "the old configuration stays and the log says where it is wrong; of the 100 few are done, and the last file is in force; no session notices",
+    "the old configuration stays and the log says where it is wrong; of the 100 fewer than half are done, and the new file is in force; no session notices",
     "a_broken_file_changes_nothing, reload_tells_all_problems_and_changes_nothing_then, reloads_that_come_at_once_are_all_answered, "
     "faults: unreadable since the start: systemctl reload fails",
 )
@@ -98,19 +98,18 @@ def reloads(stage):
     reload = daemon.status()["reload"]
     expect(not reload["ok"] and len(reload["problems"]) == 2, f"status: {reload}")
     daemon.serves()
-    # The last of 100 files is another one.
-    for n in range(100):
-        write(daemon.file, b'[zen]\nreject_codes = ["2", "3"]\n' + (b"[reply]\nzen = '554 5.7.1 the last'\n" if n == 99 else b""))
+    write(daemon.file, b"[zen]\nreject_codes = ['2', '3']\n[reply]\nzen = '554 5.7.1 the last'\n")
+    for _ in range(100):
         daemon.signal(signal.SIGHUP)
-    took = until(lambda: b"the last" in verdict(daemon, LISTED)[1], 5, "the last is in force")
-    count = len(daemon.lines("event=reloaded"))
+    took = until(lambda: b"the last" in verdict(daemon, LISTED)[1], 5, "the new rules are in force")
     done.set()
     sender.join()
     expect(not wrong, f"sessions: {wrong[:3]}")
-    expect(1 <= count < 100, f"{count} reloads")
     expect(daemon.status()["reload"]["ok"], "status says so")
     daemon.stop()
-    return f"2 problems told, the old rules stayed; 100 signals were {count} reloads, the last in force after {milliseconds(took)}; {sessions[0]} sessions, all right"
+    count = len(daemon.lines("event=reloaded"))
+    expect(1 <= count < 50, f"{count} reloads")
+    return f"2 problems told, the old rules stayed; reloads for 100 signals: {count}, the new rules in force after {milliseconds(took)}; {sessions[0]} sessions, all right"
 
 
 @row(
