@@ -27,19 +27,19 @@ pub(crate) struct Bar {
 /// In pixels: what a label, a bar and its figure may take, and the height of a line.
 const LABEL: f64 = 300.0;
 const LENGTH: f64 = 420.0;
-const FIGURE: f64 = 90.0;
+const FIGURE: f64 = 130.0;
 const LINE: f64 = 26.0;
 const HEAD: f64 = 40.0;
 
-/// What is longer than this many times the shortest bar is cut off, or nothing could be seen of the others.
-const CUT: f64 = 40.0;
+/// What is longer than this many times gatepost's longest bar is cut off, or nothing could be seen of the others.
+const CUT: f64 = 3.0;
 
 impl Plot {
     pub(crate) fn svg(&self) -> String {
-        let own = self.bars.iter().map(|bar| bar.value).filter(|value| *value > 0.0);
-        let (least, most) =
-            own.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
-        let end = most.min(least * CUT).max(self.target.unwrap_or_default());
+        let longest = |bars: &mut dyn Iterator<Item = &Bar>| bars.map(|bar| bar.value).fold(0.0, f64::max);
+        let most = longest(&mut self.bars.iter());
+        let own = longest(&mut self.bars.iter().filter(|bar| bar.own)).max(self.target.unwrap_or_default());
+        let end = if own > 0.0 { most.min(own * CUT).max(self.target.unwrap_or_default()) } else { most };
         let scale = if end > 0.0 { LENGTH / end } else { 0.0 };
         let (width, mut y) = (LABEL + LENGTH + FIGURE, HEAD);
         let mut body = String::new();

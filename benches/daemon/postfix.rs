@@ -54,7 +54,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     let sessions = if run.quick { 40 } else { 100 };
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); ways.len()];
     // The first round starts the processes of each service, and does not count.
-    for round in 0..=if run.quick { 2 } else { 7 } {
+    for round in 0..=if run.quick { 2 } else { 5 } {
         let mut order: Vec<_> = (0..ways.len()).collect();
         if round % 2 == 1 {
             order.reverse();
