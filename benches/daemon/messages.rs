@@ -16,12 +16,8 @@ const KIB: usize = 1024;
 
 /// Known clients with messages of four sizes.
 pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
-    const SIZES: [(Option<usize>, &str, u32); 4] = [
-        (None, "none", 1_000),
-        (Some(4 * KIB), "4 KiB", 1_000),
-        (Some(16 * KIB), "16 KiB", 1_000),
-        (Some(1024 * KIB), "1 MiB", 64),
-    ];
+    const SIZES: [(Option<usize>, &str); 4] =
+        [(None, "none"), (Some(4 * KIB), "4 KiB"), (Some(16 * KIB), "16 KiB"), (Some(1024 * KIB), "1 MiB")];
     let zones = Zones::start(run.workshop.directory())?;
     let names = zones.behind(0, 0)?;
     let peers = [
@@ -34,8 +30,13 @@ pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
     let mut runners = Vec::new();
     for peer in chosen(run, &peers) {
         let filter = Rc::new(run.workshop.start(peer, Transport::Tcp, &names)?);
-        for (body, _, sessions) in SIZES {
-            let sessions = if peer == Peer::Rspamd { sessions / 4 } else { sessions };
+        for (body, _) in SIZES {
+            // Those that read all of it take their time for a large one.
+            let sessions = match (peer, body) {
+                (Peer::Bare | Peer::Rspamd, Some(octets)) if octets > 16 * KIB => 32,
+                (Peer::Rspamd, _) => 250,
+                _ => 1_000,
+            };
             let job = Job { body, ..Job::stream(&filter.door, Crowd::Regulars(16), sessions) };
             play(&Job { sessions: 32, ..job.clone() })?;
             runners.push(Runner::shaped(&filter, job));
@@ -44,11 +45,12 @@ pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
     rounds(run, &mut runners, 7, |_, _| Crowd::Regulars(16))?;
     let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for (index, runner) in runners.iter().enumerate() {
-        let (body, size, _) = SIZES[index % SIZES.len()];
+        let (body, size) = SIZES[index % SIZES.len()];
         let peer = runner.filter.peer;
         let ratio = runner.ratio(&runners[index - index % SIZES.len()]);
         let own = matches!(peer, Peer::Gatepost(_));
-        let mut row = vec![peer.title(), size.to_owned(), figure(runner.cost()), figure(ratio)];
+        let mut row =
+            vec![peer.title(), size.to_owned(), figure(runner.replies), figure(runner.cost()), figure(ratio)];
         row.extend(if own && body == Some(16 * KIB) {
             run.report.goal(Goal::Message, ratio)
         } else {
@@ -59,7 +61,7 @@ pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
             bars.push(Bar { label: peer.title(), value: runner.cost(), own });
         }
     }
-    let header = ["filter", "message", "µs CPU/session", "× without", "target", "result"];
+    let header = ["filter", "message", "replies", "µs CPU/session", "× without", "target", "result"];
     run.report.table("Whole messages, known clients, TCP", &header, &rows);
     let title = "CPU of a session with a message of 16 KiB, TCP".into();
     run.report.plot(Plot { name: "message", title, unit: "µs", bars, target: None });
