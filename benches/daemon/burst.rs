@@ -1,9 +1,11 @@
 //! Many sessions in the same moment: equal ones, and a thousand different ones.
 
 use crate::dns::Behaviour;
+use crate::goals::Goal;
 use crate::load::{Job, Manner, Outcome};
-use crate::peer::{NameServer, Peer, Transport, play};
-use crate::report::{figure, millis, no_target, number, table};
+use crate::peer::{Peer, Transport};
+use crate::process::{NameServer, play};
+use crate::report::{figure, millis, no_target, number};
 use crate::subject::{Crowd, Identity, KEY, Stage};
 use crate::{Failure, Run};
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
                 manner: Manner::Burst,
                 ..Job::stream(&filter.door, crowd, SESSIONS)
             };
-            run.report.sound(&format!("equal sessions at {}", peer.title()), &play(&job)?.outcome);
+            run.report.sound(peer, "equal sessions", &play(&job)?.outcome);
             let asked = tally(&names.counts()?, &crowd.identity(0));
             most = most.max(asked.into_iter().max().unwrap_or_default());
             sum += asked.iter().sum::<u64>();
@@ -41,7 +43,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
         row.extend(if judged {
             // A name that was never asked would make "at most once" an empty success.
             let worst = if unasked == 0 { number(most) } else { f64::INFINITY };
-            run.report.at_most(&format!("queries per name of {}", peer.title()), worst, 1.0)
+            run.report.goal(Goal::Equal, worst - 1.0)
         } else {
             no_target()
         });
@@ -52,10 +54,10 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
         "most queries for one name",
         "names not asked",
         "queries/session",
-        "target (most)",
+        "target (beyond the first)",
         "result",
     ];
-    table("128 equal sessions at once, DNS 20 ms away", &header, &rows);
+    run.report.table("128 equal sessions at once, DNS 20 ms away", &header, &rows);
     Ok(())
 }
 
@@ -123,8 +125,12 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
         row.extend([total.good, total.failed, total.wrong].map(|number| number.to_string()));
         row.extend([total.wait_p50, total.wait_max].map(|time| figure(millis(time))));
         row.extend(if judged {
-            let bad = f64::from(total.failed + total.wrong);
-            run.report.at_most(&format!("failed and wrong sessions of {}", peer.title()), bad, 0.0)
+            run.report.sound(peer, "a crowd", &total);
+            run.report.at_most(
+                &format!("failed and wrong sessions of {}", peer.title()),
+                f64::from(total.failed + total.wrong),
+                0.0,
+            )
         } else {
             no_target()
         });
@@ -146,6 +152,6 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
         "target (failed, wrong)",
         "result",
     ];
-    table("1,024 sessions at once, listed and clean, DNS 20 ms away", &header, &rows);
+    run.report.table("1,024 sessions at once, listed and clean, DNS 20 ms away", &header, &rows);
     Ok(())
 }

@@ -1,15 +1,20 @@
 //! CPU per session: with every answer in the cache, and with none.
 
 use crate::dns::Behaviour;
+use crate::goals::Goal;
 use crate::load::Job;
-use crate::peer::{Filter, NameServer, Peer, Transport, play};
-use crate::report::{figure, no_target, spread, table};
+use crate::peer::{Peer, Transport};
+use crate::plot::{Bar, Plot};
+use crate::process::{NameServer, play};
+use crate::report::{figure, no_target};
+use crate::rounds::{Runner, chosen, rounds};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fmt::Write as _;
 use std::fs;
-use std::thread;
-use std::time::Duration;
+
+/// Enough for a median that two runs agree on.
+const ROUNDS: u32 = 21;
 
 /// Sixteen clients come again and again; all is known after the first time.
 pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
@@ -33,14 +38,14 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
         for peer in chosen(run, &peers) {
             let filter = run.workshop.start(peer, transport, &names)?;
             let sessions = if peer == Peer::Python { sessions / 3 } else { sessions };
-            runners.push(Runner { filter, sessions, costs: Vec::new(), replies: 0.0 });
+            runners.push(Runner::new(filter, sessions));
         }
     }
     for runner in &runners {
         let greeted = play(&Job::stream(&runner.filter.door, Crowd::Regulars(16), 200))?.outcome;
-        run.report.sound("warm, first acquaintance", &greeted);
+        run.report.sound(runner.filter.peer, "warm, first acquaintance", &greeted);
     }
-    rounds(run, &mut runners, |_, _| Crowd::Regulars(16))?;
+    rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
 
     let mut rows = Vec::new();
     for &transport in transports {
@@ -54,19 +59,10 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
                 row[0].push_str(", a second one");
             }
             row.extend([figure(to_bare), figure(to_python)]);
-            // The target is set for TCP; the Unix socket's share of fixed cost is smaller.
-            let judged = matches!(runner.filter.peer, Peer::Gatepost(_)) && transport == Transport::Tcp;
-            if judged {
-                let what = format!("warm CPU of {}", runner.filter.peer.title());
-                let [bare_limit, bare_result] =
-                    run.report.at_most(&format!("{what} beside the bare filter"), to_bare, 1.25);
-                let [python_limit, python_result] =
-                    run.report.at_most(&format!("{what} beside the Python milter"), to_python, 0.5);
-                row.push(format!("{bare_limit} × bare, {python_limit} × Python"));
-                row.push(format!("{bare_result}, {python_result}"));
-            } else {
-                row.extend(no_target());
-            }
+            row.extend(match (runner.filter.peer, transport) {
+                (Peer::Gatepost(stage), transport) => judged(run, stage, transport, to_bare, 1.0 / to_python),
+                _ => no_target(),
+            });
             rows.push(row);
         }
     }
@@ -82,8 +78,33 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
         "target",
         "result",
     ];
-    table("Warm: every answer is in the cache", &header, &rows);
+    run.report.table("Warm: every answer is in the cache", &header, &rows);
+    for &transport in transports {
+        let of = runners.iter().filter(|runner| runner.filter.transport == transport);
+        let (name, socket) = match transport {
+            Transport::Tcp => ("warm-tcp", "TCP"),
+            Transport::Unix => ("warm-unix", "Unix sockets"),
+        };
+        run.report.plot(costs(name, format!("CPU of a session, answers in the cache, {socket}"), of));
+    }
     Ok(())
+}
+
+/// The goals of a row. The Python milter refuses at CONNECT and has three replies: so has gatepost by default.
+fn judged(run: &mut Run, stage: Stage, transport: Transport, to_bare: f64, python: f64) -> [String; 2] {
+    let (bare_goal, python_goal) = match transport {
+        Transport::Tcp => (Goal::WarmTcp, Goal::PythonWarmTcp),
+        Transport::Unix => (Goal::WarmUnix, Goal::PythonWarmUnix),
+    };
+    let [mut target, mut result] = run.report.goal(bare_goal, to_bare);
+    // Writing to a string cannot fail.
+    target.push_str(" bare");
+    if stage == Stage::Connect {
+        let [python_target, python_result] = run.report.goal(python_goal, python);
+        let _ = write!(target, ", Python {python_target}");
+        let _ = write!(result, ", {python_result}");
+    }
+    [target, result]
 }
 
 /// The same clients; fifty rules and twelve lists beside the three lists and no rule of a fresh installation.
@@ -97,16 +118,16 @@ pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
     fs::write(&config, policy(run)?)?;
     let mut runners = Vec::new();
     // A rule about recipients takes RCPT, so the verdict is given there by both.
-    for config in [None, Some(config.as_path())] {
+    for settings in [vec![], vec![("CONFIG", config.display().to_string())]] {
         let peer = Peer::Gatepost(Stage::Rcpt);
-        let filter = run.workshop.start_with(peer, Transport::Tcp, &names, config)?;
-        runners.push(Runner { filter, sessions, costs: Vec::new(), replies: 0.0 });
+        let filter = run.workshop.start_with(peer, Transport::Tcp, &names, &settings)?;
+        runners.push(Runner::new(filter, sessions));
     }
     for runner in &runners {
         let greeted = play(&Job::stream(&runner.filter.door, Crowd::Regulars(16), 200))?.outcome;
-        run.report.sound("rules, first acquaintance", &greeted);
+        run.report.sound(runner.filter.peer, "rules, first acquaintance", &greeted);
     }
-    rounds(run, &mut runners, |_, _| Crowd::Regulars(16))?;
+    rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
     let ratio = runners[1].ratio(&runners[0]);
     let mut rows = Vec::new();
     for (runner, lists, of) in [(&runners[0], "3, 0", None), (&runners[1], "12, 50", Some(ratio))] {
@@ -133,7 +154,7 @@ pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
         "target",
         "result",
     ];
-    table("Twelve lists and fifty rules: every answer is in the cache", &header, &rows);
+    run.report.table("Twelve lists and fifty rules: every answer is in the cache", &header, &rows);
     Ok(())
 }
 
@@ -199,12 +220,13 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
         let sessions = if peer == Peer::Python { slow } else { sessions };
         let first = run.strangers(200);
         run.report.sound(
+            peer,
             "cold, first acquaintance",
             &play(&Job::stream(&filter.door, Crowd::Strangers(first), 200))?.outcome,
         );
-        runners.push(Runner { filter, sessions, costs: Vec::new(), replies: 0.0 });
+        runners.push(Runner::new(filter, sessions));
     }
-    rounds(run, &mut runners, |run, sessions| Crowd::Strangers(run.strangers(sessions)))?;
+    rounds(run, &mut runners, ROUNDS, |run, sessions| Crowd::Strangers(run.strangers(sessions)))?;
 
     let of = |peer| runners.iter().find(|runner| runner.filter.peer == peer);
     let (Some(bare), Some(python)) = (of(Peer::Bare), of(Peer::Python)) else {
@@ -216,10 +238,7 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
         let mut row = runner.cells()?;
         row.extend([figure(to_bare), format!("{to_python:.3}")]);
         row.extend(match runner.filter.peer {
-            Peer::Gatepost(_) => {
-                let what = format!("cold CPU of {} beside the Python milter", runner.filter.peer.title());
-                run.report.at_most(&what, to_python, 0.125)
-            }
+            Peer::Gatepost(Stage::Connect) => run.report.goal(Goal::PythonCold, 1.0 / to_python),
             _ => no_target(),
         });
         rows.push(row);
@@ -233,70 +252,20 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
         "in the kernel",
         "× bare",
         "× Python",
-        "target (× Python)",
+        "target (Python ÷ ours)",
         "result",
     ];
-    table("Cold: every client, name and sender is new; DNS answers at once", &header, &rows);
+    run.report.table("Cold: every client, name and sender is new; DNS answers at once", &header, &rows);
+    run.report.plot(costs("cold", "CPU of a session, everything new, TCP".into(), runners.iter()));
     Ok(())
 }
 
-fn chosen(run: &Run, peers: &[Peer]) -> Vec<Peer> {
-    peers.iter().copied().filter(|peer| !(run.peers_only && matches!(peer, Peer::Gatepost(_)))).collect()
-}
-
-/// One filter over all rounds.
-struct Runner {
-    filter: Filter,
-    sessions: u32,
-    /// CPU per session in microseconds, round by round.
-    costs: Vec<f64>,
-    /// Per session, after the negotiation.
-    replies: f64,
-}
-
-impl Runner {
-    /// The median of the rounds' own ratios: what disturbs the machine in a round disturbs both.
-    fn ratio(&self, other: &Self) -> f64 {
-        let ratios: Vec<_> = self.costs.iter().zip(&other.costs).map(|(mine, other)| mine / other).collect();
-        spread(&ratios).0
-    }
-
-    fn cells(&self) -> Result<Vec<String>, Failure> {
-        let (middle, low, high) = spread(&self.costs);
-        Ok(vec![
-            self.filter.peer.title(),
-            format!("{:?}", self.filter.transport),
-            self.replies.to_string(),
-            figure(middle),
-            format!("{} – {}", figure(low), figure(high)),
-            format!("{:.0} %", self.filter.kernel_share()? * 100.0),
-        ])
-    }
-}
-
-fn rounds(
-    run: &mut Run,
-    runners: &mut [Runner],
-    mut crowd: impl FnMut(&mut Run, u32) -> Crowd,
-) -> Result<(), Failure> {
-    for round in 0..if run.quick { 3 } else { 21 } {
-        // To and fro, so that a machine that gets slower favours nobody.
-        let mut order: Vec<_> = (0..runners.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for runner in order {
-            let runner = &mut runners[runner];
-            let job = Job::stream(&runner.filter.door, crowd(run, runner.sessions), runner.sessions);
-            let before = runner.filter.cpu()?;
-            let outcome = play(&job)?.outcome;
-            // The last sessions are closed, but perhaps not yet forgotten.
-            thread::sleep(Duration::from_millis(20));
-            let cost = runner.filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6;
-            run.report.sound(&format!("CPU of {}", runner.filter.peer.title()), &outcome);
-            runner.replies = f64::from(outcome.replies) / f64::from(outcome.sessions());
-            runner.costs.push(cost / f64::from(outcome.sessions()));
-        }
-    }
-    Ok(())
+/// The medians of some filters as bars.
+fn costs<'a>(name: &'static str, title: String, runners: impl Iterator<Item = &'a Runner>) -> Plot {
+    let bar = |runner: &Runner| Bar {
+        label: runner.filter.peer.title(),
+        value: runner.cost(),
+        own: matches!(runner.filter.peer, Peer::Gatepost(_)),
+    };
+    Plot { name, title, unit: "µs", bars: runners.map(bar).collect(), target: None }
 }

@@ -1,12 +1,14 @@
 //! The longest wait when the name server is no help.
 
 use crate::dns::Behaviour;
+use crate::goals::Goal;
 use crate::load::Job;
-use crate::peer::{NameServer, Peer, Transport, play};
-use crate::report::{figure, millis, no_target, table};
+use crate::peer::{Peer, Transport};
+use crate::process::{NameServer, play};
+use crate::report::{figure, millis, no_target};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CASES: [(Behaviour, &str); 4] = [
     (Behaviour::Drop, "never answers"),
@@ -42,7 +44,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "target (p50)",
         "result",
     ];
-    table("The name server fails", &header, &rows);
+    run.report.table("The name server fails", &header, &rows);
     Ok(())
 }
 
@@ -58,8 +60,8 @@ fn gatepost(run: &mut Run, peer: Peer, behaviour: Behaviour, words: &str) -> Res
         Job { at_once: 1, budget, ..Job::stream(&filter.door, Crowd::Strangers(number + first), further) };
     let warned = play(&alone)?.outcome;
     let what = format!("{}, name server {words}", peer.title());
-    run.report.sound(&what, &struck);
-    run.report.sound(&what, &warned);
+    run.report.sound(peer, &what, &struck);
+    run.report.sound(peer, &what, &warned);
 
     let reply = millis(struck.reply_max.max(warned.reply_max)) / 1000.0;
     let session = millis(struck.wait_max.max(warned.wait_max)) / 1000.0;
@@ -67,10 +69,45 @@ fn gatepost(run: &mut Run, peer: Peer, behaviour: Behaviour, words: &str) -> Res
     let mut row = vec![peer.title(), words.to_owned(), figure(reply)];
     row.extend(run.report.at_most(&format!("{what}: longest reply, s"), reply, 1.9));
     row.push(figure(session));
-    row.extend(run.report.at_most(&format!("{what}: longest session, s"), session, 2.1));
+    row.extend(run.report.goal(Goal::DeadWait, session));
     row.extend([figure(after), figure(millis(warned.wait_p99))]);
-    row.extend(run.report.at_most(&format!("{what}: once the breaker is open, ms"), after, 1.0));
+    row.extend(run.report.goal(Goal::DeadAfter, after));
     Ok(row)
+}
+
+/// From the first answer of a name server that was dead to the first right verdict on a new client that is listed.
+pub(crate) fn recovery(run: &mut Run) -> Result<(), Failure> {
+    if run.peers_only {
+        return Ok(());
+    }
+    let peer = Peer::Gatepost(Stage::Connect);
+    let mut rows = Vec::new();
+    for down in if run.quick { vec![3] } else { vec![3, 10] } {
+        let mut names = NameServer::start(Behaviour::Drop)?;
+        let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(down) {
+            let number = run.strangers(16);
+            play(&Job::stream(&filter.door, Crowd::Strangers(number), 16))?;
+        }
+        names.behave(Behaviour::Answer(0))?;
+        let back = Instant::now();
+        let after = loop {
+            let listed = Crowd::Share(run.strangers(1), 100);
+            let job = Job { enforce: peer.enforce(), ..Job::stream(&filter.door, listed, 1) };
+            let outcome = play(&job)?.outcome;
+            run.report.unbroken(peer, "recovery", &outcome);
+            if outcome.good == 1 || back.elapsed() > Duration::from_mins(1) {
+                break back.elapsed().as_secs_f64();
+            }
+        };
+        let mut row = vec![peer.title(), down.to_string(), figure(after)];
+        row.extend(run.report.goal(Goal::DeadRecovery, after));
+        rows.push(row);
+    }
+    let header = ["filter", "dead for s", "recovery s", "target", "result"];
+    run.report.table("The name server comes back", &header, &rows);
+    Ok(())
 }
 
 fn python(run: &mut Run, behaviour: Behaviour, words: &str) -> Result<Vec<String>, Failure> {

@@ -1,28 +1,42 @@
-//! How long a session waits when the name server is 20 ms away and nothing is known yet.
+//! How long a session waits when nothing is known yet and the name server is some way off.
 
-use crate::dns::Behaviour;
-use crate::load::Job;
-use crate::peer::{NameServer, Peer, Transport, play};
-use crate::report::{figure, millis, no_target, table};
+use crate::dns::{Behaviour, Plan};
+use crate::goals::Goal;
+use crate::load::{Job, Manner, Outcome};
+use crate::peer::{Peer, Transport};
+use crate::plot::{Bar, Plot};
+use crate::process::{NameServer, play};
+use crate::report::{figure, millis, no_target};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::time::Duration;
 
+/// What a waiting time is held against.
+#[derive(Clone, Copy)]
+enum Judged {
+    Goal(Goal),
+    Bound,
+    Not,
+}
+
+const FAR: Duration = Duration::from_millis(30);
+
+/// DNS 20 ms away; the client near and far.
 pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
-    const FAR: Duration = Duration::from_millis(30);
     let cases = [
-        (Peer::Gatepost(Stage::Connect), Duration::ZERO, Some(63.0)),
-        (Peer::Gatepost(Stage::Mail), Duration::ZERO, Some(23.0)),
-        (Peer::Gatepost(Stage::Rcpt), Duration::ZERO, Some(23.0)),
-        (Peer::Gatepost(Stage::Rcpt), FAR, Some(5.0)),
-        (Peer::Python, Duration::ZERO, None),
-        (Peer::Python, FAR, None),
+        (Peer::Gatepost(Stage::Connect), Duration::ZERO, Judged::Bound),
+        (Peer::Gatepost(Stage::Mail), Duration::ZERO, Judged::Goal(Goal::WaitNear)),
+        (Peer::Gatepost(Stage::Rcpt), Duration::ZERO, Judged::Goal(Goal::WaitNear)),
+        (Peer::Gatepost(Stage::Rcpt), FAR, Judged::Goal(Goal::WaitFar)),
+        (Peer::Python, Duration::ZERO, Judged::Not),
+        (Peer::Python, FAR, Judged::Not),
     ];
     let names = NameServer::start(Behaviour::Answer(20))?;
     let sessions = if run.quick { 60 } else { 200 };
-    let mut rows = Vec::new();
-    for (peer, pause, limit) in cases {
-        if run.peers_only && limit.is_some() {
+    let (mut rows, mut stages, mut bars) = (Vec::new(), Vec::new(), Vec::new());
+    for (peer, pause, judged) in cases {
+        let own = matches!(peer, Peer::Gatepost(_));
+        if run.peers_only && own {
             continue;
         }
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
@@ -32,16 +46,106 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         let job =
             Job { pause, at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first + 4), sessions) };
         let outcome = play(&job)?.outcome;
-        let what = format!("waiting time of {}", peer.title());
-        run.report.sound(&what, &outcome);
+        run.report.sound(peer, "waiting time", &outcome);
         let p50 = millis(outcome.wait_p50);
         let client = if pause.is_zero() { "at once" } else { "30 ms away" };
-        let mut row = vec![peer.title(), client.into(), figure(p50)];
-        row.extend([outcome.wait_p99, outcome.wait_max].map(|time| figure(millis(time))));
-        row.extend(limit.map_or_else(no_target, |limit| run.report.at_most(&what, p50, limit)));
+        let mut row = vec![peer.title(), client.into()];
+        row.extend(waits(&outcome));
+        row.extend(match judged {
+            Judged::Goal(goal) => run.report.goal(goal, p50),
+            // Three stages, each with an answer to wait for.
+            Judged::Bound => run.report.at_most("waiting time of gatepost by default", p50, 63.0),
+            Judged::Not => no_target(),
+        });
+        let label = if pause.is_zero() { peer.title() } else { format!("{}, {client}", peer.title()) };
+        bars.push(Bar { label, value: p50, own });
         rows.push(row);
+        let mut row = vec![peer.title(), client.into()];
+        // All but the end of a message, which is not sent.
+        row.extend(outcome.stages[..4].iter().map(|times| times.map(|t| figure(millis(t))).join(" · ")));
+        stages.push(row);
     }
     let header = ["filter", "client answers", "p50 ms", "p99 ms", "max ms", "target (p50)", "result"];
-    table("Waiting time of a session, DNS 20 ms away, nothing in the cache", &header, &rows);
+    run.report.table("Waiting time of a session, DNS 20 ms away, nothing in the cache", &header, &rows);
+    let header = ["filter", "client answers", "CONNECT", "HELO", "MAIL", "RCPT"];
+    run.report.table("The same by stage: p50 · p99 · max in ms", &header, &stages);
+    let title = "Waiting time of a session, p50, everything new, DNS 20 ms away".into();
+    run.report.plot(Plot { name: "waiting", title, unit: "ms", bars, target: Some(22.0) });
     Ok(())
+}
+
+/// Sessions on a schedule; lost packets; a name server far away.
+pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
+    let mail = Peer::Gatepost(Stage::Mail);
+    let rcpt = Peer::Gatepost(Stage::Rcpt);
+    // Sessions in a second, milliseconds to the name server, packets lost in per cent.
+    let cases = [
+        (mail, 100, 20, 0, Some(Goal::WaitPaced)),
+        (rcpt, 100, 20, 0, Some(Goal::WaitPaced)),
+        (mail, 100, 20, 2, Some(Goal::WaitLoss)),
+        (rcpt, 100, 20, 2, Some(Goal::WaitLoss)),
+        (rcpt, 100, 0, 0, None),
+        (rcpt, 100, 200, 0, None),
+        (Peer::Python, 100, 20, 0, None),
+        (Peer::Python, 100, 20, 2, None),
+    ];
+    let mut rows = Vec::new();
+    let (mut paced, mut lossy) = (Vec::new(), Vec::new());
+    for (peer, rate, delay, loss, goal) in cases {
+        let own = matches!(peer, Peer::Gatepost(_));
+        if run.peers_only && own {
+            continue;
+        }
+        let names = NameServer::start_with(&Plan { loss, ..Plan::new(Behaviour::Answer(delay)) })?;
+        let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
+        let sessions = if run.quick { 300 } else { 1_000 };
+        let first = run.strangers(sessions + 20);
+        // The filter has to learn how far away the name server is.
+        play(&Job { at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first), 20) })?;
+        let job = Job {
+            at_once: 512,
+            manner: Manner::Paced(rate),
+            ..Job::stream(&filter.door, Crowd::Strangers(first + 20), sessions)
+        };
+        let outcome = play(&job)?.outcome;
+        run.report.sound(peer, "sessions on a schedule", &outcome);
+        let p99 = millis(outcome.wait_p99);
+        let mut row = vec![
+            peer.title(),
+            rate.to_string(),
+            delay.to_string(),
+            loss.to_string(),
+            outcome.good.to_string(),
+        ];
+        row.extend(waits(&outcome));
+        row.extend(goal.map_or_else(no_target, |goal| run.report.goal(goal, p99)));
+        rows.push(row);
+        if delay == 20 {
+            let bars = if loss == 0 { &mut paced } else { &mut lossy };
+            bars.push(Bar { label: peer.title(), value: p99, own });
+        }
+    }
+    let header = [
+        "filter",
+        "sessions/s",
+        "DNS ms away",
+        "lost %",
+        "sessions",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "target (p99)",
+        "result",
+    ];
+    run.report.table("Sessions on a schedule, nothing in the cache", &header, &rows);
+    let title = "Waiting time of a session, p99, 100 sessions/s, DNS 20 ms away".into();
+    run.report.plot(Plot { name: "paced", title, unit: "ms", bars: paced, target: Some(30.0) });
+    let title = "The same with 2 % of the DNS packets lost".into();
+    run.report.plot(Plot { name: "loss", title, unit: "ms", bars: lossy, target: Some(250.0) });
+    Ok(())
+}
+
+/// p50, p99 and the longest.
+fn waits(outcome: &Outcome) -> [String; 3] {
+    [outcome.wait_p50, outcome.wait_p99, outcome.wait_max].map(|time| figure(millis(time)))
 }

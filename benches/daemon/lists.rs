@@ -2,8 +2,9 @@
 
 use crate::dns::Behaviour;
 use crate::load::{Job, Outcome};
-use crate::peer::{Filter, NameServer, Peer, Transport, play};
-use crate::report::{figure, millis, number, table};
+use crate::peer::{Filter, Peer, Transport};
+use crate::process::{NameServer, play};
+use crate::report::{figure, millis, number};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fmt::Write as _;
@@ -45,7 +46,8 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     );
     let config = run.workshop.path("toml");
     fs::write(&config, rules)?;
-    let filter = run.workshop.start_with(peer, Transport::Tcp, &names, Some(&config))?;
+    let filter =
+        run.workshop.start_with(peer, Transport::Tcp, &names, &[("CONFIG", config.display().to_string())])?;
     play(&job(&filter, 1))?;
     let each = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
     let at_rest = play(&job(&filter, 5))?.outcome;
@@ -57,7 +59,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         Ok::<_, Failure>((sessions?, replaced?))
     })?;
     for (what, outcome) in [("at rest", &at_rest), ("while it is replaced", &busy)] {
-        run.report.sound(&format!("sessions with a list, {what}"), outcome);
+        run.report.sound(peer, &format!("sessions with a list, {what}"), outcome);
     }
     let figures =
         |outcome: &Outcome| [outcome.wait_p50, outcome.wait_p99, outcome.wait_max].map(|t| figure(millis(t)));
@@ -87,7 +89,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "target",
         "result",
     ];
-    table("Sessions while a list of a million addresses is replaced", &header, &[calm, row]);
+    run.report.table("Sessions while a list of a million addresses is replaced", &header, &[calm, row]);
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 //! One job per process, given as JSON; one result as JSON on standard output. Every reply is checked.
 
 use crate::Failure;
-use crate::subject::{Crowd, Identity, Stage};
-use crate::wire::{Course, Session};
+use crate::smtp;
+use crate::subject::{Crowd, Identity, STAGES, Stage};
+use crate::wire::{Course, Session, Writing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,6 +21,8 @@ use tokio::sync::Barrier;
 pub(crate) enum Door {
     Tcp(u16),
     Unix(String),
+    /// A whole mail server, spoken to in SMTP.
+    Smtp(u16),
 }
 
 impl Door {
@@ -28,6 +31,7 @@ impl Door {
         match self {
             Self::Tcp(port) => format!("inet:{port}@127.0.0.1"),
             Self::Unix(path) => format!("unix:{path}"),
+            Self::Smtp(port) => format!("SMTP port {port}"),
         }
     }
 }
@@ -44,6 +48,11 @@ pub(crate) struct Job {
     /// Before each command, for a client that is far away.
     pub(crate) pause: Duration,
     pub(crate) manner: Manner,
+    pub(crate) writing: Writing,
+    /// On one connection.
+    pub(crate) messages: u32,
+    /// Octets of a message's body; `None`: only its envelope.
+    pub(crate) body: Option<usize>,
     /// For one session; longer counts as failed.
     pub(crate) patience: Duration,
     /// For the job: no session begins later, so a slow filter plays fewer of them.
@@ -59,6 +68,8 @@ pub(crate) enum Manner {
     Burst,
     /// All get as far as HELO and stay there until standard input ends.
     Idle,
+    /// So many begin in a second, however long they take.
+    Paced(u32),
 }
 
 impl Job {
@@ -72,6 +83,9 @@ impl Job {
             enforce: None,
             pause: Duration::ZERO,
             manner: Manner::Stream,
+            writing: Writing::Burst,
+            messages: 1,
+            body: None,
             patience: Duration::from_secs(20),
             budget: Duration::from_secs(20),
         }
@@ -96,6 +110,8 @@ pub(crate) struct Outcome {
     pub(crate) wait_max: u64,
     /// The longest wait for one reply in any session.
     pub(crate) reply_max: u64,
+    /// 50 %, 99 % and all of the waits at each stage are below.
+    pub(crate) stages: [[u64; 3]; STAGES],
 }
 
 /// The whole of a job, and of sitting idle.
@@ -120,6 +136,7 @@ struct Play {
 struct Ledger {
     outcome: Outcome,
     waits: Vec<u64>,
+    stages: [Vec<u64>; STAGES],
 }
 
 /// Plays the job that the argument describes.
@@ -150,16 +167,9 @@ pub(crate) fn play(job: &str) -> Result<(), Failure> {
         Ok::<_, Failure>(kept)
     })?;
     let mut ledger = std::mem::take(&mut *play.ledger.lock().unwrap_or_else(PoisonError::into_inner));
-    ledger.waits.sort_unstable();
-    let below = |share: usize| {
-        ledger.waits.get((ledger.waits.len() * share / 100).min(ledger.waits.len().saturating_sub(1)))
-    };
-    let outcome = Outcome {
-        wait_p50: below(50).copied().unwrap_or_default(),
-        wait_p99: below(99).copied().unwrap_or_default(),
-        wait_max: below(100).copied().unwrap_or_default(),
-        ..ledger.outcome
-    };
+    let [wait_p50, wait_p99, wait_max] = below(&mut ledger.waits);
+    let stages = std::mem::take(&mut ledger.stages).map(|mut waits| below(&mut waits));
+    let outcome = Outcome { wait_p50, wait_p99, wait_max, stages, ..ledger.outcome };
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
     out.flush()?;
@@ -168,6 +178,13 @@ pub(crate) fn play(job: &str) -> Result<(), Failure> {
     }
     drop(kept);
     Ok(())
+}
+
+/// What 50 %, 99 % and all of the values are not above.
+fn below(values: &mut [u64]) -> [u64; 3] {
+    values.sort_unstable();
+    let last = values.len().saturating_sub(1);
+    [50, 99, 100].map(|share| values.get((values.len() * share / 100).min(last)).copied().unwrap_or_default())
 }
 
 /// Either kind of open session, kept only to keep it open.
@@ -182,6 +199,10 @@ async fn work(play: Arc<Play>) -> Vec<Open> {
         let session = play.next.fetch_add(1, Ordering::Relaxed);
         if session >= play.job.sessions || play.begun.elapsed() > play.job.budget {
             return kept;
+        }
+        if let Manner::Paced(rate) = play.job.manner {
+            let due = play.begun + Duration::from_secs(1) * session / rate;
+            tokio::time::sleep_until(due.into()).await;
         }
         let who = play.job.crowd.identity(session);
         let ended = tokio::time::timeout(play.job.patience, attend(&play, &who)).await;
@@ -205,12 +226,17 @@ async fn attend(play: &Play, who: &Identity) -> Result<(Option<Open>, Course), S
         Door::Tcp(port) => {
             let stream =
                 TcpStream::connect(("127.0.0.1", *port)).await.map_err(|e| format!("connect: {e}"))?;
-            stream.set_nodelay(true).map_err(|error| format!("connect: {error}"))?;
+            stream
+                .set_nodelay(play.job.writing == Writing::Burst)
+                .map_err(|error| format!("connect: {error}"))?;
             match converse(play, stream, who).await? {
                 Conversation::Ended(course) => Ok((None, course)),
-                Conversation::Open(session) => Ok((Some(Open::Tcp { _session: session }), Course::default())),
+                Conversation::Open(session) => {
+                    Ok((Some(Open::Tcp { _session: *session }), Course::default()))
+                }
             }
         }
+        Door::Smtp(port) => Ok((None, smtp::converse(*port, who).await?)),
         Door::Unix(path) => {
             let stream = loop {
                 match UnixStream::connect(path).await {
@@ -224,7 +250,7 @@ async fn attend(play: &Play, who: &Identity) -> Result<(Option<Open>, Course), S
             match converse(play, stream, who).await? {
                 Conversation::Ended(course) => Ok((None, course)),
                 Conversation::Open(session) => {
-                    Ok((Some(Open::Unix { _session: session }), Course::default()))
+                    Ok((Some(Open::Unix { _session: *session }), Course::default()))
                 }
             }
         }
@@ -233,23 +259,31 @@ async fn attend(play: &Play, who: &Identity) -> Result<(Option<Open>, Course), S
 
 enum Conversation<S> {
     Ended(Course),
-    Open(Session<S>),
+    Open(Box<Session<S>>),
 }
 
 async fn converse<S>(play: &Play, stream: S, who: &Identity) -> Result<Conversation<S>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut session = Session::new(stream);
+    let mut session = Session::new(stream, play.job.writing);
     session.negotiate().await?;
     if play.job.manner == Manner::Burst {
         play.start.wait().await;
     }
     session.introduce(who, play.job.pause).await?;
     if play.job.manner == Manner::Idle {
-        return Ok(Conversation::Open(session));
+        return Ok(Conversation::Open(Box::new(session)));
     }
-    session.send(who, play.job.pause).await?;
+    for message in 0..play.job.messages {
+        if message > 0 && !session.next() {
+            break;
+        }
+        session.send(who, play.job.pause).await?;
+        if let Some(octets) = play.job.body {
+            session.message(who, octets).await?;
+        }
+    }
     session.end().await.map(Conversation::Ended)
 }
 
@@ -262,8 +296,16 @@ impl Ledger {
         };
         self.waits.push(micros(course.waited));
         self.outcome.replies += course.replies;
-        self.outcome.reply_max = self.outcome.reply_max.max(micros(course.longest));
-        if course.refused == due {
+        for (stage, &longest) in self.stages.iter_mut().zip(&course.stages) {
+            stage.push(micros(longest));
+            self.outcome.reply_max = self.outcome.reply_max.max(micros(longest));
+        }
+        // Which command carries a refusal is the mail server's business.
+        let right = match job.door {
+            Door::Smtp(_) => course.refused.is_some() == due.is_some(),
+            Door::Tcp(_) | Door::Unix(_) => course.refused == due,
+        };
+        if right {
             self.outcome.good += 1;
         } else {
             self.outcome.wrong += 1;

@@ -6,17 +6,31 @@
 
 mod bare;
 mod burst;
+mod calls;
 mod cpu;
 mod deadline;
 mod dns;
+mod document;
+mod goals;
 mod latency;
 mod lists;
 mod load;
 mod memory;
+mod messages;
 mod peer;
+mod plot;
+mod postfix;
+mod process;
+mod rbldnsd;
 mod report;
+mod rounds;
+mod rspamd;
+mod shapes;
+mod smtp;
+mod start;
 mod subject;
 mod wire;
+mod zones;
 
 use peer::Workshop;
 use report::Report;
@@ -48,15 +62,26 @@ impl Run {
 
 type Measurement = fn(&mut Run) -> Result<(), Failure>;
 
-const MEASUREMENTS: [(&str, Measurement); 9] = [
+const MEASUREMENTS: [(&str, Measurement); 20] = [
     ("warm", cpu::warm),
     ("rules", cpu::rules),
     ("cold", cpu::cold),
+    ("crowds", shapes::crowds),
+    ("shapes", shapes::shapes),
+    ("threads", shapes::threads),
+    ("calls", calls::measure),
+    ("messages", messages::sizes),
+    ("verdicts", messages::verdicts),
     ("latency", latency::measure),
+    ("network", latency::network),
+    ("steps", shapes::steps),
+    ("postfix", postfix::measure),
     ("coalesce", burst::coalesce),
     ("crowd", burst::crowd),
     ("idle", memory::measure),
+    ("start", start::measure),
     ("deadline", deadline::measure),
+    ("recovery", deadline::recovery),
     ("lists", lists::measure),
 ];
 
@@ -64,7 +89,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["dns", behaviour] => behaviour.parse().and_then(dns::serve).map(|()| true),
+        ["dns", plan] => dns::serve(plan).map(|()| true),
         ["load", job] => load::play(job).map(|()| true),
         ["bare", door] => bare::serve(door).map(|()| true),
         // `cargo test --all-targets` runs benchmarks too, without `--bench`; minutes of load are no test.
@@ -89,12 +114,14 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
     let mut chosen = Vec::new();
     for word in words {
         match word {
-            &"quick" | &"peers" | &"--bench" => {}
+            &"quick" | &"peers" | &"write" | &"--bench" => {}
             word if known(word) => chosen.push(*word),
             _ => return Err(format!("{word}: no such measurement; {}", usage()).into()),
         }
     }
     let begun = Instant::now();
+    let machine = document::machine();
+    println!("{machine}");
     let mut run = Run {
         workshop: Workshop::open()?,
         report: Report::default(),
@@ -112,10 +139,17 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
         }
     }
     println!("\n{} s in all.", begun.elapsed().as_secs());
-    Ok(run.report.conclude())
+    let (text, met) = run.report.conclude(chosen.is_empty() && !run.peers_only);
+    if words.contains(&"write") {
+        document::write(&machine, &text, run.report.plots())?;
+    }
+    Ok(met)
 }
 
 fn usage() -> String {
     let names: Vec<_> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
-    format!("choose from {}, and: quick, peers (without gatepost)", names.join(", "))
+    format!(
+        "choose from {}, and: quick, peers (without gatepost), write (docs/benchmarks.md)",
+        names.join(", ")
+    )
 }

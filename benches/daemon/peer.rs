@@ -1,23 +1,20 @@
-//! The filters under test, and the processes of the bench: set up, started, looked at, stopped.
+//! The filters under test: set up, started, looked at.
+//!
+//! What they are asked, and what is made of it, stands elsewhere.
 
 use crate::Failure;
-use crate::dns::Behaviour;
-use crate::load::{Door, Job, Manner, Outcome};
+use crate::load::Door;
+use crate::process::{NameServer, Process, free_port, install, raise_file_limit, succeeds, tethered, tree};
+use crate::rspamd;
 use crate::subject::{KEY, Stage};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
-use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A filter to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +25,8 @@ pub(crate) enum Peer {
     Libmilter,
     /// python3-milter and dnspython with the checks that gatepost makes.
     Python,
+    /// rspamd in milter mode with nothing but its module of lists.
+    Rspamd,
     /// The daemon, giving its verdict at this stage.
     Gatepost(Stage),
 }
@@ -38,6 +37,7 @@ impl Peer {
             Self::Bare => "bare tokio filter".into(),
             Self::Libmilter => "libmilter, C".into(),
             Self::Python => "Python milter".into(),
+            Self::Rspamd => "rspamd, only rbl".into(),
             Self::Gatepost(Stage::Connect) => "gatepost".into(),
             Self::Gatepost(stage) => format!("gatepost, verdict at {}", stage.word().to_uppercase()),
         }
@@ -48,6 +48,7 @@ impl Peer {
         match self {
             Self::Bare | Self::Libmilter => None,
             Self::Python => Some(Stage::Connect),
+            Self::Rspamd => Some(Stage::Eom),
             Self::Gatepost(stage) => Some(stage),
         }
     }
@@ -68,6 +69,9 @@ pub(crate) struct Workshop {
     empty: PathBuf,
     started: u32,
 }
+
+/// The daemon, from the same build as the bench.
+pub(crate) const GATEPOST: &str = env!("CARGO_BIN_EXE_gatepost");
 
 /// The packaged interpreter: another one first in the path would not have the packaged modules.
 const PYTHON: &str = "/usr/bin/python3";
@@ -104,6 +108,10 @@ impl Workshop {
         Ok(Self { directory, libmilter, empty, started: 0 })
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A path of its own for something of this run.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -116,16 +124,16 @@ impl Workshop {
         transport: Transport,
         names: &NameServer,
     ) -> Result<Filter, Failure> {
-        self.start_with(peer, transport, names, None)
+        self.start_with(peer, transport, names, &[])
     }
 
-    /// The same; the daemon with a configuration beside its environment.
+    /// The same; the daemon with settings beside those of all measurements. `CONFIG` is its configuration.
     pub(crate) fn start_with(
         &mut self,
         peer: Peer,
         transport: Transport,
         names: &NameServer,
-        config: Option<&Path>,
+        settings: &[(&'static str, String)],
     ) -> Result<Filter, Failure> {
         self.started += 1;
         let path = |kind: &str| self.directory.path().join(format!("{}.{kind}", self.started));
@@ -150,11 +158,15 @@ impl Workshop {
                 arguments.extend([door.notation(), names.port.to_string(), KEY.into()]);
                 PYTHON.into()
             }
+            Peer::Rspamd => {
+                let config = path("conf");
+                fs::write(&config, rspamd::configuration(&door, names.port, self.directory.path())?)?;
+                arguments.extend(["-f", "-i", "-c"].map(String::from));
+                arguments.push(config.display().to_string());
+                "/usr/bin/rspamd".into()
+            }
             Peer::Gatepost(stage) => {
                 arguments.push("run".into());
-                if let Some(config) = config {
-                    arguments.extend(["--config".into(), config.display().to_string()]);
-                }
                 environment.extend([
                     ("SPAMHAUS_DQS_API_KEY", KEY.to_owned()),
                     ("SPAMHAUS_DQS_ENV_FILE", self.empty.display().to_string()),
@@ -169,7 +181,13 @@ impl Workshop {
                         "glibc.malloc.mmap_threshold=1048576:glibc.malloc.tcache_count=64".into(),
                     ),
                 ]);
-                env!("CARGO_BIN_EXE_gatepost").into()
+                for (name, value) in settings {
+                    match *name {
+                        "CONFIG" => arguments.extend(["--config".into(), value.clone()]),
+                        _ => environment.push((*name, value.clone())),
+                    }
+                }
+                GATEPOST.into()
             }
         };
         let log = path("log");
@@ -195,22 +213,40 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// CPU of the whole process, ended threads included, by the kernel's clock of it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// CPU of the whole process and its workers, ended threads included, by the kernel's clocks of them.
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(self.process.child.id())?))?;
-        Ok(clock.now()?.into())
+        let mut sum = Duration::ZERO;
+        for id in tree(self.id()) {
+            sum += Duration::from(ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(id)?))?.now()?);
+        }
+        Ok(sum)
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }
 
     /// How much of its CPU so far was spent inside the kernel, 0 to 1.
     pub(crate) fn kernel_share(&self) -> Result<f64, Failure> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.child.id()))?;
-        // The command name may hold blanks; fields 14 and 15 count from behind its bracket.
-        let fields: Vec<_> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-        let ticks = |field: usize| fields.get(field - 3).and_then(|ticks| ticks.parse::<f64>().ok());
-        let (Some(user), Some(system)) = (ticks(14), ticks(15)) else {
-            return Err("/proc/PID/stat: no utime and stime".into());
-        };
-        Ok(system / (user + system).max(1.0))
+        let (mut user, mut system) = (0.0, 0.0);
+        for id in tree(self.id()) {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+            // The command name may hold blanks; fields 14 and 15 count from behind its bracket.
+            let fields: Vec<_> =
+                stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+            let ticks = |field: usize| fields.get(field - 3).and_then(|ticks| ticks.parse::<f64>().ok());
+            let (Some(in_user), Some(in_system)) = (ticks(14), ticks(15)) else {
+                return Err("/proc/PID/stat: no utime and stime".into());
+            };
+            user += in_user;
+            system += in_system;
+        }
+        Ok(system / f64::max(user + system, 1.0))
     }
 
     /// Resident memory in KiB.
@@ -224,7 +260,7 @@ impl Filter {
     }
 
     fn memory(&self, field: &str) -> Result<String, Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|rest| rest.split_whitespace().next());
         Ok(kib.ok_or_else(|| format!("/proc/PID/status: no {field}"))?.to_owned())
@@ -232,7 +268,7 @@ impl Filter {
 
     /// Orders a reload.
     pub(crate) fn hang_up(&self) -> Result<(), Failure> {
-        Ok(kill(Pid::from_raw(i32::try_from(self.process.child.id())?), Signal::SIGHUP)?)
+        Ok(kill(Pid::from_raw(i32::try_from(self.id())?), Signal::SIGHUP)?)
     }
 
     /// How many lines it wrote that hold a text.
@@ -248,146 +284,6 @@ impl Filter {
     }
 }
 
-/// The bench's own name server, as a process.
-pub(crate) struct NameServer {
-    process: Process,
-    answers: BufReader<ChildStdout>,
-    pub(crate) port: u16,
-}
-
-impl NameServer {
-    pub(crate) fn start(behaviour: Behaviour) -> Result<Self, Failure> {
-        let mut command = tethered(&std::env::current_exe()?);
-        command.args(["dns", &behaviour.word()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let answers = child.stdout.take().ok_or("name server: no standard output")?;
-        let process = Process { child, title: "name server".into(), log: None };
-        let mut answers = BufReader::new(answers);
-        let mut port = String::new();
-        answers.read_line(&mut port)?;
-        Ok(Self { process, answers, port: port.trim().parse()? })
-    }
-
-    /// How often each name was asked since the last call.
-    pub(crate) fn counts(&mut self) -> Result<HashMap<String, u64>, Failure> {
-        let control = self.process.child.stdin.as_mut().ok_or("name server: no standard input")?;
-        control.write_all(b"\n")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-/// Sessions that stay open as long as this value lives.
-pub(crate) struct Crowd {
-    _process: Process,
-    pub(crate) outcome: Outcome,
-}
-
-/// Plays a job in a process of its own, up to its result.
-pub(crate) fn play(job: &Job) -> Result<Crowd, Failure> {
-    let mut command = tethered(&std::env::current_exe()?);
-    command.arg("load").arg(serde_json::to_string(job)?).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
-    let answers = child.stdout.take().ok_or("load generator: no standard output")?;
-    let mut process = Process { child, title: "load generator".into(), log: None };
-    let mut line = String::new();
-    BufReader::new(answers).read_line(&mut line)?;
-    let outcome = serde_json::from_str(&line).map_err(|_| "load generator: ended without a result")?;
-    if job.manner != Manner::Idle {
-        process.child.wait()?;
-    }
-    Ok(Crowd { _process: process, outcome })
-}
-
-/// A child that is killed with this value, whatever happens.
-struct Process {
-    child: Child,
-    title: String,
-    log: Option<PathBuf>,
-}
-
-impl Process {
-    fn until_open(&mut self, door: &Door) -> Result<(), Failure> {
-        let begun = Instant::now();
-        loop {
-            let open = match door {
-                Door::Tcp(port) => TcpStream::connect(("127.0.0.1", *port)).is_ok(),
-                Door::Unix(path) => UnixStream::connect(path).is_ok(),
-            };
-            if open {
-                return Ok(());
-            }
-            let ended = self.child.try_wait()?;
-            if ended.is_some() || begun.elapsed() > Duration::from_secs(10) {
-                let state = ended.map_or("does not listen".into(), |status| format!("ended with {status}"));
-                return Err(format!("{}: {state}\n{}", self.title, self.last_words()).into());
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn last_words(&self) -> String {
-        let text = self.log.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has nothing to save, and may already be gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A command that the kernel kills when the bench dies without its destructors.
-fn tethered(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
-}
-
-/// A port to name in a configuration.
-///
-/// Below the range from which the kernel takes ports for connections: such a port could be gone again
-/// before the filter binds it.
-fn free_port() -> Result<u16, Failure> {
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (20_000..30_000).find(free).ok_or_else(|| "no free TCP port from 20000 to 30000".into())
-}
-
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(name)
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-fn install(packages: &[&str]) -> Result<(), Failure> {
-    eprintln!("bench: installing {}", packages.join(" "));
-    let mut apt = Command::new("apt-get");
-    apt.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
-    apt.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
-    match apt.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) | Err(_) => Err(format!(
-            "the peers need the Debian packages {}; install them (apt-get update, apt-get install) and run again",
-            packages.join(" ")
-        )
-        .into()),
-    }
-}
-
-/// 9,500 connections take as many descriptors on both sides; children inherit the limit.
-fn raise_file_limit() -> Result<(), Failure> {
-    const NEEDED: u64 = 12_000;
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let wanted = hard.max(NEEDED);
-    setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).map_err(|error| {
-        format!("open files: the hard limit is {hard}, {NEEDED} are needed ({error}); raise it (ulimit -Hn) or run as root").into()
-    })
 }

@@ -1,34 +1,63 @@
 //! Markdown tables, and the judgement whether a figure meets its target.
 
+use crate::goals::{Goal, Goals};
 use crate::load::Outcome;
+use crate::peer::Peer;
+use crate::plot::Plot;
 use std::fmt::Write;
 
 /// What the run has found so far.
 #[derive(Default)]
 pub(crate) struct Report {
+    goals: Goals,
     judged: u32,
     missed: Vec<String>,
+    failed: u32,
+    wrong: u32,
+    played: u32,
+    /// All tables, as they were printed.
+    text: String,
+    plots: Vec<Plot>,
 }
 
 impl Report {
-    /// Holds a figure against its target; both go into the table as `target` and `result`.
+    /// Holds a figure against the goal it is measured for; both go into the table as `target` and `result`.
+    pub(crate) fn goal(&mut self, goal: Goal, value: f64) -> [String; 2] {
+        self.goals.take(goal, value)
+    }
+
+    /// The same for a figure that is no goal of the whole.
     pub(crate) fn at_most(&mut self, what: &str, value: f64, limit: f64) -> [String; 2] {
         self.judged += 1;
         let met = value <= limit;
         if !met {
             self.missed.push(format!("{what}: {} (target ≤ {limit})", figure(value)));
         }
-        [format!("≤ {limit}"), if met { "pass" } else { "**missed**" }.into()]
+        [format!("≤ {limit}"), if met { "met" } else { "**missed**" }.into()]
     }
 
-    /// Sessions that failed or ended wrongly are never a matter of speed.
-    pub(crate) fn sound(&mut self, what: &str, outcome: &Outcome) {
+    /// Sessions that failed or ended wrongly are never a matter of speed; gatepost's own count for the goal.
+    pub(crate) fn sound(&mut self, peer: Peer, what: &str, outcome: &Outcome) {
+        self.played += outcome.sessions();
+        if matches!(peer, Peer::Gatepost(_)) {
+            self.failed += outcome.failed;
+            self.wrong += outcome.wrong;
+        }
         if outcome.failed + outcome.wrong > 0 {
             self.missed.push(format!(
-                "{what}: {} failed sessions, {} wrong verdicts: {:?}",
-                outcome.failed, outcome.wrong, outcome.reasons
+                "{}, {what}: {} failed sessions, {} wrong verdicts: {:?}",
+                peer.title(),
+                outcome.failed,
+                outcome.wrong,
+                outcome.reasons
             ));
         }
+    }
+
+    /// The same where a wrong verdict is what is measured.
+    pub(crate) fn unbroken(&mut self, peer: Peer, what: &str, outcome: &Outcome) {
+        let outcome = Outcome { good: outcome.good + outcome.wrong, wrong: 0, ..outcome.clone() };
+        self.sound(peer, what, &outcome);
     }
 
     /// A measurement that could not be made.
@@ -37,18 +66,55 @@ impl Report {
         self.missed.push(complaint);
     }
 
-    /// The last lines; true if nothing was missed.
-    pub(crate) fn conclude(&self) -> bool {
-        println!("\n{} targets, {} complaints.", self.judged, self.missed.len());
-        for line in &self.missed {
-            println!("- {line}");
+    /// Prints a table as soon as it is known: a long run should show something on its way.
+    pub(crate) fn table(&mut self, title: &str, header: &[&str], rows: &[Vec<String>]) {
+        let text = grid(title, header, rows);
+        println!("{text}");
+        self.text.push_str(&text);
+        self.text.push('\n');
+    }
+
+    /// A picture for the document.
+    pub(crate) fn plot(&mut self, plot: Plot) {
+        self.plots.push(plot);
+    }
+
+    pub(crate) fn plots(&self) -> &[Plot] {
+        &self.plots
+    }
+
+    /// Ends the run: the table of goals and the last lines are printed; the whole text, and true if nothing was missed.
+    ///
+    /// In a run of everything a goal without a figure is missed, too.
+    pub(crate) fn conclude(&mut self, everything: bool) -> (String, bool) {
+        self.goals.take(Goal::Failed, f64::from(self.failed));
+        self.goals.take(Goal::Wrong, f64::from(self.wrong));
+        let mut complaints = self.goals.missed();
+        if everything {
+            complaints.extend(self.goals.unmeasured());
         }
-        self.missed.is_empty()
+        complaints.append(&mut self.missed);
+        let goals = self.goals.table();
+        let mut end = format!(
+            "\n{} sessions played, {} further targets, {} complaints.\n",
+            self.played,
+            self.judged,
+            complaints.len()
+        );
+        if !complaints.is_empty() {
+            end.push('\n');
+        }
+        for line in &complaints {
+            // Writing to a string cannot fail.
+            let _ = writeln!(end, "- {line}");
+        }
+        println!("{goals}\n{end}");
+        (format!("{goals}\n{end}{}", self.text), complaints.is_empty())
     }
 }
 
-/// Prints a table as soon as it is known: a long run should show something on its way.
-pub(crate) fn table(title: &str, header: &[&str], rows: &[Vec<String>]) {
+/// A Markdown table under a heading.
+pub(crate) fn grid(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!("\n### {title}\n\n| {} |\n|", header.join(" | "));
     for column in 0..header.len() {
         text.push_str(if column == 0 { "---|" } else { "---:|" });
@@ -57,7 +123,7 @@ pub(crate) fn table(title: &str, header: &[&str], rows: &[Vec<String>]) {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n| {} |", row.join(" | "));
     }
-    println!("{text}");
+    text
 }
 
 /// Two cells for a row without a target.
@@ -68,6 +134,7 @@ pub(crate) fn no_target() -> [String; 2] {
 /// Three significant digits, as much as such a measurement is worth.
 pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
+        0.0 => "0".into(),
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),

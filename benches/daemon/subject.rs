@@ -9,6 +9,10 @@ use std::net::Ipv4Addr;
 /// The account label in every query name; as long as a real one.
 pub(crate) const KEY: &str = "benchbenchbenchbenchbenchk";
 
+/// All below these is listed, in the list of that name; a name server with zones in files can say that, too.
+pub(crate) const DBL: &str = "dbl.example";
+pub(crate) const ZRD: &str = "zrd.example";
+
 /// Where in the session something is said or answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Stage {
@@ -16,7 +20,12 @@ pub(crate) enum Stage {
     Helo,
     Mail,
     Rcpt,
+    /// The end of the message.
+    Eom,
 }
+
+/// How many stages have an answer of their own.
+pub(crate) const STAGES: usize = 5;
 
 impl Stage {
     /// The word of the `SPAMHAUS_DQS_ENFORCE_STAGE` setting.
@@ -26,6 +35,7 @@ impl Stage {
             Self::Helo => "helo",
             Self::Mail => "mail",
             Self::Rcpt => "rcpt",
+            Self::Eom => "eom",
         }
     }
 }
@@ -51,6 +61,10 @@ pub(crate) enum Crowd {
     Same(u32),
     /// New clients from here: of four one is clean, one listed by address, one by HELO name, one by sender.
     Mixed(u32),
+    /// Clean clients out of so many, the second half as often as the first, and so on (Zipf's law).
+    Zipf(u32),
+    /// New clients, counted from the first number; of a hundred the second number is listed by address.
+    Share(u32, u32),
 }
 
 impl Crowd {
@@ -59,6 +73,11 @@ impl Crowd {
             Self::Regulars(count) => identity(session % count, None),
             Self::Strangers(first) => identity(first + session, None),
             Self::Same(number) => identity(number, None),
+            Self::Zipf(count) => identity(rank(session, count), None),
+            Self::Share(first, per_cent) => {
+                let listed = session.wrapping_mul(37) % 100 < per_cent;
+                identity(first + session, listed.then_some(Stage::Connect))
+            }
             Self::Mixed(first) => {
                 let listed =
                     [None, Some(Stage::Connect), Some(Stage::Helo), Some(Stage::Mail)][session as usize % 4];
@@ -68,16 +87,25 @@ impl Crowd {
     }
 }
 
+/// Who comes in a session, from 0, when the client of rank n comes 1/n as often as the first.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is below the count")]
+fn rank(session: u32, count: u32) -> u32 {
+    // An odd factor spreads the sessions over the numbers without an order.
+    let chance = f64::from(session.wrapping_mul(0x9e37_79b1)) / f64::from(u32::MAX);
+    // The sum of 1/n grows as the logarithm of n.
+    (f64::from(count).powf(chance) as u32).min(count) - 1
+}
+
 /// Client addresses are clean in 8/8 and listed in 9/8: documentation ranges are never asked about.
 fn identity(number: u32, listed: Option<Stage>) -> Identity {
     let [_, b, c, d] = number.to_be_bytes();
     let net = if listed == Some(Stage::Connect) { 9 } else { 8 };
-    let helo = if listed == Some(Stage::Helo) { "dbl-" } else { "" };
-    let sender = if listed == Some(Stage::Mail) { "zrd-" } else { "" };
+    let helo = if listed == Some(Stage::Helo) { DBL } else { "helo.example" };
+    let sender = if listed == Some(Stage::Mail) { ZRD } else { "sender.example" };
     Identity {
         address: Ipv4Addr::new(net, b, c, d),
-        helo: format!("{helo}mx{number}.helo.example"),
-        domain: format!("{sender}d{number}.sender.example"),
+        helo: format!("mx{number}.{helo}"),
+        domain: format!("d{number}.{sender}"),
         listed,
     }
 }
@@ -87,12 +115,13 @@ fn identity(number: u32, listed: Option<Stage>) -> Identity {
 /// The subject is what stands before the key in the query name, in lower case. The documented test
 /// entries are there too, since a filter may ask for them to learn whether a zone works.
 pub(crate) fn listing(zone: &str, subject: &str) -> Option<Ipv4Addr> {
+    let below = |apex: &str| subject.strip_suffix(apex).is_some_and(|rest| rest.ends_with('.'));
     match zone {
         "zen" if subject == "2.0.0.127" || subject.ends_with(".9") => Some(Ipv4Addr::new(127, 0, 0, 2)),
-        "dbl" if subject.starts_with("dbl-") || subject == "dbltest.com" || subject == "test" => {
+        "dbl" if below(DBL) || subject == "dbltest.com" || subject == "test" => {
             Some(Ipv4Addr::new(127, 0, 1, 2))
         }
-        "zrd" if subject.starts_with("zrd-") || subject == "test" => Some(Ipv4Addr::new(127, 0, 2, 2)),
+        "zrd" if below(ZRD) || subject == "test" => Some(Ipv4Addr::new(127, 0, 2, 2)),
         _ => None,
     }
 }
