@@ -14,6 +14,11 @@ const STREAK: u32 = 10;
 const WINDOW: u32 = 30;
 const TOO_MANY: u32 = 24;
 
+/// A list that failed again before it had answered a whole streak of questions answers its probes and little else: a resolver
+/// has the test entries in its cache while the way out is gone. So many failures open the breaker then, for these pauses.
+const RELAPSE: u32 = 3;
+const RELAPSED: (u64, u64) = (15, 300);
+
 /// How long after its pause an open breaker waits for a probe before it lets a question through as one:
 /// not everybody who asks runs the probes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +50,10 @@ pub(super) struct Breaker {
     seen: u32,
     /// How long the breaker was, or is, open.
     pause: Duration,
+    /// Answers that the list still owes before it is trusted again.
+    owed: u32,
+    /// How long the breaker was open after the last relapse.
+    relapsed: Duration,
 }
 
 /// What is worth telling.
@@ -56,7 +65,15 @@ pub(super) enum Change {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed, streak: 0, recent: 0, seen: 0, pause: Duration::ZERO }
+        Self {
+            state: State::Closed,
+            streak: 0,
+            recent: 0,
+            seen: 0,
+            pause: Duration::ZERO,
+            owed: 0,
+            relapsed: Duration::ZERO,
+        }
     }
 
     pub(super) fn state(&self) -> State {
@@ -103,12 +120,16 @@ impl Breaker {
             State::Closed => {
                 self.streak = 0;
                 self.count(0);
+                self.owed = self.owed.saturating_sub(1);
+                if self.owed == 0 {
+                    self.relapsed = Duration::ZERO;
+                }
                 None
             }
             // The answer to a question from before.
             State::Open { .. } => None,
             State::Trial { .. } => {
-                *self = Self::new();
+                *self = Self { owed: STREAK, relapsed: self.relapsed, ..Self::new() };
                 Some(Change::Closed)
             }
         }
@@ -127,10 +148,16 @@ impl Breaker {
                 self.streak += 1;
                 self.count(1);
                 let many = self.seen >= WINDOW && self.recent.count_ones() > TOO_MANY;
-                if trouble.is_transport() && self.streak < STREAK && !many {
+                let enough = if self.owed > 0 { RELAPSE } else { STREAK };
+                if trouble.is_transport() && self.streak < enough && !many {
                     return None;
                 }
                 self.pause = first;
+                if trouble.is_transport() && self.owed > 0 {
+                    let (first, last) = seconds(RELAPSED);
+                    self.relapsed = (self.relapsed * 2).clamp(first, last);
+                    self.pause = self.relapsed;
+                }
             }
         }
         self.state = State::Open { trouble, until: now + self.pause };
@@ -145,15 +172,23 @@ impl Breaker {
 
 /// How long the breaker stays open, first and at most; `None` for trouble that is not the list's.
 fn pauses(trouble: Trouble) -> Option<(Duration, Duration)> {
-    let (first, last) = match trouble {
-        Trouble::Timeout | Trouble::ServFail | Trouble::Refused | Trouble::Network => (15, 300),
+    let pauses = match trouble {
+        // A name server that says nothing has no work by being asked once a second, and mail passes unchecked until it is
+        // known to be back.
+        Trouble::Timeout | Trouble::Network => (1, 1),
+        // One that does answer asks others each time.
+        Trouble::ServFail | Trouble::Refused => (2, 60),
         // The key or the zone name: it takes a person to mend.
         Trouble::Service(250..=252) => (900, 3_600),
         Trouble::Service(_) | Trouble::Declined => (300, 3_600),
         Trouble::Bogus => (300, 300),
         Trouble::Misuse | Trouble::Busy | Trouble::Resting | Trouble::NoKey => return None,
     };
-    Some((Duration::from_secs(first), Duration::from_secs(last)))
+    Some(seconds(pauses))
+}
+
+fn seconds((first, last): (u64, u64)) -> (Duration, Duration) {
+    (Duration::from_secs(first), Duration::from_secs(last))
 }
 
 #[cfg(test)]
@@ -177,7 +212,7 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(breaker.fail(Trouble::ServFail, now), None);
         }
-        assert_eq!(opened(breaker.fail(Trouble::Refused, now)), Some(15));
+        assert_eq!(opened(breaker.fail(Trouble::Refused, now)), Some(2));
         assert!(breaker.permits(now).is_err());
     }
 
@@ -192,7 +227,7 @@ mod tests {
                 break change;
             }
         };
-        assert_eq!((asked, opened(change)), (30, Some(15)));
+        assert_eq!((asked, opened(change)), (30, Some(1)));
     }
 
     #[test]
@@ -207,7 +242,10 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_limit_of_their_kind() {
         for (trouble, expected) in [
-            (Trouble::Timeout, vec![15, 30, 60, 120, 240, 300, 300]),
+            (Trouble::Timeout, vec![1, 1, 1]),
+            (Trouble::Network, vec![1, 1, 1]),
+            (Trouble::ServFail, vec![2, 4, 8, 16, 32, 60, 60]),
+            (Trouble::Refused, vec![2, 4]),
             (Trouble::Service(255), vec![300, 600, 1_200, 2_400, 3_600, 3_600]),
             (Trouble::Service(254), vec![300, 600, 1_200, 2_400, 3_600]),
             (Trouble::Service(250), vec![900, 1_800, 3_600, 3_600]),
@@ -230,6 +268,45 @@ mod tests {
             assert_eq!(breaker.succeed(), Some(Change::Closed));
             assert!(breaker.permits(now).is_ok());
         }
+    }
+
+    #[test]
+    fn a_list_that_answers_nothing_but_its_probes_is_left_alone_for_longer_and_longer() {
+        let (mut breaker, mut now) = (Breaker::new(), Instant::now());
+        let mut pauses = Vec::new();
+        while pauses.len() < 8 {
+            let Some(pause) = opened(breaker.fail(Trouble::Timeout, now)) else { continue };
+            now += Duration::from_secs(pause);
+            assert!(breaker.try_now(now));
+            assert_eq!(breaker.succeed(), Some(Change::Closed));
+            pauses.push(pause);
+            // A few answers are no proof.
+            for _ in 1..STREAK {
+                breaker.succeed();
+            }
+        }
+        assert_eq!(pauses, [1, 15, 30, 60, 120, 240, 300, 300]);
+        for _ in 1..RELAPSE {
+            assert_eq!(breaker.fail(Trouble::Timeout, now), None);
+        }
+        assert_eq!(opened(breaker.fail(Trouble::Timeout, now)), Some(300));
+        now += Duration::from_mins(5);
+        assert!(breaker.try_now(now));
+        assert_eq!(
+            opened(breaker.fail(Trouble::Timeout, now)),
+            Some(1),
+            "its probes fail, too, and tell when it is back"
+        );
+        now += Duration::from_secs(1);
+        assert!(breaker.try_now(now));
+        breaker.succeed();
+        for _ in 0..STREAK {
+            breaker.succeed();
+        }
+        for _ in 1..STREAK {
+            assert_eq!(breaker.fail(Trouble::Timeout, now), None);
+        }
+        assert_eq!(opened(breaker.fail(Trouble::Timeout, now)), Some(1), "trusted again");
     }
 
     #[test]

@@ -135,7 +135,7 @@ REASONS = [
         LESS,
         {"after:failures"},
         "goes on asking",
-        "leaves it alone for 15 s",
+        "leaves it alone until it answers a trial",
         "mail need not wait for a list that is down",
     ),
     Reason(
