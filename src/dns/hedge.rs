@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 /// The least time before a question is asked again. Below it are pauses of a busy host, ours or the name
-/// server's, and a lost datagram costs no more than a far name server.
-const LEAST: Duration = Duration::from_millis(20);
+/// server's, and most of what a resolver needs to fetch what it does not know: that is slow, and not lost.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// How long answers of one name server take, smoothed as RFC 6298 does it for TCP.
 ///
@@ -87,9 +87,9 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.patience(), None);
         for _ in 0..50 {
-            pace.learn(ms(20));
+            pace.learn(ms(50));
         }
-        assert_eq!(pace.patience(), Some(ms(60)));
+        assert_eq!(pace.patience(), Some(ms(150)));
         for _ in 0..50 {
             pace.learn(ms(200));
         }

@@ -40,7 +40,7 @@ fn tries(server: &NameServer, name: &str) -> Vec<Transport> {
 
 // case: D06
 #[tokio::test]
-async fn a_lost_packet_costs_three_round_trips_and_that_of_the_answer() {
+async fn a_lost_packet_costs_a_tenth_of_a_second() {
     let clock = Clock::stop();
     let server = far().await;
     let dns = dns(&[server.address()]);
@@ -48,14 +48,14 @@ async fn a_lost_packet_costs_three_round_trips_and_that_of_the_answer() {
     server.script(losing(1, "2.0.8.8.zen"));
     let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(75)..=ms(120)).contains(&time), "{time:?}");
+    assert!((ms(115)..=ms(150)).contains(&time), "{time:?}");
     let ids: Vec<_> =
         server.asked().iter().filter(|asked| asked.name == "2.0.8.8.zen").map(|asked| asked.id).collect();
     assert!(ids.len() == 2 && ids[0] != ids[1], "an identifier of its own: {ids:?}");
     server.script(losing(2, "3.0.8.8.zen"));
     let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.3"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(135)..=ms(220)).contains(&time), "two in a row: {time:?}");
+    assert!((ms(215)..=ms(250)).contains(&time), "two in a row: {time:?}");
 }
 
 // case: D06
@@ -78,10 +78,10 @@ async fn whichever_datagram_is_answered_first_counts() {
     let server = far().await;
     let dns = dns(&[server.address()]);
     get_to_know(&clock, &dns, 50).await;
-    server.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(100)));
+    server.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(150)));
     let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, listed(0, [2]));
-    assert!((ms(95)..=ms(110)).contains(&time), "slow, and not lost: {time:?}");
+    assert!((ms(145)..=ms(160)).contains(&time), "slow, and not lost: {time:?}");
     assert_eq!(server.count("2.0.8.8.zen"), 2);
 }
 
@@ -105,7 +105,7 @@ async fn another_server_is_asked_when_the_first_is_slow() {
     first.script(losing(usize::MAX, "2.0.8.8.zen"));
     let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(75)..=ms(120)).contains(&time), "{time:?}");
+    assert!((ms(115)..=ms(150)).contains(&time), "{time:?}");
     assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (1, 1));
     assert!(dns.servers().iter().all(|server| server.silent.is_none()), "one lost packet is no silence");
 }
@@ -135,7 +135,7 @@ async fn a_second_server_that_does_not_run_does_not_take_the_hedge() {
     server.script(losing(1, "2.0.8.8.zen"));
     let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(75)..=ms(120)).contains(&time), "{time:?}");
+    assert!((ms(115)..=ms(150)).contains(&time), "{time:?}");
 }
 
 // case: D08

@@ -210,6 +210,27 @@ async fn a_server_that_does_not_run_costs_no_time() {
     assert!(time < ms(50), "{time:?}");
 }
 
+// case: D08
+#[tokio::test]
+async fn a_server_that_ends_costs_no_time_either() {
+    let clock = Clock::stop();
+    for address in [NameServer::address, abroad] {
+        let server = NameServer::start().await;
+        let dns = dns(&[address(&server)]);
+        for n in 0..3 {
+            let (answered, _) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.1.{n}")))).await;
+            assert_eq!(answered.answer, Answer::NotListed);
+        }
+        drop(server);
+        clock.settle().await;
+        for n in 0..3 {
+            let (answered, time) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
+            assert_eq!(answered.answer, Answer::Failed(Trouble::Network));
+            assert!(time < ms(50), "{n}: {time:?}");
+        }
+    }
+}
+
 // case: D11
 #[tokio::test]
 async fn answers_to_other_questions_are_passed_over() {
