@@ -18,7 +18,7 @@ use crate::verdict::{Act, Class, Codes, Identities, Identity, Kind, List};
 
 /// How much longer than one stage a session may wait for answers that never come: a dead name server must
 /// not cost it three stages.
-const SESSION_EXTRA: Duration = Duration::from_millis(200);
+const SESSION_EXTRA: Duration = Duration::from_millis(150);
 
 /// Questions that one session can have open at once beside those of the administrator's own lists: two about its
 /// address, and two lists about three names. A crowd of sessions must wait for its answers, not pass without them.

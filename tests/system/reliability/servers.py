@@ -154,7 +154,7 @@ def rewritten(stage):
 @row(
     "F28", "forged answers: wrong number, another question, from another port", "three of them before each right one, over UDP",
     "they are passed over, and the right one is used. Upper and lower case are one (RFC 4343): what nobody can guess is the key in the name",
-    "answers_to_other_questions_are_passed_over, a_datagram_from_elsewhere_is_not_an_answer, every_question_has_a_port_and_an_identifier_of_its_own, "
+    "answers_to_other_questions_are_passed_over, a_datagram_from_elsewhere_is_not_an_answer, every_question_to_another_host_has_a_port_and_an_identifier_of_its_own, "
     "answers_to_something_else_are_not_heard",
 )
 def forged(stage):
