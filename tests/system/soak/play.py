@@ -54,8 +54,9 @@ def restarts(seconds):
 async def sampling(samples, keeper, conduct, load):
     while not conduct.ending:
         for _ in range(PERIOD):
-            await conduct.look()
             await asyncio.sleep(1)
+            await conduct.look()
+        # At once, so that what the daemon says and what the kernel says are of nearly the same moment.
         samples.take(keeper, conduct, load)
 
 

@@ -49,8 +49,10 @@ def judge(load, conduct, keeper, samples, facts):
         limit = served * PIECE / 2 / 1024
         yield memory < limit, f"memory is flat: {memory:+.0f} KiB an hour, limit {limit:.0f}"
         yield descriptors < BUDGET, f"descriptors are flat: {descriptors:+.1f} an hour beside sessions and questions, limit {BUDGET}"
-    beside = max(row["descriptors"] - row["open"] - row["under_way"] for row in samples.rows)
-    yield beside <= before["fd"] + LOOSE, f"descriptors are those of sessions and questions: at most {beside} others, {before['fd']} at the start"
+    # What the daemon says and what the kernel says are of two moments, between which 300 connections may come at once.
+    beside = sorted(row["descriptors"] - row["open"] - row["under_way"] for row in samples.rows)[int(len(samples.rows) * 0.9)]
+    yield beside <= before["fd"] + LOOSE, \
+        f"descriptors are those of sessions and questions: {beside} others in nine of ten samples, {before['fd']} at the start"
     yield after["fd"] <= before["fd"], f"no descriptor is left: {before['fd']} at the start, {after['fd']} at the end"
     threads = max(row["threads"] for row in samples.rows)
     yield threads <= before["Threads"] + 4, f"threads are few: {before['Threads']} at the start, {threads} at most"
