@@ -114,6 +114,15 @@ impl Breaker {
         }
     }
 
+    /// Ends a pause that waits for a person, who may have mended it. Name servers come back by themselves.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        if let State::Open { trouble, until } = &mut self.state
+            && !trouble.is_transport()
+        {
+            *until = now.min(*until);
+        }
+    }
+
     /// The list answered as a list does.
     pub(super) fn succeed(&mut self) -> Option<Change> {
         match self.state {
@@ -330,5 +339,22 @@ mod tests {
             }
         }
         assert!(breaker.permits(now).is_ok());
+    }
+
+    #[test]
+    fn only_a_pause_that_waits_for_a_person_can_be_ended() {
+        let (mut breaker, now) = (Breaker::new(), Instant::now());
+        breaker.hasten(now);
+        assert_eq!(breaker.state(), State::Closed);
+        breaker.fail(Trouble::Service(250), now);
+        assert!(!breaker.try_now(now));
+        breaker.hasten(now);
+        assert!(breaker.permits(now).is_err() && breaker.try_now(now));
+        let mut breaker = Breaker::new();
+        for _ in 0..STREAK {
+            breaker.fail(Trouble::Timeout, now);
+        }
+        breaker.hasten(now);
+        assert!(!breaker.try_now(now));
     }
 }

@@ -334,6 +334,12 @@ impl Zone {
         }
     }
 
+    /// Tries a list at once that waits for a person.
+    pub(super) fn hasten(&self) {
+        lock(&self.breaker).hasten(Instant::now());
+        self.changed.notify_one();
+    }
+
     /// Forgets trouble: another key or other settings may mend it.
     pub(super) fn reset(&self) {
         *lock(&self.breaker) = Breaker::new();

@@ -313,3 +313,42 @@ async fn a_new_key_closes_the_breakers_and_old_answers_do_not_open_them() {
     let (answered, _) = clock.run(ask(&dns, List::DBL, domain("spam.example"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
 }
+
+#[tokio::test]
+async fn the_same_key_again_ends_no_outage() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::Code(ResponseCode::ServFail));
+    let dns = dns(&[server.address()]);
+    for n in 0..10 {
+        clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.1.{n}")))).await;
+    }
+    let asked = server.total();
+    dns.set_key(Some(key()));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, RESTING);
+    assert_eq!(server.total(), asked);
+}
+
+#[tokio::test]
+async fn the_same_key_again_trusts_no_list_that_holds_everything_and_probes_it_at_once() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    healthy(&server);
+    server.script(|asked| (asked.list() == "zen").then(|| Act::records(["127.0.0.2"])));
+    let dns = watched(&server);
+    clock.pass(ms(100)).await;
+    let off = Answer::Failed(Trouble::Bogus);
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, off);
+    let probes = server.count("1.0.0.127.zen");
+    dns.set_key(Some(key()));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.3")).await.answer, off);
+    clock.pass(ms(100)).await;
+    assert_eq!(server.count("1.0.0.127.zen"), probes + 1);
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.4")).await.answer, off);
+    // Somebody mends it, and says so by a reload.
+    server.script(|_| None);
+    dns.set_key(Some(key()));
+    clock.pass(ms(100)).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.5"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+}

@@ -11,6 +11,7 @@ hang            takes TCP, and says nothing   late N               after N ms
 loss P          drops P % of what comes       spread N             after 0 to N ms, so out of order
 case            the name in the answer in capital letters
 spoof           three forged answers of 127.0.0.2 before the one of the words after it
+garbage         the right number and 60 octets of chance
 """
 
 import heapq
@@ -29,10 +30,10 @@ SOA = b"\2ns\7invalid\0\4host\7invalid\0" + struct.pack(">IIIII", 1, 600, 600, 3
 class Names:
     """The door to such a server."""
 
-    def __init__(self, address, tcp=True, port=53):
+    def __init__(self, address, tcp=True, port=53, kind=None):
         self.address, (self.pipe, other) = address, multiprocessing.Pipe()
         self.process = multiprocessing.get_context("fork").Process(
-            target=lambda: Server(address, tcp, port, other).serve(), daemon=True
+            target=lambda: (kind or Server)(address, tcp, port, other).serve(), daemon=True
         )
         self.process.start()
         self.pipe.recv()
@@ -146,9 +147,11 @@ class Server:
         end += 5
         name, zone, key = self.named([label.lower() for label in labels])
         self.seen[name + how] += 1
+        self.act(self.words_for(name, zone, key), packet, end, how, send, client)
+
+    def words_for(self, name, zone, key):
         known = (self.words.get(at) for at in (key, name, zone, "*"))
-        words = next((words for words in known if words), ["nxdomain"])
-        self.act(words, packet, end, how, send, client)
+        return next((words for words in known if words), ["nxdomain"])
 
     def named(self, labels):
         """The subject with its zone, the zone, and the key."""
@@ -179,6 +182,8 @@ class Server:
                     self.peak = max(self.peak, len(self.waiting))
 
                 self.act(words[2:], packet, end, how, later, client)
+            case "garbage":
+                send(packet[:2] + self.random.randbytes(60))
             case "case":
                 reply = bytearray(self.reply(words[1:], packet, end, how))
                 reply[12:end] = bytes(reply[12:end]).upper()

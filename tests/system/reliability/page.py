@@ -40,13 +40,15 @@ def clean(text):
     return " ".join(text.replace("|", "\\|").split())
 
 
-def page(rows, measured):
+def page(rows, measured, before):
+    """The page anew; what the soak wrote, at its end, stays."""
     lines = []
     for row in rows:
         also = " ".join(f"`{name}`" for name in row.also) or "–"
         cells = [row.number, row.fault, row.injection, row.expected, measured.get(row.number, ""), also]
         lines.append("| " + " | ".join(clean(cell) for cell in cells) + " |")
-    return HEAD.format(machine=machine()) + "\n".join(lines) + "\n" + FOOT
+    _, soak, kept = before.partition("\n## Soak\n")
+    return HEAD.format(machine=machine()) + "\n".join(lines) + "\n" + FOOT + soak + kept
 
 
 def rows_of(text):

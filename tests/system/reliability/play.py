@@ -122,7 +122,7 @@ def main():
     # The document: rows as they were played; what was measured is another thing in each run.
     with open(arguments.page, encoding="utf-8") as file:
         before = file.read()
-    after = page(rows, {one.row.number: one.measured for one in played})
+    after = page(rows, {one.row.number: one.measured for one in played}, before)
     if arguments.write and not any(one.problem for one in played):
         with open(arguments.page, "w", encoding="utf-8") as file:
             file.write(after)
