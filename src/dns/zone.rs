@@ -224,11 +224,15 @@ impl Zone {
             }
             Some(Change::Closed) => {
                 *lock(&self.opened) = None;
-                let zone = self.list.name();
-                tracing::info!(event = "zone_state", zone, state = "ok", "{zone} is asked again");
+                self.tell_closed();
             }
             None => {}
         }
+    }
+
+    fn tell_closed(&self) {
+        let zone = self.list.name();
+        tracing::info!(event = "zone_state", zone, state = "ok", "{zone} is asked again");
     }
 
     fn tell_open(&self, trouble: Trouble, pause: Duration) {
@@ -343,7 +347,9 @@ impl Zone {
     /// Forgets trouble: another key or other settings may mend it.
     pub(super) fn reset(&self) {
         *lock(&self.breaker) = Breaker::new();
-        *lock(&self.opened) = None;
+        if lock(&self.opened).take().is_some() {
+            self.tell_closed();
+        }
         *lock(&self.test_entry) = TestEntry::Unknown;
         let Lines { rest, key, timeout, error, network, misuse: _, test_entry } = &self.lines;
         for line in [rest, key, timeout, error, network, test_entry] {

@@ -294,6 +294,7 @@ async fn without_probes_a_question_closes_the_breaker() {
 // case: K08
 #[tokio::test]
 async fn a_new_key_closes_the_breakers_and_old_answers_do_not_open_them() {
+    let (log, _guard) = Log::listen();
     let clock = Clock::stop();
     let server = NameServer::start().await;
     server.script(|asked| {
@@ -306,6 +307,7 @@ async fn a_new_key_closes_the_breakers_and_old_answers_do_not_open_them() {
     let mut old = dns.ask(List::DBL, domain("spam.example"));
     clock.settle().await;
     dns.set_key(gatepost::dns::Key::new("another").ok());
+    assert_eq!(log.with(&["INFO", "event=zone_state", "zone=zen", "state=ok"]).len(), 1);
     let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
     clock.pass(ms(150)).await;
