@@ -87,7 +87,7 @@ impl Landing {
         let Some(question) = Question::new(subject, key.as_deref(), *list, &live.settings.zone_base) else {
             return self.land(Answer::Failed(Trouble::Network));
         };
-        let round = Round { servers: &live.servers, question: &question };
+        let round = Round { servers: &live.servers, question: &question, list: *list };
         let mut in_time = true;
         let result = round
             .run(deadline, deadline + GRACE, |trouble| {
