@@ -6,7 +6,7 @@ use gatepost::dns::{Answer, Subject, classify, hear, read};
 use gatepost::smtp::Domain;
 use gatepost::verdict::{List, Trouble};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 
 use super::Dice;
 
@@ -52,11 +52,25 @@ fn response(list: List, octets: &[u8]) {
     let records: Vec<Ipv4Addr> = message
         .answers
         .iter()
+        .filter(|record| Some(&record.name) == owner(&message) && record.dns_class == DNSClass::IN)
         .filter_map(|record| if let RData::A(address) = &record.data { Some(address.0) } else { None })
         .collect();
     if is_ours || matches!(answer, Answer::Listed(_)) {
         judge(list, answer, &records);
     }
+}
+
+/// Whose records say something: the name that was asked about, or the one that its aliases lead to.
+fn owner(message: &Message) -> Option<&Name> {
+    let target = |name: &Name| {
+        message.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *name => Some(&target.0),
+            _ => None,
+        })
+    };
+    let first = message.queries.first()?.name();
+    // A ring has no end: then it is the one so many steps on.
+    std::iter::successors(Some(first), |name| target(name)).take(message.answers.len() + 1).last()
 }
 
 /// What is heard as an answer is one to another reader, and says the same.

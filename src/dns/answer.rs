@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsResponse, Message, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record};
 
 use crate::verdict::{Codes, List, Origin, Trouble};
 
@@ -136,17 +136,25 @@ impl Reply {
     }
 
     /// What the octets of a response say; nothing if they cannot be read.
+    ///
+    /// Records of other names than the question's and its aliases', and those of another class, say nothing about the
+    /// subject (RFC 5452, section 6).
     pub(super) fn read(octets: &[u8]) -> Option<Result<Self, Fault>> {
-        let response = DnsResponse::from_buffer(octets.to_vec()).ok()?;
+        let mut response = DnsResponse::from_buffer(octets.to_vec()).ok()?;
         if response.truncation {
             return Some(Err(Fault::Truncated));
         }
+        let asked = response.queries.first().map(|query| query.name().clone());
+        let end = asked.as_ref().map(|asked| end(asked, &response.answers).clone());
+        response
+            .answers
+            .retain(|record| Some(&record.name) == end.as_ref() && record.dns_class == DNSClass::IN);
         let mut said = Self::found(&response);
         if let Ok(reply) = &mut said
             && reply.records.is_empty()
         {
             reply.ttl = response.negative_ttl().map(in_bounds);
-            reply.alias = target(&response);
+            reply.alias = end.filter(|end| Some(end) != asked.as_ref());
         }
         Some(said)
     }
@@ -168,13 +176,12 @@ impl Reply {
     }
 }
 
-/// The end of the chain of aliases that begins at the question, if there is one.
-fn target(message: &Message) -> Option<Name> {
-    let mut end = message.queries.first()?.name();
-    let asked = end;
+/// The end of the chain of aliases that begins at this name: itself if there is none.
+fn end<'a>(asked: &'a Name, answers: &'a [Record]) -> &'a Name {
+    let mut end = asked;
     // A ring has an end, too, for who counts.
-    for _ in &message.answers {
-        let next = message.answers.iter().find_map(|record| match &record.data {
+    for _ in answers {
+        let next = answers.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *end => Some(&target.0),
             _ => None,
         });
@@ -183,7 +190,7 @@ fn target(message: &Message) -> Option<Name> {
             None => break,
         }
     }
-    (end != asked).then(|| end.clone())
+    end
 }
 
 /// Whether a response of this code tells something about the subject.

@@ -54,6 +54,8 @@ pub(super) struct Breaker {
     owed: u32,
     /// How long the breaker was open after the last relapse.
     relapsed: Duration,
+    /// When it was last opened.
+    opened: Option<Instant>,
 }
 
 /// What is worth telling.
@@ -73,6 +75,7 @@ impl Breaker {
             pause: Duration::ZERO,
             owed: 0,
             relapsed: Duration::ZERO,
+            opened: None,
         }
     }
 
@@ -138,17 +141,22 @@ impl Breaker {
             // The answer to a question from before.
             State::Open { .. } => None,
             State::Trial { .. } => {
-                *self = Self { owed: STREAK, relapsed: self.relapsed, ..Self::new() };
+                let Self { relapsed, opened, .. } = *self;
+                *self = Self { owed: STREAK, relapsed, opened, ..Self::new() };
                 Some(Change::Closed)
             }
         }
     }
 
-    /// The list could not be asked, or answered about us.
-    pub(super) fn fail(&mut self, trouble: Trouble, now: Instant) -> Option<Change> {
+    /// The list could not be asked, or answered about us, when somebody asked at `asked`.
+    ///
+    /// What was asked before the breaker was opened may fail during a trial and after it: that tells how the list was, and not
+    /// how it is.
+    pub(super) fn fail(&mut self, trouble: Trouble, asked: Instant, now: Instant) -> Option<Change> {
         let (first, last) = pauses(trouble)?;
         match self.state {
             State::Open { .. } => return None,
+            _ if self.opened.is_some_and(|opened| asked < opened) => return None,
             State::Trial { trouble: before, .. } if pauses(before) == pauses(trouble) => {
                 self.pause = (self.pause * 2).clamp(first, last);
             }
@@ -170,6 +178,7 @@ impl Breaker {
             }
         }
         self.state = State::Open { trouble, until: now + self.pause };
+        self.opened = Some(now);
         Some(Change::Opened { trouble, pause: self.pause })
     }
 
@@ -215,13 +224,13 @@ mod tests {
     fn ten_failures_in_a_row_open_it() {
         let (mut breaker, now) = (Breaker::new(), Instant::now());
         for _ in 0..9 {
-            assert_eq!(breaker.fail(Trouble::Timeout, now), None);
+            assert_eq!(breaker.fail(Trouble::Timeout, now, now), None);
         }
         breaker.succeed();
         for _ in 0..9 {
-            assert_eq!(breaker.fail(Trouble::ServFail, now), None);
+            assert_eq!(breaker.fail(Trouble::ServFail, now, now), None);
         }
-        assert_eq!(opened(breaker.fail(Trouble::Refused, now)), Some(2));
+        assert_eq!(opened(breaker.fail(Trouble::Refused, now, now)), Some(2));
         assert!(breaker.permits(now).is_err());
     }
 
@@ -231,7 +240,8 @@ mod tests {
         let mut asked = 0;
         let change = loop {
             asked += 1;
-            let change = if asked % 7 == 0 { breaker.succeed() } else { breaker.fail(Trouble::Timeout, now) };
+            let change =
+                if asked % 7 == 0 { breaker.succeed() } else { breaker.fail(Trouble::Timeout, now, now) };
             if change.is_some() || asked == 100 {
                 break change;
             }
@@ -243,7 +253,8 @@ mod tests {
     fn four_in_five_failures_do_not() {
         let (mut breaker, now) = (Breaker::new(), Instant::now());
         for asked in 0..300 {
-            let change = if asked % 5 == 0 { breaker.succeed() } else { breaker.fail(Trouble::Timeout, now) };
+            let change =
+                if asked % 5 == 0 { breaker.succeed() } else { breaker.fail(Trouble::Timeout, now, now) };
             assert_eq!(change, None, "{asked}");
         }
     }
@@ -266,7 +277,7 @@ mod tests {
             let (mut breaker, mut now) = (Breaker::new(), Instant::now());
             let mut pauses = Vec::new();
             while pauses.len() < expected.len() {
-                let Some(pause) = opened(breaker.fail(trouble, now)) else { continue };
+                let Some(pause) = opened(breaker.fail(trouble, now, now)) else { continue };
                 now += Duration::from_secs(pause - 1);
                 assert!(!breaker.try_now(now));
                 now += Duration::from_secs(1);
@@ -284,7 +295,7 @@ mod tests {
         let (mut breaker, mut now) = (Breaker::new(), Instant::now());
         let mut pauses = Vec::new();
         while pauses.len() < 8 {
-            let Some(pause) = opened(breaker.fail(Trouble::Timeout, now)) else { continue };
+            let Some(pause) = opened(breaker.fail(Trouble::Timeout, now, now)) else { continue };
             now += Duration::from_secs(pause);
             assert!(breaker.try_now(now));
             assert_eq!(breaker.succeed(), Some(Change::Closed));
@@ -296,13 +307,13 @@ mod tests {
         }
         assert_eq!(pauses, [1, 15, 30, 60, 120, 240, 300, 300]);
         for _ in 1..RELAPSE {
-            assert_eq!(breaker.fail(Trouble::Timeout, now), None);
+            assert_eq!(breaker.fail(Trouble::Timeout, now, now), None);
         }
-        assert_eq!(opened(breaker.fail(Trouble::Timeout, now)), Some(300));
+        assert_eq!(opened(breaker.fail(Trouble::Timeout, now, now)), Some(300));
         now += Duration::from_mins(5);
         assert!(breaker.try_now(now));
         assert_eq!(
-            opened(breaker.fail(Trouble::Timeout, now)),
+            opened(breaker.fail(Trouble::Timeout, now, now)),
             Some(1),
             "its probes fail, too, and tell when it is back"
         );
@@ -313,15 +324,36 @@ mod tests {
             breaker.succeed();
         }
         for _ in 1..STREAK {
-            assert_eq!(breaker.fail(Trouble::Timeout, now), None);
+            assert_eq!(breaker.fail(Trouble::Timeout, now, now), None);
         }
-        assert_eq!(opened(breaker.fail(Trouble::Timeout, now)), Some(1), "trusted again");
+        assert_eq!(opened(breaker.fail(Trouble::Timeout, now, now)), Some(1), "trusted again");
+    }
+
+    #[test]
+    fn a_question_from_before_the_trial_that_fails_during_or_after_it_counts_for_nothing() {
+        let (mut breaker, before) = (Breaker::new(), Instant::now());
+        let now = before + Duration::from_secs(2);
+        let change = (0..STREAK).find_map(|_| breaker.fail(Trouble::Timeout, before, now));
+        assert_eq!(opened(change), Some(1));
+        let trial = now + Duration::from_secs(1);
+        assert!(breaker.try_now(trial));
+        for _ in 0..100 {
+            assert_eq!(breaker.fail(Trouble::Timeout, before, trial), None);
+        }
+        assert_eq!(breaker.succeed(), Some(Change::Closed));
+        for _ in 0..100 {
+            assert_eq!(breaker.fail(Trouble::Timeout, before, trial), None);
+        }
+        for _ in 1..RELAPSE {
+            assert_eq!(breaker.fail(Trouble::Timeout, trial, trial), None);
+        }
+        assert_eq!(opened(breaker.fail(Trouble::Timeout, trial, trial)), Some(15), "asked after it, it does");
     }
 
     #[test]
     fn without_probes_a_question_becomes_the_trial() {
         let (mut breaker, now) = (Breaker::new(), Instant::now());
-        assert_eq!(opened(breaker.fail(Trouble::Bogus, now)), Some(300));
+        assert_eq!(opened(breaker.fail(Trouble::Bogus, now, now)), Some(300));
         let later = now + Duration::from_mins(5);
         assert!(breaker.permits(later).is_err());
         let later = later + PATIENCE;
@@ -335,7 +367,7 @@ mod tests {
         let (mut breaker, now) = (Breaker::new(), Instant::now());
         for _ in 0..100 {
             for trouble in [Trouble::Misuse, Trouble::Busy, Trouble::Resting, Trouble::NoKey] {
-                assert_eq!(breaker.fail(trouble, now), None);
+                assert_eq!(breaker.fail(trouble, now, now), None);
             }
         }
         assert!(breaker.permits(now).is_ok());

@@ -53,6 +53,8 @@ pub(super) struct Landing {
     pub(super) topic: Topic,
     pub(super) flight: Arc<Flight>,
     pub(super) generation: u64,
+    /// When it was asked.
+    pub(super) start: Instant,
 }
 
 impl Drop for Landing {
@@ -67,8 +69,8 @@ impl Landing {
     }
 
     /// Asks the name servers, and lands with what they say.
-    pub(super) async fn fly(self, live: Arc<Live>, key: Option<Arc<Key>>, place: Place, start: Instant) {
-        let Topic { list, subject, .. } = &self.topic;
+    pub(super) async fn fly(self, live: Arc<Live>, key: Option<Arc<Key>>, place: Place) {
+        let (Topic { list, subject, .. }, start) = (&self.topic, self.start);
         let deadline = start + live.settings.lifetime;
         let _place = match place {
             Place::Queue(queued) => {
@@ -85,7 +87,7 @@ impl Landing {
         let Some(question) = Question::new(subject, key.as_deref(), *list, &live.settings.zone_base) else {
             return self.land(Answer::Failed(Trouble::Network));
         };
-        let round = Round { servers: &live.servers, question: &question };
+        let round = Round { servers: &live.servers, question: &question, list: *list };
         let mut in_time = true;
         let result = round
             .run(deadline, deadline + GRACE, |trouble| {
@@ -150,7 +152,7 @@ impl Landing {
 
     fn learn(&self, answer: Answer) {
         if self.generation == self.dns.generation.load(Ordering::Acquire) {
-            self.dns.zone(self.topic.list).learn(answer);
+            self.dns.zone(self.topic.list).learn(answer, self.start);
         }
     }
 }

@@ -77,13 +77,22 @@ impl Lines {
     fn pick(&self, server: SocketAddr) -> io::Result<Arc<Line>> {
         let now = Instant::now();
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.retain(|line| line.is_fresh(now));
-        if let Some(line) = lines.iter().find(|line| line.desk.book().has_room()) {
+        if let Some(line) = lines.iter().find(|line| line.is_fresh(now) && line.desk.book().has_room()) {
             return Ok(Arc::clone(line));
         }
-        let line = Arc::new(Line::open(server, now)?);
-        lines.push(Arc::clone(&line));
-        Ok(line)
+        match Line::open(server, now) {
+            Ok(line) => {
+                let line = Arc::new(line);
+                lines.retain(|line| line.is_fresh(now));
+                lines.push(Arc::clone(&line));
+                Ok(line)
+            }
+            // Without descriptors a full or an old one is better than none: what it drops is asked for again.
+            Err(error) => {
+                let other = lines.iter().rev().find(|line| !line.desk.book().closed);
+                other.map(Arc::clone).ok_or(error)
+            }
+        }
     }
 }
 

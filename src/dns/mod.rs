@@ -297,7 +297,7 @@ impl Dns {
         let question = Question::new(subject, key.map(AsRef::as_ref), list, &live.settings.zone_base)?;
         self.spend(list, &live);
         let deadline = Instant::now() + live.settings.lifetime;
-        let round = Round { servers: &live.servers, question: &question };
+        let round = Round { servers: &live.servers, question: &question, list };
         let answer = match round.run(deadline, deadline, |_| ()).await {
             Ok(reply) => classify(list, &reply.records),
             Err(trouble) => Answer::Failed(trouble),

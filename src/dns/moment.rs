@@ -70,8 +70,9 @@ impl Moment<'_> {
             Found::Asked(flight) => {
                 count(&zone.counts.queries);
                 let ticket = Ticket::waiting(Arc::clone(&flight), Origin::Miss);
-                let landing = Landing { dns: Arc::clone(dns), topic, flight, generation: *generation };
-                match &dns.source {
+                let (dns, generation, start) = (Arc::clone(dns), *generation, Instant::now());
+                let landing = Landing { dns, topic, flight, generation, start };
+                match &self.dns.source {
                     Source::Table(table) => {
                         let name = format!("{}.{}", landing.topic.subject.name(), list.name());
                         match table.trouble(&name) {
@@ -80,9 +81,9 @@ impl Moment<'_> {
                         }
                     }
                     Source::Resolver => {
-                        dns.spend(list, live);
+                        self.dns.spend(list, live);
                         let (live, key) = (Arc::clone(live), key.cloned());
-                        tokio::spawn(landing.fly(live, key, place, Instant::now()));
+                        tokio::spawn(landing.fly(live, key, place));
                     }
                 }
                 ticket

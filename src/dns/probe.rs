@@ -89,22 +89,22 @@ impl Dns {
     /// Asks for both entries of a list.
     async fn probe(&self, list: List) {
         let Some((present, absent)) = test_entries(list) else { return };
-        let zone = self.zone(list);
+        let (zone, asked) = (self.zone(list), Instant::now());
         let Some(listed) = self.ask_directly(list, &present).await else { return };
         zone.learn_test_entry(listed);
         if let Answer::Failed(trouble) = listed
             && trouble != Trouble::Misuse
         {
-            zone.learn(listed);
+            zone.learn(listed, asked);
             return;
         }
         let Some(unlisted) = self.ask_directly(list, &absent).await else { return };
         if let Answer::Listed(_) = unlisted {
-            zone.learn_wildcard();
+            zone.learn_wildcard(asked);
             // What it said about others is worth as much.
             self.cache.forget(list);
         } else {
-            zone.learn(unlisted);
+            zone.learn(unlisted, asked);
         }
     }
 }

@@ -9,12 +9,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::Settings;
-use super::answer::{Fault, Reply};
+use super::answer::{Answer, Fault, Reply, classify};
 use super::exchange::{Exchange, Transport};
 use super::hedge::{Budget, Pace};
 use super::landing::GRACE;
 use super::question::Question;
-use crate::verdict::Trouble;
+use crate::verdict::{List, Trouble};
 
 /// How long a server that kept silent is asked after all others.
 const PENALTY: Duration = Duration::from_secs(30);
@@ -123,6 +123,7 @@ pub struct ServerHealth {
 pub(super) struct Round<'a> {
     pub(super) servers: &'a Servers,
     pub(super) question: &'a Question,
+    pub(super) list: List,
 }
 
 impl Round<'_> {
@@ -148,6 +149,8 @@ impl Round<'_> {
                 Some(made) = tries.next(), if !tries.is_empty() => {
                     let Tried { server, transport, role, took, result } = made;
                     match result {
+                        // Who may not ask through another server still may through the first.
+                        Ok(reply) if role == Role::Hedge && server != first && self.is_about_us(&reply) => Step::Wait,
                         Ok(reply) => {
                             let took = (transport == Transport::Udp).then_some(took);
                             self.servers.praise(server, took);
@@ -210,6 +213,11 @@ impl Round<'_> {
                 else => return Err(trouble),
             }
         }
+    }
+
+    /// Whether a reply says nothing about the subject: the operator's codes, and answers that were rewritten.
+    fn is_about_us(&self, reply: &Reply) -> bool {
+        matches!(classify(self.list, &reply.records), Answer::Failed(_))
     }
 
     async fn ask(&self, server: usize, transport: Transport, role: Role) -> Tried {

@@ -207,14 +207,14 @@ impl Zone {
         lock(&self.breaker).try_now(Instant::now())
     }
 
-    /// Takes note of what a question brought.
-    pub(super) fn learn(&self, answer: Answer) {
+    /// Takes note of what a question brought that was asked at `asked`.
+    pub(super) fn learn(&self, answer: Answer, asked: Instant) {
         let change = match answer {
             // A list that can tell us about our own mistake works.
             Answer::Listed(_) | Answer::NotListed | Answer::Failed(Trouble::Misuse) => {
                 lock(&self.breaker).succeed()
             }
-            Answer::Failed(trouble) => lock(&self.breaker).fail(trouble, Instant::now()),
+            Answer::Failed(trouble) => lock(&self.breaker).fail(trouble, asked, Instant::now()),
         };
         match change {
             Some(Change::Opened { trouble, pause }) => {
@@ -289,8 +289,8 @@ impl Zone {
     }
 
     /// Takes note of a list that has what no list may have.
-    pub(super) fn learn_wildcard(&self) {
-        self.learn(Answer::Failed(Trouble::Bogus));
+    pub(super) fn learn_wildcard(&self, asked: Instant) {
+        self.learn(Answer::Failed(Trouble::Bogus), asked);
     }
 
     /// Counts an answer from a name server and tells of trouble, seldom.

@@ -146,6 +146,28 @@ fn a_whole_packet_is_read() {
 }
 
 #[test]
+fn records_of_other_names_and_classes_say_nothing_about_the_subject() {
+    let record = |name: &[u8], rest: &[u8]| [name, rest].concat();
+    let listing = &[0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 2];
+    let alias = &[0, 5, 0, 1, 0, 0, 0, 60, 0, 3, 1, b'y', 0];
+    let with = |records: &[Vec<u8>]| {
+        let mut packet = packet()[..27].to_vec();
+        packet[7] = u8::try_from(records.len()).expect("a few");
+        packet.extend(records.concat());
+        read(List::ZEN, &packet)
+    };
+    let (asked, y, other) = (&[0xc0, 12][..], &b"\x01y\0"[..], &b"\x01z\0"[..]);
+    assert_eq!(with(&[record(asked, listing)]), listed(0, [2]));
+    assert_eq!(with(&[record(b"\x01X\x07EXAMPLE\0", listing)]), listed(0, [2]));
+    assert_eq!(with(&[record(other, listing)]), Answer::NotListed);
+    assert_eq!(with(&[record(asked, alias), record(y, listing)]), listed(0, [2]));
+    assert_eq!(with(&[record(y, listing), record(asked, alias)]), listed(0, [2]), "in any order");
+    assert_eq!(with(&[record(asked, alias), record(other, listing)]), Answer::NotListed);
+    let chaos = [&[0, 1, 0, 3][..], &listing[4..]].concat();
+    assert_eq!(with(&[record(asked, &chaos)]), Answer::NotListed);
+}
+
+#[test]
 fn a_code_that_tells_nothing_about_the_subject_is_trouble_whatever_comes_with_it() {
     let with_code = |code: u8| {
         let mut packet = packet();

@@ -180,6 +180,31 @@ async fn a_probe_brings_a_list_back() {
     assert_eq!(log.with(&["INFO", "event=zone_state", "zone=zen", "state=ok"]).len(), 1);
 }
 
+#[tokio::test]
+async fn questions_from_before_a_list_came_back_do_not_keep_it_away_when_they_fail() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    healthy(&server);
+    let dns = watched(&server);
+    clock.pass(ms(100)).await;
+    server.script(|_| Some(Act::Silence));
+    let mut tickets: Vec<_> = (0..10).map(|n| dns.ask(List::ZEN, ip(&format!("8.8.0.{n}")))).collect();
+    clock.pass(ms(1_100)).await;
+    // Their last try is before the server is back, and their end after that.
+    tickets.extend((10..20).map(|n| dns.ask(List::ZEN, ip(&format!("8.8.0.{n}")))));
+    clock.pass(ms(1_600)).await;
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.1.1")).await.answer, RESTING);
+    server.script(|_| None);
+    clock.pass(ms(150)).await;
+    let state = || dns.health()[0].to_string();
+    assert_eq!(state(), "zen ok");
+    clock.pass(ms(500)).await;
+    assert!(tickets.iter_mut().all(|ticket| ticket.ready().is_some()), "all of them have failed");
+    assert_eq!(state(), "zen ok");
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.1.2"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+}
+
 // case: S02
 #[tokio::test]
 async fn a_probe_that_fails_doubles_the_pause() {

@@ -125,6 +125,31 @@ async fn what_another_server_cannot_answer_is_left_to_the_first() {
 }
 
 #[tokio::test]
+async fn what_the_operator_says_to_another_server_is_left_to_the_first() {
+    let clock = Clock::stop();
+    for about_us in ["127.255.255.254", "198.51.100.99"] {
+        let (first, second) = (far().await, NameServer::start().await);
+        second.otherwise(Act::records([about_us]));
+        let dns = dns(&[first.address(), second.address()]);
+        get_to_know(&clock, &dns, 50).await;
+        first.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(120)));
+        let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
+        assert_eq!(answered.answer, listed(0, [2]));
+        assert!((ms(115)..=ms(130)).contains(&time), "{time:?}");
+        assert_eq!(second.total(), 1);
+        assert_eq!(dns.health()[0].to_string(), "zen ok");
+        // Where the first one is silent it is the answer, as ever.
+        first.on("3.0.8.8.zen", Act::Silence);
+        let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.3"))).await;
+        assert!(
+            matches!(answered.answer, Answer::Failed(Trouble::Service(254) | Trouble::Bogus)),
+            "{answered:?}"
+        );
+        assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_server_that_does_not_run_does_not_take_the_hedge() {
     let clock = Clock::stop();
     let server = far().await;
