@@ -1,12 +1,15 @@
 """Samples of the daemon, lines through them, and what is said of them."""
 
 import os
+import statistics
 import time
 
 # The least that the C library's allocator gives, header included: a session that loses anything loses this much.
 PIECE = 32
 # Descriptors that come and go: questions under way over TCP, a connection that is just taken.
 LOOSE = 40
+# Seconds between two samples that are compared.
+APART = 60
 COLUMNS = (
     "seconds generation rss_kib hwm_kib descriptors threads cpu_seconds open served under_way cache evictions driver_open "
     "log_lines log_octets other_lines"
@@ -64,8 +67,22 @@ class Samples:
 
 
 def slope(rows, value):
-    """By how much a value grows in an hour: a line of least squares."""
-    times, values = [row["seconds"] / 3600 for row in rows], [value(row) for row in rows]
-    middle, mean = sum(times) / len(times), sum(values) / len(values)
-    spread = sum((time - middle) ** 2 for time in times)
-    return sum((time - middle) * (value - mean) for time, value in zip(times, values)) / spread if spread else 0.0
+    """By how much a value grows in an hour: the median of what it grows by from any sample to the one a minute later, time
+    enough for sessions of all kinds, a reload and new files. Some steps, such as the memory for an outage with more questions
+    at once than any before, do not tilt it."""
+    slopes, first = [], 0
+    for row in rows:
+        while first + 1 < len(rows) and row["seconds"] - rows[first + 1]["seconds"] >= APART:
+            first += 1
+        apart = row["seconds"] - rows[first]["seconds"]
+        if apart >= APART:
+            slopes.append((value(row) - value(rows[first])) * 3600 / apart)
+    return statistics.median(slopes) if slopes else 0.0
+
+
+def drift(rows):
+    """Descriptors beside those of sessions: from what is usual in the first third to what is usual in the last, while nothing
+    is asked, since questions share sockets."""
+    beside = [row["descriptors"] - row["open"] for row in rows if not row["under_way"]]
+    part = len(beside) // 3
+    return statistics.median(beside[-part:]) - statistics.median(beside[:part]) if part else 0.0
