@@ -378,13 +378,13 @@ mod tests {
         let (mut breaker, now) = (Breaker::new(), Instant::now());
         breaker.hasten(now);
         assert_eq!(breaker.state(), State::Closed);
-        breaker.fail(Trouble::Service(250), now);
+        breaker.fail(Trouble::Service(250), now, now);
         assert!(!breaker.try_now(now));
         breaker.hasten(now);
         assert!(breaker.permits(now).is_err() && breaker.try_now(now));
         let mut breaker = Breaker::new();
         for _ in 0..STREAK {
-            breaker.fail(Trouble::Timeout, now);
+            breaker.fail(Trouble::Timeout, now, now);
         }
         breaker.hasten(now);
         assert!(!breaker.try_now(now));
