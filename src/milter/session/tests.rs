@@ -1,7 +1,9 @@
 //! What a session does with every packet, seen from outside.
 
+use super::super::{Actions, Flow, Protocol, Unspoken};
 use super::*;
-use crate::verdict::{HeaderName, HeaderValue};
+use crate::smtp::Reply;
+use crate::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 /// Plays packets of `code` and data; each answer is judged with `verdict`. Tells what was judged and
 /// the codes of all responses.
