@@ -1,5 +1,6 @@
 //! Lost datagrams, and questions that are asked again before their try is over.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gatepost::dns::{Answer, Dns};
@@ -25,6 +26,13 @@ async fn get_to_know(clock: &Clock, dns: &Arc<Dns>, questions: u8) {
     }
 }
 
+/// Asks about a client: the answer, and how many milliseconds it takes.
+async fn asks(clock: &Clock, dns: &Arc<Dns>, client: &str, answer: Answer, takes: RangeInclusive<u64>) {
+    let (answered, time) = clock.run(ask(dns, List::ZEN, ip(client))).await;
+    assert_eq!(answered.answer, answer, "{client}");
+    assert!((ms(*takes.start())..=ms(*takes.end())).contains(&time), "{client}: {time:?}");
+}
+
 /// Keeps silent to the first `lost` of these questions, and then does as otherwise.
 fn losing(lost: usize, name: &'static str) -> impl Fn(&Asked) -> Option<Act> + Send + Sync {
     let seen = AtomicUsize::new(0);
@@ -46,16 +54,12 @@ async fn a_lost_packet_costs_a_tenth_of_a_second() {
     let dns = dns(&[server.address()]);
     get_to_know(&clock, &dns, 50).await;
     server.script(losing(1, "2.0.8.8.zen"));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(115)..=ms(150)).contains(&time), "{time:?}");
+    asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 115..=150).await;
     let ids: Vec<_> =
         server.asked().iter().filter(|asked| asked.name == "2.0.8.8.zen").map(|asked| asked.id).collect();
     assert!(ids.len() == 2 && ids[0] != ids[1], "an identifier of its own: {ids:?}");
     server.script(losing(2, "3.0.8.8.zen"));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.3"))).await;
-    assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(215)..=ms(250)).contains(&time), "two in a row: {time:?}");
+    asks(&clock, &dns, "8.8.0.3", Answer::NotListed, 215..=250).await;
 }
 
 // case: D06
@@ -66,9 +70,7 @@ async fn a_hedge_is_beside_the_plan_and_changes_neither_tries_nor_deadline() {
     let dns = dns(&[server.address()]);
     get_to_know(&clock, &dns, 50).await;
     server.script(losing(usize::MAX, "2.0.8.8.zen"));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, Answer::Failed(Trouble::Timeout));
-    assert!((ms(1_795)..=ms(1_810)).contains(&time), "{time:?}");
+    asks(&clock, &dns, "8.8.0.2", Answer::Failed(Trouble::Timeout), 1_795..=1_810).await;
     assert_eq!(tries(&server, "2.0.8.8.zen"), [[Transport::Udp; 4].as_slice(), &[Transport::Tcp]].concat());
 }
 
@@ -79,9 +81,7 @@ async fn whichever_datagram_is_answered_first_counts() {
     let dns = dns(&[server.address()]);
     get_to_know(&clock, &dns, 50).await;
     server.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(150)));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, listed(0, [2]));
-    assert!((ms(145)..=ms(160)).contains(&time), "slow, and not lost: {time:?}");
+    asks(&clock, &dns, "8.8.0.2", listed(0, [2]), 145..=160).await;
     assert_eq!(server.count("2.0.8.8.zen"), 2);
 }
 
@@ -91,9 +91,7 @@ async fn a_server_that_has_never_answered_is_not_asked_sooner() {
     let server = far().await;
     let dns = dns(&[server.address()]);
     server.script(losing(1, "2.0.8.8.zen"));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(715)..=ms(735)).contains(&time), "{time:?}");
+    asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 715..=735).await;
 }
 
 #[tokio::test]
@@ -103,9 +101,7 @@ async fn another_server_is_asked_when_the_first_is_slow() {
     let dns = dns(&[first.address(), second.address()]);
     get_to_know(&clock, &dns, 50).await;
     first.script(losing(usize::MAX, "2.0.8.8.zen"));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(115)..=ms(150)).contains(&time), "{time:?}");
+    asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 115..=150).await;
     assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (1, 1));
     assert!(dns.servers().iter().all(|server| server.silent.is_none()), "one lost packet is no silence");
 }
@@ -118,9 +114,7 @@ async fn what_another_server_cannot_answer_is_left_to_the_first() {
     let dns = dns(&[first.address(), second.address()]);
     get_to_know(&clock, &dns, 50).await;
     first.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(120)));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, listed(0, [2]));
-    assert!((ms(115)..=ms(130)).contains(&time), "{time:?}");
+    asks(&clock, &dns, "8.8.0.2", listed(0, [2]), 115..=130).await;
     assert_eq!(second.total(), 1);
 }
 
@@ -133,9 +127,7 @@ async fn what_the_operator_says_to_another_server_is_left_to_the_first() {
         let dns = dns(&[first.address(), second.address()]);
         get_to_know(&clock, &dns, 50).await;
         first.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(120)));
-        let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-        assert_eq!(answered.answer, listed(0, [2]));
-        assert!((ms(115)..=ms(130)).contains(&time), "{time:?}");
+        asks(&clock, &dns, "8.8.0.2", listed(0, [2]), 115..=130).await;
         assert_eq!(second.total(), 1);
         assert_eq!(dns.health()[0].to_string(), "zen ok");
         // Where the first one is silent it is the answer, as ever.
@@ -158,9 +150,7 @@ async fn a_second_server_that_does_not_run_does_not_take_the_hedge() {
     let dns = dns(&[server.address(), gone]);
     get_to_know(&clock, &dns, 50).await;
     server.script(losing(1, "2.0.8.8.zen"));
-    let (answered, time) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
-    assert_eq!(answered.answer, Answer::NotListed);
-    assert!((ms(115)..=ms(150)).contains(&time), "{time:?}");
+    asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 115..=150).await;
 }
 
 // case: D08

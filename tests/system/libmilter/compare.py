@@ -47,12 +47,12 @@ class Silent(Exception):
 
 
 class Peer:
-    """A connection to one of the two filters."""
+    """A connection to a filter, here one of the two."""
 
-    def __init__(self, path, patience=PATIENCE):
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, address, patience=PATIENCE, opened=None):
+        self.socket = opened or socket.socket(socket.AF_UNIX)
         self.socket.settimeout(patience)
-        self.socket.connect(path)
+        self.socket.connect(address)
         self.input = b""
 
     def send(self, octets):

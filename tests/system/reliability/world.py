@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(1, os.path.join(HERE, "..", "libmilter"))
 
 # pylint: disable=wrong-import-position
-from compare import Ended, Silent
+from compare import Ended, Peer, Silent
 from mta import packet, strings
 from nameserver import Names
 from table import Wrong
@@ -50,44 +50,17 @@ def milliseconds(seconds):
     return f"{seconds * 1000:.2f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
 
 
-class Wire:
+class Wire(Peer):
     """A connection of an MTA, over the Unix socket, or over TCP if that is what the daemon has."""
 
     def __init__(self, daemon, small=False):
         if daemon.port:
-            self.socket = socket.socket()
+            opened = socket.socket()
             if small:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            at = ("127.0.0.1", daemon.port)
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            super().__init__(("127.0.0.1", daemon.port), PATIENCE, opened)
         else:
-            self.socket, at = socket.socket(socket.AF_UNIX), daemon.path
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(at)
-        self.input = b""
-
-    def send(self, octets):
-        try:
-            self.socket.sendall(octets)
-        except (BrokenPipeError, ConnectionResetError):
-            raise Ended from None
-
-    def fill(self):
-        try:
-            octets = self.socket.recv(1 << 18)
-        except TimeoutError:
-            raise Silent from None
-        except ConnectionResetError:
-            raise Ended from None
-        if not octets:
-            raise Ended
-        self.input += octets
-
-    def packet(self):
-        while len(self.input) < 4 or len(self.input) < 4 + struct.unpack(">I", self.input[:4])[0]:
-            self.fill()
-        size = 4 + struct.unpack(">I", self.input[:4])[0]
-        code, data, self.input = self.input[4:5].decode("latin-1"), self.input[5:size], self.input[size:]
-        return code, data
+            super().__init__(daemon.path, PATIENCE)
 
     def answer(self):
         """The last word to an event, with what it says."""
