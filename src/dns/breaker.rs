@@ -191,8 +191,8 @@ impl Breaker {
 /// How long the breaker stays open, first and at most; `None` for trouble that is not the list's.
 fn pauses(trouble: Trouble) -> Option<(Duration, Duration)> {
     let pauses = match trouble {
-        // A name server that says nothing has no work by being asked once a second, and mail passes unchecked until it is
-        // known to be back.
+        // A name server that says nothing has no work by a question every few seconds, and mail passes unchecked until it
+        // is known to be back.
         Trouble::Timeout | Trouble::Network => (1, 1),
         // One that does answer asks others each time.
         Trouble::ServFail | Trouble::Refused => (2, 60),
