@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
+use nix::sys::socket::{Backlog, listen};
+
 use super::file::{knock, make, pin, pinned};
 use super::stream::Listener;
 
@@ -198,6 +200,8 @@ impl Listen {
 
     fn bind_tcp(&self, address: SocketAddr) -> Result<Socket, BindError> {
         let listener = TcpListener::bind(address).map_err(|error| self.error(error))?;
+        // The standard library's queue of 128 overflows when a crowd comes, which costs a second, or the session.
+        listen(&listener, Backlog::MAXALLOWABLE).map_err(|error| self.error(error.into()))?;
         let listen = match (self.clone(), listener.local_addr()) {
             (Self::Inet { host, .. }, Ok(address)) => Self::Inet { port: address.port(), host },
             (Self::Inet6 { host, .. }, Ok(address)) => Self::Inet6 { port: address.port(), host },
@@ -420,6 +424,20 @@ mod tests {
         assert!(socket[0].hand_to(Some(0), None).is_err(), "nor given away");
         drop(socket);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_crowd_has_room_in_the_queue() {
+        let any = Listen::Inet { port: 0, host: Some("127.0.0.1".into()) };
+        let socket = any.bind(0).expect("a port").remove(0);
+        let Listen::Inet { port, .. } = *socket.listen() else { panic!("{:?}", socket.listen()) };
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("the system's own limit");
+        let crowd = most.trim().parse::<usize>().expect("a number").min(500);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        // Nobody takes them. Who finds no room asks again after a second, and finds none.
+        let connect = || std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(3));
+        let waiting = (0..crowd).map(|_| connect()).collect::<Result<Vec<_>, _>>();
+        assert_eq!(waiting.expect("there is room for all").len(), crowd);
     }
 
     #[test]
