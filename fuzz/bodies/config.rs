@@ -1,8 +1,6 @@
 //! Configurations: any text of an env file and of a TOML file.
 
-use std::fmt::Write as _;
-
-use gatepost::config::{Config, SETTINGS, Shape};
+use gatepost::config::{Config, Origin, SETTINGS};
 use gatepost::dns::Key;
 use gatepost::smtp::Stage;
 
@@ -94,32 +92,33 @@ fn check(config: &Config) {
     }
 }
 
-/// Every value in effect can be set in the form in which it is shown, and means the same then.
+/// What is in effect can be written as a file that reads as the same, with every rule, list and limit.
 fn set_again(config: &Config) {
     assert_eq!(config.origins().len(), SETTINGS.len());
-    let mut toml = String::new();
-    for (origin, setting) in config.origins().iter().zip(SETTINGS) {
-        let value = &origin.value;
-        // In an array an entry may hold a comma, and the form with commas cannot tell.
-        let commas = || {
-            let listens = config.listen.iter().map(ToString::to_string);
-            listens.chain(config.submission_daemons.iter().cloned()).any(|entry| entry.contains(','))
-        };
-        if setting.is_secret() || value.is_empty() && setting.shape != Shape::List {
-            continue;
-        }
-        if value.contains("(...)") || setting.shape == Shape::List && value.contains(',') && commas() {
-            return;
-        }
-        if setting.shape == Shape::Number {
-            writeln!(toml, "{} = {value}", setting.toml).expect("a line");
-        } else {
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-            writeln!(toml, "{} = \"{value}\"", setting.toml).expect("a line");
-        }
+    let toml = written(config);
+    // Neither the key nor what held it by mistake can be written.
+    if toml.contains("(...)") {
+        return;
     }
     let again = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
     for (before, after) in config.origins().iter().zip(again.origins()) {
         assert!(before.value == after.value || before.value == "(set)", "{before:?} {after:?}");
     }
+    assert_eq!(written(&again), toml);
+    let rules =
+        |config: &Config| config.additions.rules.iter().map(|(rule, _)| rule.clone()).collect::<Vec<_>>();
+    assert_eq!(rules(config), rules(&again));
+}
+
+/// All of it, as `gatepost show-config` writes it.
+fn written(config: &Config) -> String {
+    let setting = |origin: &Origin| Some(format!("{} = {}\n", origin.toml, origin.literal()?));
+    let mut text: String = config.origins().iter().filter_map(setting).collect();
+    for table in &config.additions.tables {
+        for line in std::iter::once(table.header()).chain(table.lines()) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
 }

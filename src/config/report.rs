@@ -80,6 +80,11 @@ impl Report {
         self.errors.iter().any(|problem| is_key(&problem.setting))
     }
 
+    /// Whether an error is told of this place already.
+    pub(super) fn blames(&self, place: &Place) -> bool {
+        self.errors.iter().any(|problem| problem.place == *place)
+    }
+
     /// The errors, and the notices.
     pub(super) fn close(mut self) -> (Vec<Problem>, Vec<Problem>) {
         let mut errors = std::mem::take(&mut self.errors);

@@ -153,6 +153,11 @@ pub(super) fn elided(text: &str, limit: usize) -> String {
     printable(elide(text).as_bytes(), limit)
 }
 
+/// Whether a word of letters and digits may be a key.
+pub(super) fn is_like_key(word: &str) -> bool {
+    word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
+}
+
 /// Takes out everything that is long and plain enough to be a key.
 pub(super) fn elide(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());

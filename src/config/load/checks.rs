@@ -232,7 +232,10 @@ impl Draft {
         }
         for table in &config.additions.tables {
             for (place, field) in table.places_of(&is_key) {
-                report.error(place, format!("{}.{field}", table.what).trim_end_matches('.'), fault());
+                // A name that looks like a key was refused as such.
+                if !(field == "name" && report.blames(&place)) {
+                    report.error(place, format!("{}.{field}", table.what).trim_end_matches('.'), fault());
+                }
             }
         }
     }

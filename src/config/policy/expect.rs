@@ -8,7 +8,7 @@ use super::rules::list;
 use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::report::Report;
-use crate::config::value::shown;
+use crate::config::value::{elided, shown};
 use crate::smtp::Stage;
 use crate::verdict::{Act, List, Trouble};
 
@@ -61,7 +61,7 @@ pub(super) fn read(nodes: Vec<Node>, lists: &[OwnList], report: &mut Report) -> 
     for (number, node) in nodes.into_iter().enumerate() {
         let Some(mut fields) = Fields::of(node, "expect", report) else { continue };
         let name = fields.text("name").map_or_else(|| (number + 1).to_string(), |(name, _)| name);
-        fields.call(&name);
+        fields.call(&elided(&name, 80));
         expectations.extend(one(fields, name, lists));
     }
     expectations

@@ -3,8 +3,7 @@
 use super::super::Place;
 use super::super::near::nearest;
 use super::super::report::Report;
-use super::super::value::{Fault, elided, shown};
-use crate::smtp::printable;
+use super::super::value::{Fault, elided, is_like_key, shown};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +66,7 @@ impl<'r> Fields<'r> {
 
     /// Calls the table by a name of its own.
     pub(super) fn call(&mut self, name: &str) {
-        self.name = format!("{}.{}", self.name, printable(name.as_bytes(), 80));
+        self.name = format!("{}.{name}", self.name);
     }
 
     pub(super) fn place(&self) -> Place {
@@ -200,6 +199,12 @@ impl<'r> Fields<'r> {
         if !legal {
             let remedy = "use at most 32 lower-case letters, digits and hyphens, a letter first";
             self.fault(&place, "name", format!("{} is no name", shown(&name)), remedy);
+            return None;
+        }
+        // A key in the wrong place would be in every log line.
+        if name.split('-').any(is_like_key) {
+            let remedy = "take a word that says what it is for, or put hyphens between its words";
+            self.fault(&place, "name", "the name looks like a key", remedy);
             return None;
         }
         self.call(&name);
