@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what a filter decides; generic over [`Filter`](crate::milter::Filter).
 
+mod buffer;
 mod call;
 mod connection;
 mod crowd;
