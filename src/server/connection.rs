@@ -5,16 +5,18 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::buffer::{self, READ};
 use super::handover::{BadState, Rested, State};
+use super::output::send;
 use super::serve::{Phase, Seat, Shared};
 use super::stream::Stream;
+use super::wait::{Wait, Woken, poll_alarm};
 use crate::milter::{Due, Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken};
 use crate::smtp::{SessionId, Stage};
 use crate::verdict::Decision;
@@ -53,27 +55,6 @@ enum Processed {
     All { unanswered: bool },
     /// Those up to one that has to be judged at this stage.
     Judge(Stage),
-}
-
-/// How long is waited for octets.
-struct Wait {
-    /// When the connection has been silent for too long.
-    deadline: Instant,
-    /// When a server that stops lets it go.
-    until: Option<Instant>,
-}
-
-impl Wait {
-    fn nearest(&self) -> Instant {
-        self.until.map_or(self.deadline, |until| until.min(self.deadline))
-    }
-}
-
-/// What ended a wait.
-enum Woken {
-    Read(io::Result<usize>),
-    Phase,
-    Alarm,
 }
 
 /// What became of a connection.
@@ -486,77 +467,4 @@ impl<F: Filter> Connection<F> {
             self.shared.unspoken(self.session.dialog().id, unspoken);
         }
     }
-}
-
-/// Whether the deadline has passed. A timer that rings too early is cheaper than one that is set for each wait.
-fn poll_alarm(mut alarm: Pin<&mut Sleep>, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
-    if alarm.deadline() > deadline {
-        alarm.as_mut().reset(deadline);
-    }
-    loop {
-        ready!(alarm.as_mut().poll(context));
-        if alarm.deadline() >= deadline {
-            return Poll::Ready(());
-        }
-        alarm.as_mut().reset(deadline);
-    }
-}
-
-/// Writes all of `output` and frees it; what has not left stays in it. `left` is the time for the first wait,
-/// if it is not the usual one.
-async fn send<F>(
-    stream: &Stream,
-    output: &mut Vec<u8>,
-    shared: &Shared<F>,
-    left: &mut Option<Duration>,
-) -> Result<(), End> {
-    let mut written = 0;
-    // Nearly always all of it leaves at once.
-    let sent = match put(stream, output, &mut written) {
-        Ok(false) => Box::pin(write(stream, output, &mut written, shared, left)).await,
-        result => result.map(|_| ()),
-    };
-    if sent.is_ok() {
-        buffer::give_back(output);
-    } else {
-        output.drain(..written);
-    }
-    sent
-}
-
-async fn write<F>(
-    stream: &Stream,
-    output: &[u8],
-    written: &mut usize,
-    shared: &Shared<F>,
-    left: &mut Option<Duration>,
-) -> Result<(), End> {
-    while !put(stream, output, written)? {
-        let deadline = Instant::now() + left.take().unwrap_or(shared.limits.write_time);
-        let mut phase = shared.phase.subscribe();
-        tokio::select! {
-            biased;
-            ready = timeout_at(deadline, stream.writable()) => match ready {
-                Ok(ready) => ready.map_err(End::Socket)?,
-                Err(_) => return Err(End::Late("the MTA does not read")),
-            },
-            _ = phase.wait_for(|phase| matches!(phase, Phase::HandingOver { .. })) => {
-                *left = Some(deadline.saturating_duration_since(Instant::now()));
-                return Err(End::Rested);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes what the socket takes now, and tells whether that is all.
-fn put(stream: &Stream, output: &[u8], written: &mut usize) -> Result<bool, End> {
-    while *written < output.len() {
-        match stream.try_write(&output[*written..]) {
-            Ok(count) => *written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(End::Socket(error)),
-        }
-    }
-    Ok(true)
 }

@@ -10,8 +10,10 @@ mod envelope;
 mod file;
 mod handover;
 mod listen;
+mod output;
 mod serve;
 mod stream;
+mod wait;
 
 pub use call::{Call, CallError};
 pub use envelope::{BadStates, enclose, open};
