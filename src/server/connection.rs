@@ -1,33 +1,25 @@
 //! One connection of an MTA.
 
-use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::io::ReadBuf;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::buffer::{self, READ};
 use super::handover::{BadState, Rested, State};
+use super::output::send;
 use super::serve::{Phase, Seat, Shared};
 use super::stream::Stream;
+use super::wait::{Wait, Woken, poll_alarm};
 use crate::milter::{Due, Filter, Flow, Frame, ProtocolError, Session, Step, Unspoken};
 use crate::smtp::{SessionId, Stage};
 use crate::verdict::Decision;
-
-/// Largest buffer that a connection keeps while it waits, in octets: room for any usual command.
-const KEPT: usize = 256;
-/// Octets taken off a socket at once.
-const READ: usize = 65_540;
-
-thread_local! {
-    /// One buffer per thread for what is read: an idle connection holds none.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
-}
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -50,17 +42,19 @@ pub(super) enum End {
 
 /// What a wait for octets came to.
 enum Received {
-    /// There are some.
-    Octets,
+    /// There are so many.
+    Octets(usize),
     /// The server is in another phase.
     Phase,
 }
 
-/// What ended a wait.
-enum Woken {
-    Read(io::Result<usize>),
-    Phase,
-    Alarm,
+/// What became of the packets that are there.
+enum Processed {
+    /// They are answered. Whether the last one gets no answer that could carry its acknowledgement, and more is to
+    /// come: macros, whose command follows, and ABORT.
+    All { unanswered: bool },
+    /// Those up to one that has to be judged at this stage.
+    Judge(Stage),
 }
 
 /// What became of a connection.
@@ -159,15 +153,13 @@ impl<F: Filter> Connection<F> {
     ///
     /// It is borrowed, since a task has room for each value that moves within it.
     pub(super) async fn serve(&mut self) -> End {
-        // A new connection has nothing left to do, and most never need the room for it.
-        let begun = if self.is_new() { Ok(()) } else { Box::pin(self.go_on()).await };
-        let end = match begun {
-            Ok(()) => self.converse().await,
-            Err(end) => end,
-        };
-        // What is already said may still be read: the answer to the last packet, mostly.
-        if !self.output.is_empty() && !matches!(end, End::Rested) {
-            let _ = self.stream.try_write(&self.output);
+        let Err(end) = self.converse().await;
+        if !matches!(end, End::Rested) {
+            // What is already said may still be read: the answer to the last packet, mostly.
+            if !self.output.is_empty() {
+                let _ = self.stream.try_write(&self.output);
+            }
+            buffer::give_back(&mut self.output);
         }
         end
     }
@@ -194,8 +186,7 @@ impl<F: Filter> Connection<F> {
             self.decide(stage).await?;
         }
         if !self.input.is_empty() || !self.output.is_empty() {
-            self.process().await?;
-            self.send().await?;
+            self.answer().await?;
             self.stream.acknowledge();
         }
         Ok(())
@@ -220,7 +211,11 @@ impl<F: Filter> Connection<F> {
     ///
     /// What is waited with stays from one packet to the next: to hang a waker or a timer in and take it out again
     /// costs more than most answers do.
-    async fn converse(&mut self) -> End {
+    async fn converse(&mut self) -> Result<Infallible, End> {
+        // A new connection has nothing left to do, and most never need the room for it.
+        if !self.is_new() {
+            Box::pin(self.go_on()).await?;
+        }
         let shared = Arc::clone(&self.shared);
         let mut phase = shared.phase.subscribe();
         let mut alarm = pin!(sleep_until(Instant::now() + shared.limits.idle));
@@ -228,37 +223,34 @@ impl<F: Filter> Connection<F> {
             let now = *phase.borrow_and_update();
             let mut changed = pin!(phase.changed());
             loop {
-                match self.receive(now, changed.as_mut(), alarm.as_mut()).await {
-                    Ok(Received::Octets) => {}
-                    Ok(Received::Phase) => break,
-                    Err(end) => return end,
+                let received = {
+                    let wait = self.begin_wait(now)?;
+                    let woken =
+                        poll_fn(|context| self.poll(changed.as_mut(), alarm.as_mut(), &wait, context));
+                    let woken = woken.await;
+                    self.end_wait(&wait, woken)?
+                };
+                match received {
+                    // Who always has something to say never lets others have the thread.
+                    Received::Octets(READ) => tokio::task::yield_now().await,
+                    Received::Octets(_) => {}
+                    Received::Phase => break,
                 }
-                if let Err(end) = self.reply().await {
-                    return end;
+                if self.answer().await? {
+                    self.stream.acknowledge();
                 }
             }
         }
     }
 
-    async fn reply(&mut self) -> Result<(), End> {
-        let unanswered = self.process().await?;
-        self.send().await?;
-        if unanswered {
-            self.stream.acknowledge();
-        }
-        Ok(())
-    }
-
-    /// Waits for octets and takes what is there, or until the phase is another.
-    async fn receive(
-        &mut self,
-        phase: Phase,
-        mut changed: Pin<&mut impl Future>,
-        mut alarm: Pin<&mut Sleep>,
-    ) -> Result<Received, End> {
+    fn begin_wait(&mut self, phase: Phase) -> Result<Wait, End> {
         let now = Instant::now();
         let idle = self.left.take().unwrap_or(self.shared.limits.idle);
-        let deadline = self.due.unwrap_or_else(|| now + idle);
+        let deadline = if self.input.is_empty() {
+            now + idle
+        } else {
+            *self.due.get_or_insert_with(|| now + self.shared.limits.frame_time)
+        };
         let until = match phase {
             Phase::Serving => None,
             Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
@@ -272,77 +264,89 @@ impl<F: Filter> Connection<F> {
         if until.is_some_and(|until| now >= until) {
             return Err(End::Drained);
         }
-        let nearest = until.map_or(deadline, |until| until.min(deadline));
-        let woken = poll_fn(|context| {
-            if changed.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Woken::Phase);
-            }
-            if let Poll::Ready(read) = self.poll_read(context) {
-                return Poll::Ready(Woken::Read(read));
-            }
-            poll_alarm(alarm.as_mut(), nearest, context).map(|()| Woken::Alarm)
-        });
-        match woken.await {
+        Ok(Wait { deadline, until })
+    }
+
+    /// Takes what is there, or waits for it until the phase is another.
+    fn poll(
+        &mut self,
+        changed: Pin<&mut impl Future>,
+        alarm: Pin<&mut Sleep>,
+        wait: &Wait,
+        context: &mut Context<'_>,
+    ) -> Poll<Woken> {
+        if changed.poll(context).is_ready() {
+            return Poll::Ready(Woken::Phase);
+        }
+        let Self { stream, input, .. } = self;
+        if let Poll::Ready(read) = buffer::append(input, |scratch| stream.poll_read(context, scratch)) {
+            return Poll::Ready(Woken::Read(read));
+        }
+        poll_alarm(alarm, wait.nearest(), context).map(|()| Woken::Alarm)
+    }
+
+    fn end_wait(&mut self, wait: &Wait, woken: Woken) -> Result<Received, End> {
+        match woken {
             Woken::Phase => {
-                self.left = Some(deadline.saturating_duration_since(Instant::now()));
+                self.left = Some(wait.deadline.saturating_duration_since(Instant::now()));
                 Ok(Received::Phase)
             }
             Woken::Read(Ok(0)) if self.input.is_empty() && !self.session.in_message() => Err(End::Quit),
             Woken::Read(Ok(0)) => Err(End::Gone),
-            Woken::Read(Ok(count)) => {
-                // Who always has something to say never lets others have the thread.
-                if count == READ {
-                    tokio::task::yield_now().await;
-                }
-                Ok(Received::Octets)
-            }
+            Woken::Read(Ok(count)) => Ok(Received::Octets(count)),
             Woken::Read(Err(error)) => Err(End::Socket(error)),
-            Woken::Alarm if until == Some(nearest) => Err(End::Drained),
+            Woken::Alarm if wait.until == Some(wait.nearest()) => Err(End::Drained),
             Woken::Alarm if self.input.is_empty() => Err(End::Late("silent for too long")),
             Woken::Alarm => Err(End::Late("a packet took too long to arrive")),
         }
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(self.stream.poll_read(context, &mut buffer))?;
-            self.input.extend_from_slice(buffer.filled());
-            Poll::Ready(Ok(buffer.filled().len()))
-        })
+    /// Answers every complete packet. Tells whether the last one is [unanswered](Processed::All).
+    ///
+    /// Nothing but the judgement is kept while it is waited for: each connection has room for what is.
+    async fn answer(&mut self) -> Result<bool, End> {
+        loop {
+            let processed = self.process()?;
+            // Answers to earlier packets must not wait for a judgement.
+            self.send().await?;
+            match processed {
+                Processed::All { unanswered } => return Ok(unanswered),
+                Processed::Judge(stage) => self.decide(stage).await?,
+            }
+        }
     }
 
-    /// Answers every complete packet. Tells whether the last one gets no answer that could carry its
-    /// acknowledgement, and more is to come: macros, whose command follows, and ABORT.
-    async fn process(&mut self) -> Result<bool, End> {
+    fn process(&mut self) -> Result<Processed, End> {
         let mut input = std::mem::take(&mut self.input);
+        buffer::lend(&mut self.output);
         let mut done = 0;
         let mut unanswered = false;
-        let mut result = Ok(());
-        while result.is_ok() {
+        let mut judged = Ok(None);
+        while matches!(judged, Ok(None)) {
             let taken = self.session.take(&input[done..]).map_err(End::Protocol)?;
             let Some((frame, used)) = taken else { break };
             // Whatever becomes of the packet: the session has it, and it must not come again.
             done += used;
             unanswered = matches!(frame.code, b'D' | b'A');
-            result = self.packet(frame).await;
+            judged = self.packet(frame);
+        }
+        if done > 0 {
+            // What is left has its time from when it is waited for.
+            self.due = None;
         }
         if done == input.len() {
-            self.due = None;
-            recycle(&mut input);
+            buffer::give_back(&mut input);
         } else {
-            if done > 0 || self.due.is_none() {
-                self.due = Some(Instant::now() + self.shared.limits.frame_time);
-            }
             input.drain(..done);
+            self.input = input;
         }
-        self.input = input;
-        result.map(|()| unanswered)
+        Ok(judged?.map_or(Processed::All { unanswered }, Processed::Judge))
     }
 
-    async fn packet(&mut self, frame: Frame<'_>) -> Result<(), End> {
+    /// Takes a packet, and tells at which stage it has to be judged, if it has to.
+    fn packet(&mut self, frame: Frame<'_>) -> Result<Option<Stage>, End> {
         match self.session.receive(frame, &mut self.output).map_err(End::Protocol)? {
-            Step::Proceed => Ok(()),
+            Step::Proceed => Ok(None),
             Step::Negotiate(offer) => {
                 let filter = self.shared.filter.load_full();
                 let needs = filter.needs();
@@ -353,25 +357,23 @@ impl<F: Filter> Connection<F> {
                     self.shared.missing(self.session.dialog().id, missing);
                 }
                 self.filter = Some(filter);
-                Ok(())
+                Ok(None)
             }
             Step::Judge { stage, last_chunk } => {
                 if let (false, Some(filter)) = (last_chunk.is_empty(), &self.filter) {
                     let _ = filter.body(self.session.dialog(), &mut self.memory, last_chunk);
                 }
-                // Answers to earlier packets must not wait for this one.
-                self.send().await?;
-                self.decide(stage).await
+                Ok(Some(stage))
             }
             Step::Restart => {
                 self.memory = F::Memory::default();
                 self.seat = None;
-                Ok(())
+                Ok(None)
             }
             Step::Hangup => Err(End::Quit),
             step => {
                 self.look(step);
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -408,13 +410,19 @@ impl<F: Filter> Connection<F> {
     /// Judges and speaks.
     async fn decide(&mut self, stage: Stage) -> Result<(), End> {
         let Some(filter) = self.filter.clone() else { return Ok(()) };
-        let decision = match self.seat(stage) {
-            Ok(()) => self.judge(&filter, stage).await?,
-            Err(decision) => decision,
-        };
-        let said = self.session.resolve(&decision, &mut self.output);
-        self.note(said);
+        if let Err(decision) = self.seat(stage) {
+            self.say(&decision);
+            return Ok(());
+        }
+        let decision = self.judge(&filter, stage).await?;
+        self.say(&decision);
         Ok(())
+    }
+
+    fn say(&mut self, decision: &Decision) {
+        buffer::lend(&mut self.output);
+        let said = self.session.resolve(decision, &mut self.output);
+        self.note(said);
     }
 
     /// Judges; at the end of a message Postfix is told every few seconds that it may take longer.
@@ -458,87 +466,5 @@ impl<F: Filter> Connection<F> {
         if let Err(unspoken) = said {
             self.shared.unspoken(self.session.dialog().id, unspoken);
         }
-    }
-}
-
-/// Whether the deadline has passed. A timer that rings too early is cheaper than one that is set for each wait.
-fn poll_alarm(mut alarm: Pin<&mut Sleep>, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
-    if alarm.deadline() > deadline {
-        alarm.as_mut().reset(deadline);
-    }
-    loop {
-        ready!(alarm.as_mut().poll(context));
-        if alarm.deadline() >= deadline {
-            return Poll::Ready(());
-        }
-        alarm.as_mut().reset(deadline);
-    }
-}
-
-/// Writes all of `output` and frees it; what has not left stays in it. `left` is the time for the first wait,
-/// if it is not the usual one.
-async fn send<F>(
-    stream: &Stream,
-    output: &mut Vec<u8>,
-    shared: &Shared<F>,
-    left: &mut Option<Duration>,
-) -> Result<(), End> {
-    let mut written = 0;
-    // Nearly always all of it leaves at once.
-    let sent = match put(stream, output, &mut written) {
-        Ok(false) => Box::pin(write(stream, output, &mut written, shared, left)).await,
-        result => result.map(|_| ()),
-    };
-    if sent.is_ok() {
-        recycle(output);
-    } else {
-        output.drain(..written);
-    }
-    sent
-}
-
-async fn write<F>(
-    stream: &Stream,
-    output: &[u8],
-    written: &mut usize,
-    shared: &Shared<F>,
-    left: &mut Option<Duration>,
-) -> Result<(), End> {
-    while !put(stream, output, written)? {
-        let deadline = Instant::now() + left.take().unwrap_or(shared.limits.write_time);
-        let mut phase = shared.phase.subscribe();
-        tokio::select! {
-            biased;
-            ready = timeout_at(deadline, stream.writable()) => match ready {
-                Ok(ready) => ready.map_err(End::Socket)?,
-                Err(_) => return Err(End::Late("the MTA does not read")),
-            },
-            _ = phase.wait_for(|phase| matches!(phase, Phase::HandingOver { .. })) => {
-                *left = Some(deadline.saturating_duration_since(Instant::now()));
-                return Err(End::Rested);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes what the socket takes now, and tells whether that is all.
-fn put(stream: &Stream, output: &[u8], written: &mut usize) -> Result<bool, End> {
-    while *written < output.len() {
-        match stream.try_write(&output[*written..]) {
-            Ok(count) => *written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(End::Socket(error)),
-        }
-    }
-    Ok(true)
-}
-
-/// Empties a buffer and keeps it for the next packet, unless it is a large one.
-fn recycle(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > KEPT {
-        *buffer = Vec::new();
-    } else {
-        buffer.clear();
     }
 }

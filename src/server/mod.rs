@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what a filter decides; generic over [`Filter`](crate::milter::Filter).
 
+mod buffer;
 mod call;
 mod connection;
 mod crowd;
@@ -9,8 +10,10 @@ mod envelope;
 mod file;
 mod handover;
 mod listen;
+mod output;
 mod serve;
 mod stream;
+mod wait;
 
 pub use call::{Call, CallError};
 pub use envelope::{BadStates, enclose, open};

@@ -10,13 +10,14 @@ use std::net::Ipv4Addr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Codes {
     group: u8,
-    bits: [u64; 4],
+    /// In octets, not in words: a session keeps several sets, and needs no room to align them.
+    bits: [u8; 32],
 }
 
 impl Codes {
     /// The empty set of a group.
     pub const fn none(group: u8) -> Self {
-        Self { group, bits: [0; 4] }
+        Self { group, bits: [0; 32] }
     }
 
     /// A set of a group.
@@ -35,17 +36,17 @@ impl Codes {
 
     /// Adds a code.
     pub fn insert(&mut self, code: u8) {
-        self.bits[usize::from(code >> 6)] |= 1 << (code & 63);
+        self.bits[usize::from(code >> 3)] |= 1 << (code & 7);
     }
 
     /// Whether the set holds `code`.
     pub fn contains(self, code: u8) -> bool {
-        self.bits[usize::from(code >> 6)] & (1 << (code & 63)) != 0
+        self.bits[usize::from(code >> 3)] & (1 << (code & 7)) != 0
     }
 
     /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
-        self.bits == [0; 4]
+        self.bits == [0; 32]
     }
 
     /// The codes of this set that are in `other` too.
