@@ -4,7 +4,7 @@
 
 use std::cell::LazyCell;
 
-use super::{Condition, Facts, Fired, Judgement, Look, Policy, Trigger};
+use super::{Condition, Facts, Fired, Judgement, Look, Policy};
 use crate::smtp::{Dialog, Stage};
 use crate::verdict::Finding;
 
@@ -53,13 +53,6 @@ pub enum Fate {
     Missed,
     /// It holds, and nothing was found that it looks for.
     Silent,
-}
-
-impl Fate {
-    /// Whether the rule fired, with whatever consequence.
-    pub fn has_fired(&self) -> bool {
-        matches!(self, Self::Fired | Self::Doubtful | Self::Spared(_) | Self::Shadow(_))
-    }
 }
 
 impl Policy {
@@ -138,9 +131,7 @@ impl Policy {
     /// The rules that a finding of this kind fires, by place, if their conditions are met.
     pub fn fired_by(&self, finding: &Finding) -> impl Iterator<Item = usize> {
         let rules = self.rules.iter().enumerate();
-        rules
-            .filter(|(_, rule)| rule.trigger != Trigger::Met && rule.is_fired_by(finding))
-            .map(|(place, _)| place)
+        rules.filter(|(_, rule)| rule.is_fired_by(finding)).map(|(place, _)| place)
     }
 }
 
@@ -151,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::list::MailboxPattern;
-    use crate::policy::{Effect, Mode, Replies, ReplyStyle, Rule, SCORE, Score, Spares};
+    use crate::policy::{Effect, Mode, Replies, ReplyStyle, Rule, SCORE, Score, Spares, Trigger};
     use crate::smtp::Mailbox;
     use crate::verdict::{Act, Codes, Identities, Identity, List, Origin, Outcome, Trouble};
 

@@ -135,8 +135,7 @@ impl Condition {
 
     /// Whether it holds with a login and not without, or the other way: that is known from MAIL on.
     fn depends_on_login(&self) -> bool {
-        let classes = [Class::Inbound, Class::Submission, Class::Login];
-        !self.session.is_empty() && !classes.into_iter().all(|class| self.session.contains(class))
+        !self.session.is_empty() && !Class::ALL.into_iter().all(|class| self.session.contains(class))
     }
 
     /// Whether it rests on what a stranger can only have by our leave: a verified address or name, a login, or
