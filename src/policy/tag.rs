@@ -102,6 +102,8 @@ mod tests {
         });
         assert_eq!((tag.name().as_str(), &*value), ("X-Spam-List", "DBL spam.example??Bcc: x?"));
         assert!(tag.render(|_| "x".repeat(4_000)).len() <= LONGEST);
+        assert_eq!(tag.text(), "X-Spam-List: {list} {domain}");
+        assert_eq!(Tag::parse(&tag.text()), Ok(tag));
     }
 
     #[test]

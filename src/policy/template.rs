@@ -187,7 +187,20 @@ mod tests {
             })
             .expect("a reply");
         assert_eq!(reply.to_string(), "550 5.7.1 spam.example??250 ok is in DBL 100%");
-        assert!(!template.is_temporary());
+        assert_eq!(Template::parse(template.as_str()), Ok(template));
+    }
+
+    #[test]
+    fn a_refusal_and_a_deferral_have_the_same_words() {
+        for (text, is_temporary, deferral) in [
+            ("500 5.5.2 what 5.5.2", false, "450 4.5.2 what 5.5.2"),
+            ("599 5.7.1 no", false, "450 4.7.1 no"),
+            ("421 4.3.2 later", true, "421 4.3.2 later"),
+            ("499 4.7.1 later", true, "499 4.7.1 later"),
+        ] {
+            let template = Template::parse(text).expect("a template");
+            assert_eq!((template.is_temporary(), template.as_deferral().as_str()), (is_temporary, deferral));
+        }
     }
 
     // case: R04
