@@ -70,13 +70,15 @@ fn equal_definitions_are_one_list_and_a_change_makes_another_one() {
         Sketch { test: test("127.0.0.2", "127.0.0.3"), ..own() },
     ];
     let mut defined = Defined(Vec::new());
-    for (place, sketch) in sketches.iter().enumerate() {
+    let mut lists: Vec<List> = Vec::new();
+    for sketch in &sketches {
         let list = defined.take_in(sketch.clone()).expect("room");
-        assert_eq!(list.number(), BUILT_IN.len() + place, "{sketch:?}");
+        assert!(lists.iter().all(|other| *other != list), "{sketch:?}");
+        assert_eq!(list.number(), BUILT_IN.len() + lists.len());
+        lists.push(list);
     }
-    for (place, sketch) in sketches.iter().enumerate() {
-        let again = defined.take_in(sketch.clone()).expect("room");
-        assert_eq!(again.number(), BUILT_IN.len() + place, "{sketch:?}");
+    for (sketch, list) in sketches.into_iter().zip(lists) {
+        assert_eq!(defined.take_in(sketch), Ok(list));
     }
     assert_eq!(List::define(own()), List::define(own()));
 }
@@ -85,7 +87,7 @@ fn equal_definitions_are_one_list_and_a_change_makes_another_one() {
 fn a_process_that_has_seen_too_many_definitions_takes_only_those_it_knows() {
     let mut defined = Defined(Vec::new());
     let nth = |n: usize| Sketch { title: n.to_string(), ..own() };
-    let numbers: Vec<_> = (0..).map_while(|n| Some(defined.take_in(nth(n)).ok()?.number())).collect();
+    let numbers: Vec<_> = (0..=MOST).map_while(|n| Some(defined.take_in(nth(n)).ok()?.number())).collect();
     assert_eq!(numbers, (List::DQS.len()..MOST).collect::<Vec<_>>());
     assert_eq!(defined.take_in(nth(numbers.len())), Err(TooMany));
     let last = defined.take_in(nth(numbers.len() - 1)).map(List::number);
