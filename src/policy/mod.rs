@@ -260,15 +260,13 @@ impl Policy {
                 continue;
             }
             let by = telling.iter().filter(|(_, finding)| rule.is_fired_by(finding));
-            let before = look.fired.len();
             look.fired.extend(by.map(|(place, _)| Fired {
                 rule: number,
                 finding: Some(*place),
                 spared_by: None,
             }));
-            // What it fired by may spare less than what it could not be asked about; a weight counts once.
-            let is_silent = look.fired.len() == before;
-            if rule.effect.spares.is_some() || (is_silent && rule.effect.weight < 0) {
+            // Even if it fired: what it fired by may spare less than what it could not be asked about.
+            if rule.effect.spares.is_some() || rule.effect.weight < 0 {
                 let by = telling.iter().filter(|(_, finding)| rule.is_missed_by(finding));
                 look.missed.extend(by.map(|(place, _)| (number, *place)));
             }
@@ -370,6 +368,7 @@ impl Policy {
         if let Some(act) = by_score {
             let friends = look.missed.iter().map(|(rule, _)| *rule).collect::<BTreeSet<_>>().into_iter();
             let has_fired = |number: &usize| look.fired.iter().any(|fired| fired.rule == *number);
+            // A weight counts once, and that of a rule that fired is in the sum already.
             let at_best = friends
                 .filter(|number| self.is_in_force(*number, all) && !has_fired(number))
                 .fold(at_best, |sum, number| sum.saturating_add(self.rules[number].effect.weight.min(0)));

@@ -144,6 +144,7 @@ mod tests {
     use super::*;
     use crate::list::MailboxPattern;
     use crate::policy::Effect;
+    use crate::smtp::Domain;
     use crate::verdict::{Codes, Identities, List};
 
     fn client(network: &str) -> Condition {
@@ -196,6 +197,25 @@ mod tests {
     }
 
     #[test]
+    fn each_part_of_a_condition_is_within_what_is_as_wide() {
+        let names = |name| [Domain::from_setting(name).expect("a name")].into_iter().collect();
+        let client_name = |name| Condition { client_name: names(name), ..Condition::default() };
+        let helo = |name| Condition { helo: names(name), ..Condition::default() };
+        let recipient = |entry| Condition { recipient: sender(entry).sender, ..Condition::default() };
+        for (narrow, wide) in [
+            (client("192.0.2.0/25"), client("192.0.2.0/24")),
+            (client_name("mx.mail.example"), client_name("mail.example")),
+            (helo("mx.mail.example"), helo("mail.example")),
+            (sender("a@mail.example"), sender("mail.example")),
+            (recipient("a@mail.example"), recipient("mail.example")),
+        ] {
+            assert!(narrow.is_within(&wide) && wide.is_within(&wide), "{narrow:?}");
+            assert!(!wide.is_within(&narrow), "{wide:?}");
+            assert!(!Condition::default().is_within(&wide), "nothing is asked of everybody: {wide:?}");
+        }
+    }
+
+    #[test]
     fn a_rule_is_for_nobody_if_unless_takes_all_out() {
         let mut rule = met(client("192.0.2.0/25"), act(Act::Tag));
         assert!(!rule.is_for_nobody());
@@ -208,6 +228,25 @@ mod tests {
         assert!(rule.is_for_nobody());
         rule.when = vec![session(&[Class::Login, Class::Inbound])];
         assert_eq!(rule.classes(), [Class::Inbound].into_iter().collect());
+        rule.unless = vec![Condition { sender: sender("mail.example").sender, ..session(&[Class::Login]) }];
+        assert!(rule.classes().contains(Class::Login), "other senders log in, too");
+        rule.when = Vec::new();
+        for (unless, nobody) in [
+            (vec![], false),
+            (Class::ALL[1..].iter().map(|class| session(&[*class])).collect(), false),
+            (Class::ALL.iter().map(|class| session(&[*class])).collect(), true),
+            (vec![Condition::default()], true),
+        ] {
+            rule.unless = unless;
+            assert_eq!(rule.is_for_nobody(), nobody, "{:?}", rule.unless);
+        }
+    }
+
+    #[test]
+    fn trouble_with_one_list_is_no_trouble_with_another() {
+        let trouble = |list| Rule::new("r", Trigger::Trouble(list), act(Act::Defer));
+        assert!(trouble(List::ZEN).fires_with(&trouble(List::ZEN)));
+        assert!(!trouble(List::ZEN).fires_with(&trouble(List::DBL)));
     }
 
     #[test]
@@ -225,6 +264,11 @@ mod tests {
         assert!(!zen(&[3], &[Identity::Client], allow()).always_spares(&listed));
         let dbl = Effect { spares: Some(Spares::Lists(vec![List::DBL])), ..Effect::default() };
         assert!(!zen(&[2], &[Identity::Client], dbl).always_spares(&listed));
+        // But what somebody writes is spared what is refused for it alone.
+        let written = met(sender("a@mail.example"), act(Act::Refuse));
+        assert!(met(sender("mail.example"), allow()).always_spares(&written));
+        let both = Condition { client: client("192.0.2.1/32").client, ..sender("a@mail.example") };
+        assert!(!met(sender("mail.example"), allow()).always_spares(&met(both, act(Act::Refuse))));
     }
 
     #[test]
@@ -237,6 +281,13 @@ mod tests {
         let claimed = met(sender(".example"), allow());
         let both = met(Condition { client: client("192.0.2.1/32").client, ..sender("a.example") }, allow());
         assert!(!claimed.lets_in_all_of(&both), "and rests on less");
+        let of_list = |entry| Rule { when: vec![sender(entry)], ..zen(&[2], &[Identity::Client], allow()) };
+        assert!(
+            claimed.lets_in_all_of(&met(sender("a.example"), allow())),
+            "both rest on what anybody writes"
+        );
+        assert!(of_list(".example").lets_in_all_of(&of_list("a.example")), "both rest on a list");
+        assert!(!claimed.lets_in_all_of(&of_list("a.example")), "a listed address is more than a sender");
     }
 
     #[test]
@@ -252,7 +303,16 @@ mod tests {
         assert!(!all.outdoes(&counts, true), "it counts");
         let later = Rule { unless: vec![sender("a@mail.example")], ..all.clone() };
         assert!(!later.outdoes(&some, true), "not for all of them");
-        let shadow = Rule { mode: Mode::Shadow, ..all };
+        assert!(all.outdoes(&all, true) && !all.outdoes(&all, false), "the earlier one gives the reason");
+        let shadow = Rule { mode: Mode::Shadow, ..all.clone() };
         assert!(!shadow.outdoes(&some, true));
+        let (wide, narrow) = (client("192.0.2.0/24"), client("192.0.2.0/25"));
+        let refuse = |when: &Condition| met(when.clone(), act(Act::Refuse));
+        assert!(refuse(&wide).outdoes(&refuse(&wide), true));
+        assert!(!refuse(&wide).outdoes(&refuse(&narrow), true), "its conditions might be spared more");
+        assert!(
+            !refuse(&wide).outdoes(&Rule { when: vec![wide], ..all }, true),
+            "of conditions, and of a list"
+        );
     }
 }

@@ -4,7 +4,7 @@
 
 use std::cell::LazyCell;
 
-use super::{Condition, Facts, Fired, Judgement, Look, Policy, Trigger};
+use super::{Condition, Facts, Fired, Judgement, Look, Policy};
 use crate::smtp::{Dialog, Stage};
 use crate::verdict::Finding;
 
@@ -53,13 +53,6 @@ pub enum Fate {
     Missed,
     /// It holds, and nothing was found that it looks for.
     Silent,
-}
-
-impl Fate {
-    /// Whether the rule fired, with whatever consequence.
-    pub fn has_fired(&self) -> bool {
-        matches!(self, Self::Fired | Self::Doubtful | Self::Spared(_) | Self::Shadow(_))
-    }
 }
 
 impl Policy {
@@ -138,9 +131,7 @@ impl Policy {
     /// The rules that a finding of this kind fires, by place, if their conditions are met.
     pub fn fired_by(&self, finding: &Finding) -> impl Iterator<Item = usize> {
         let rules = self.rules.iter().enumerate();
-        rules
-            .filter(|(_, rule)| rule.trigger != Trigger::Met && rule.is_fired_by(finding))
-            .map(|(place, _)| place)
+        rules.filter(|(_, rule)| rule.is_fired_by(finding)).map(|(place, _)| place)
     }
 }
 
@@ -151,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::list::MailboxPattern;
-    use crate::policy::{Effect, Mode, Replies, ReplyStyle, Rule, SCORE, Score, Spares};
+    use crate::policy::{Effect, Mode, Replies, ReplyStyle, Rule, SCORE, Score, Spares, Trigger};
     use crate::smtp::Mailbox;
     use crate::verdict::{Act, Codes, Identities, Identity, List, Origin, Outcome, Trouble};
 
@@ -234,6 +225,55 @@ mod tests {
         assert_eq!(told.would_be_parts, [(0, 2), (1, 4), (2, -3)]);
         assert_eq!(told.judgement.score, 6);
         assert_eq!(told.judgement.cause.map(|cause| cause.rule), Some(Arc::from(SCORE)));
+    }
+
+    #[test]
+    fn what_is_spared_or_weighs_nothing_is_no_part_of_a_score_and_a_good_word_is() {
+        let hit = |list: List, code| {
+            finding(list, Identity::Client, Outcome::Hit(Codes::of(list.no_codes().group(), [code])))
+        };
+        let weight = |weight| Effect { weight, ..Effect::default() };
+        let rules = vec![
+            rule("bad", List::ZEN, weight(2)),
+            rule("good", List::ZEN, weight(-3)),
+            rule("tag", List::ZEN, act(Act::Tag)),
+            rule("friends", List::AUTHBL, Effect { spares: Some(Spares::All), ..Effect::default() }),
+        ];
+        let told = review(rules.clone(), &[hit(List::ZEN, 4)], Stage::Mail, "");
+        assert_eq!((told.parts, told.judgement.score), (vec![(0, 2), (1, -3)], -1));
+        let told = review(rules, &[hit(List::ZEN, 4), hit(List::AUTHBL, 20)], Stage::Mail, "");
+        assert_eq!((told.parts, told.judgement.score), (vec![(1, -3)], -3));
+    }
+
+    #[test]
+    fn a_friend_that_is_not_in_force_spares_only_what_is_not_either() {
+        let zen = finding(List::ZEN, Identity::Client, Outcome::Hit(Codes::of(0, [4])));
+        let friends = finding(List::AUTHBL, Identity::Client, Outcome::Hit(Codes::of(0, [20])));
+        let allow = Effect { spares: Some(Spares::All), ..Effect::default() };
+        let shadow = |rule| Rule { mode: Mode::Shadow, ..rule };
+        let rules = vec![
+            rule("zen", List::ZEN, act(Act::Refuse)),
+            shadow(rule("later", List::ZEN, act(Act::Refuse))),
+            shadow(rule("friends", List::AUTHBL, allow)),
+        ];
+        let told = review(rules, &[zen, friends], Stage::Mail, "");
+        let fates: Vec<_> = told.rules.into_iter().map(|looked| looked.fate).collect();
+        assert_eq!(fates, [Fate::Fired, Fate::Shadow(Some(2)), Fate::Shadow(None)]);
+    }
+
+    #[test]
+    fn a_finding_fires_the_rules_about_it_whatever_their_conditions() {
+        let rules = vec![
+            rule("dbl", List::DBL, act(Act::Refuse)),
+            Rule { when: recipient("a@one.example"), ..rule("zen", List::ZEN, act(Act::Refuse)) },
+            Rule { when: recipient("a@one.example"), ..Rule::new("met", Trigger::Met, act(Act::Tag)) },
+            rule("counts", List::ZEN, Effect { weight: 1, ..Effect::default() }),
+        ];
+        let policy = Policy::new(rules, Score::default(), Replies::new(ReplyStyle::Own));
+        let fired =
+            |outcome| policy.fired_by(&finding(List::ZEN, Identity::Client, outcome)).collect::<Vec<_>>();
+        assert_eq!(fired(Outcome::Hit(Codes::of(0, [4]))), [1, 3]);
+        assert!(fired(Outcome::Clear).is_empty());
     }
 
     #[test]

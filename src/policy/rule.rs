@@ -135,8 +135,7 @@ impl Condition {
 
     /// Whether it holds with a login and not without, or the other way: that is known from MAIL on.
     fn depends_on_login(&self) -> bool {
-        let classes = [Class::Inbound, Class::Submission, Class::Login];
-        !self.session.is_empty() && !classes.into_iter().all(|class| self.session.contains(class))
+        !self.session.is_empty() && !Class::ALL.into_iter().all(|class| self.session.contains(class))
     }
 
     /// Whether it rests on what a stranger can only have by our leave: a verified address or name, a login, or
@@ -275,8 +274,11 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::list::MailboxPattern;
+    use crate::verdict::Origin;
 
     fn senders(entry: &str) -> Condition {
         Condition {
@@ -311,6 +313,126 @@ mod tests {
         assert!(!rule.concerns(&Facts::default()), "before MAIL there is no null sender either");
         rule.unless = vec![senders("<>")];
         assert!(!rule.concerns(&facts("<>")));
+    }
+
+    fn names(name: &str) -> Domains {
+        [Domain::from_setting(name).expect("a name")].into_iter().collect()
+    }
+
+    /// A condition on each part, by the name of the part.
+    fn parts() -> [(&'static str, Condition); 6] {
+        let client = ["192.0.2.0/24".parse().expect("a network")].into_iter().collect();
+        [
+            ("client", Condition { client, ..Condition::default() }),
+            ("client_name", Condition { client_name: names("mail.example"), ..Condition::default() }),
+            ("helo", Condition { helo: names("mail.example"), ..Condition::default() }),
+            ("sender", senders("a@mail.example")),
+            ("recipient", Condition { recipient: senders("b@mail.example").sender, ..Condition::default() }),
+            ("session", session(&[Class::Login])),
+        ]
+    }
+
+    fn session(classes: &[Class]) -> Condition {
+        Condition { session: classes.iter().copied().collect(), ..Condition::default() }
+    }
+
+    #[test]
+    fn what_of_a_condition_does_not_fit_is_told() {
+        let name = |name| Domain::from_setting(name).ok();
+        let fitting = Facts {
+            client: Some([192, 0, 2, 1].into()),
+            client_name: name("mx.mail.example"),
+            helo: name("mail.example"),
+            recipient: Mailbox::parse(b"<b@mail.example>"),
+            session: Some(Class::Login),
+            ..facts("<a@mail.example>")
+        };
+        let other = Facts {
+            client: Some([198, 51, 100, 1].into()),
+            client_name: name("clean.example"),
+            helo: name("example"),
+            recipient: Mailbox::parse(b"<a@mail.example>"),
+            session: Some(Class::Inbound),
+            ..facts("<b@mail.example>")
+        };
+        for (part, condition) in parts() {
+            assert!(condition.is_met(&fitting), "{part}");
+            for facts in [&other, &Facts::default()] {
+                assert_eq!(condition.unmet(facts).collect::<Vec<_>>(), [part]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_condition_is_ripe_when_the_session_cannot_change_it_any_more() {
+        let stages = [Stage::Connect, Stage::Connect, Stage::Helo, Stage::Mail, Stage::Rcpt, Stage::Mail];
+        assert_eq!(parts().map(|(_, condition)| condition.ripe()), stages);
+        // A client may log in until MAIL.
+        for (classes, stage) in [
+            (&[][..], Stage::Connect),
+            (&[Class::Inbound], Stage::Mail),
+            (&[Class::Inbound, Class::Submission], Stage::Mail),
+            (&Class::ALL, Stage::Connect),
+        ] {
+            assert_eq!(session(classes).ripe(), stage, "{classes:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_can_write_at_will_is_no_proof() {
+        let strangers = ["helo", "sender"];
+        for (part, condition) in parts() {
+            assert_eq!(condition.is_proof(), !strangers.contains(&part), "{part}");
+        }
+        assert!(!Condition::default().is_proof());
+        assert!(session(&[Class::Submission, Class::Login]).is_proof());
+        assert!(
+            !session(&[Class::Inbound]).is_proof() && !session(&[Class::Login, Class::Inbound]).is_proof()
+        );
+    }
+
+    #[test]
+    fn a_rule_rests_on_proof_if_the_condition_that_is_met_does() {
+        let mut rule = Rule::new("r", Trigger::Met, Effect::default());
+        let [(_, client), .., (_, sender), _, _] = parts();
+        rule.when = vec![sender.clone()];
+        let written = facts("<a@mail.example>");
+        let known = Facts { client: Some([192, 0, 2, 1].into()), ..written.clone() };
+        assert!(!rule.may_rest_on_proof() && !rule.has_proof(&known));
+        rule.when.push(client);
+        assert!(rule.may_rest_on_proof() && !rule.rests_on_proof());
+        assert!(rule.has_proof(&known) && !rule.has_proof(&written));
+    }
+
+    #[test]
+    fn a_rule_looks_at_its_own_list_and_identities() {
+        let found = |list, identity, outcome| {
+            let (subject, origin, waited) = ("x".into(), Origin::Miss, Duration::ZERO);
+            Finding { list, identity, subject, trimmed: 0, outcome, text: None, origin, waited }
+        };
+        let identities = [Identity::Client].into_iter().collect();
+        let lists = vec![(List::ZEN, Codes::of(0, [2]))];
+        let listed = Rule::new("r", Trigger::Listed { lists, identities }, Effect::default());
+        let trouble = Rule::new("r", Trigger::Trouble(List::ZEN), Effect::default());
+        let (timeout, misuse) = (Outcome::Unknown(Trouble::Timeout), Outcome::Unknown(Trouble::Misuse));
+        let hit = |code| Outcome::Hit(Codes::of(0, [code]));
+        for (list, identity, outcome, [fires, is_missed, fires_for_trouble]) in [
+            (List::ZEN, Identity::Client, hit(2), [true, false, false]),
+            (List::ZEN, Identity::Client, hit(3), [false; 3]),
+            (List::ZEN, Identity::Helo, hit(2), [false; 3]),
+            (List::AUTHBL, Identity::Client, hit(2), [false; 3]),
+            (List::ZEN, Identity::Client, timeout, [false, true, true]),
+            (List::ZEN, Identity::Helo, timeout, [false, false, true]),
+            (List::AUTHBL, Identity::Client, timeout, [false; 3]),
+            // The list has nothing of the kind.
+            (List::ZEN, Identity::Client, misuse, [false; 3]),
+            (List::ZEN, Identity::Client, Outcome::Clear, [false; 3]),
+        ] {
+            let finding = found(list, identity, outcome);
+            let told =
+                [listed.is_fired_by(&finding), listed.is_missed_by(&finding), trouble.is_fired_by(&finding)];
+            assert_eq!(told, [fires, is_missed, fires_for_trouble], "{finding:?}");
+        }
     }
 
     #[test]

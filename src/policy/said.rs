@@ -195,5 +195,7 @@ mod tests {
         let looking = policy().observing(true);
         let heeded = looking.heed(Judgement::default(), &[said("access", Word::Discard)]);
         assert_eq!((by(heeded.shadow.as_ref()), heeded.cause), (Some(("access", Act::Discard)), None));
+        let heeded = looking.heed(Judgement::default(), &[said("access", Word::Spare)]);
+        assert_eq!(heeded.spared.map(|spared| spared.mode), Some(Mode::Shadow));
     }
 }

@@ -5,6 +5,8 @@ use crate::verdict::{BadHeader, HeaderName, HeaderValue};
 
 /// Longest value of a header field in octets, variables filled in: lines may have 998 (RFC 5322, section 2.1.1).
 const LONGEST: usize = 900;
+/// Longest value as it is written: the other half is for what its variables become.
+const LONGEST_WRITTEN: usize = LONGEST / 2;
 
 /// A header field with variables: `X-Spam-Flag: YES`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +59,8 @@ impl Tag {
         if RESERVED.contains(&name.as_str().to_ascii_lowercase().as_str()) {
             return Err(BadTag::Reserved(name.as_str().to_owned()));
         }
-        if value.len() > LONGEST / 2 {
-            return Err(BadTemplate::Length(value.len()).into());
+        if value.len() > LONGEST_WRITTEN {
+            return Err(BadTemplate::Length(value.len(), LONGEST_WRITTEN).into());
         }
         if !value.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
             return Err(BadTemplate::Character.into());
@@ -100,6 +102,8 @@ mod tests {
         });
         assert_eq!((tag.name().as_str(), &*value), ("X-Spam-List", "DBL spam.example??Bcc: x?"));
         assert!(tag.render(|_| "x".repeat(4_000)).len() <= LONGEST);
+        assert_eq!(tag.text(), "X-Spam-List: {list} {domain}");
+        assert_eq!(Tag::parse(&tag.text()), Ok(tag));
     }
 
     #[test]
@@ -110,5 +114,13 @@ mod tests {
             assert!(Tag::parse(text).is_err(), "{text}");
         }
         assert_eq!(Tag::parse("Subject: [spam]"), Err(BadTag::Reserved("Subject".to_owned())));
+    }
+
+    #[test]
+    fn a_field_that_is_too_long_is_told_how_long_one_may_be() {
+        let of = |octets| Tag::parse(&format!("X-Spam: {}", "x".repeat(octets)));
+        assert!(of(450).is_ok());
+        let why = of(451).map_err(|why| why.to_string());
+        assert_eq!(why, Err("it is 451 octets long and may have 450".to_owned()));
     }
 }

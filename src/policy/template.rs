@@ -95,9 +95,9 @@ pub enum BadTemplate {
     /// Characters that cannot stand in a reply line.
     #[error("a reply is one line of printable ASCII")]
     Character,
-    /// More than 400 octets.
-    #[error("it is {0} octets long and may have 400")]
-    Length(usize),
+    /// So many octets, and more than there may be.
+    #[error("it is {0} octets long and may have {1}")]
+    Length(usize, usize),
 }
 
 impl Template {
@@ -108,7 +108,7 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let text = text.trim();
         if text.len() > LONGEST {
-            return Err(BadTemplate::Length(text.len()));
+            return Err(BadTemplate::Length(text.len(), LONGEST));
         }
         if !text.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
             return Err(BadTemplate::Character);
@@ -187,7 +187,20 @@ mod tests {
             })
             .expect("a reply");
         assert_eq!(reply.to_string(), "550 5.7.1 spam.example??250 ok is in DBL 100%");
-        assert!(!template.is_temporary());
+        assert_eq!(Template::parse(template.as_str()), Ok(template));
+    }
+
+    #[test]
+    fn a_refusal_and_a_deferral_have_the_same_words() {
+        for (text, is_temporary, deferral) in [
+            ("500 5.5.2 what 5.5.2", false, "450 4.5.2 what 5.5.2"),
+            ("599 5.7.1 no", false, "450 4.7.1 no"),
+            ("421 4.3.2 later", true, "421 4.3.2 later"),
+            ("499 4.7.1 later", true, "499 4.7.1 later"),
+        ] {
+            let template = Template::parse(text).expect("a template");
+            assert_eq!((template.is_temporary(), template.as_deferral().as_str()), (is_temporary, deferral));
+        }
     }
 
     // case: R04
@@ -207,7 +220,8 @@ mod tests {
         ] {
             assert_eq!(Template::parse(text), Err(why), "{text}");
         }
-        let long = format!("550 5.7.1 {}", "x".repeat(400));
-        assert_eq!(Template::parse(&long), Err(BadTemplate::Length(410)));
+        let of = |octets: usize| format!("550 5.7.1 {}", "x".repeat(octets - "550 5.7.1 ".len()));
+        assert_eq!(Template::parse(&of(401)), Err(BadTemplate::Length(401, 400)));
+        assert!(Template::parse(&of(400)).is_ok());
     }
 }

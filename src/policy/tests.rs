@@ -1,3 +1,7 @@
+mod friends;
+mod weighing;
+mod words;
+
 use super::*;
 use crate::list::MailboxPattern;
 use crate::smtp::{Client, Mailbox};
@@ -145,6 +149,38 @@ fn own(name: &'static str, kind: Kind) -> List {
     List::define(sketch).expect("room")
 }
 
+/// What fires by whatever a list has.
+fn of(list: List) -> Trigger {
+    Trigger::Listed { lists: vec![(list, list.all_codes())], identities: Identities::ALL }
+}
+
+fn counting(name: &str, list: List, weight: i32) -> Rule {
+    Rule::new(name, of(list), Effect { weight, ..Effect::default() })
+}
+
+fn unknown(list: List, identity: Identity) -> Finding {
+    finding(list, identity, "192.0.2.7", Outcome::Unknown(Trouble::Timeout))
+}
+
+/// A rule that rests on its conditions alone.
+fn met(name: &str, when: Condition, effect: Effect) -> Rule {
+    Rule { when: vec![when], ..Rule::new(name, Trigger::Met, effect) }
+}
+
+fn from_sender(entry: &str) -> Condition {
+    let sender = [MailboxPattern::parse(entry).expect("an entry")].into_iter().collect();
+    Condition { sender, ..Condition::default() }
+}
+
+fn from_client(network: &str) -> Condition {
+    let client = [network.parse().expect("a network")].into_iter().collect();
+    Condition { client, ..Condition::default() }
+}
+
+fn doing(act: Act) -> Effect {
+    Effect { act: Some(act), ..Effect::default() }
+}
+
 fn with(rules: Vec<Rule>, thresholds: &[(i32, Act)]) -> Policy {
     let score = Score { thresholds: thresholds.to_vec(), ..Score::default() };
     Policy::new(rules, score, Replies::new(ReplyStyle::Own))
@@ -163,149 +199,11 @@ fn act(judgement: &Judgement) -> Option<Act> {
 }
 
 #[test]
-fn a_list_of_friends_spares_everything_or_certain_lists() {
-    let friends = own("friends", Kind::Address);
-    let trigger =
-        || Trigger::Listed { lists: vec![(friends, friends.all_codes())], identities: Identities::ALL };
-    let findings = [
-        hit(friends, Identity::Client, &[2]),
-        hit(List::ZEN, Identity::Client, &[4]),
-        hit(List::DBL, Identity::Sender, &[2]),
-    ];
-    let rules = |spares| {
-        let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-        let dbl = listed("dbl", List::DBL, List::DBL.all_codes(), Act::Defer);
-        with(vec![zen, dbl, letting_in(trigger(), spares)], &[])
-    };
-    assert_eq!(act(&judged(&rules(Spares::All), &findings)), None);
-    let some = judged(&rules(Spares::Lists(vec![List::ZEN])), &findings);
-    assert_eq!(act(&some), Some(Act::Defer));
-    assert_eq!(some.fired.iter().map(|fired| fired.spared_by).collect::<Vec<_>>(), [Some(2), None, None]);
-    assert_eq!(act(&judged(&rules(Spares::All), &findings[1..])), Some(Act::Refuse));
-}
-
-// A sender's domain is whatever the client writes, and the name of an address whatever its owner wants.
-#[test]
-fn what_a_stranger_says_of_himself_does_not_spare_his_address() {
-    let friends = own("good-names", Kind::Domain);
-    let trigger =
-        Trigger::Listed { lists: vec![(friends, friends.all_codes())], identities: Identities::ALL };
-    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-    let dbl = listed("dbl", List::DBL, List::DBL.all_codes(), Act::Refuse);
-    let policy = with(vec![zen, dbl, letting_in(trigger, Spares::All)], &[]);
-    for identity in [Identity::Helo, Identity::Sender, Identity::ClientName] {
-        let named = hit(friends, identity, &[2]);
-        assert_eq!(act(&judged(&policy, &[named.clone(), hit(List::DBL, Identity::Sender, &[2])])), None);
-        let listed = [hit(List::ZEN, Identity::Client, &[4]), named];
-        assert_eq!(act(&judged(&policy, &listed)), Some(Act::Refuse), "{identity:?}");
-        // Nor is there any doubt while such a list cannot be asked.
-        let unknown = finding(friends, identity, "spam.example", Outcome::Unknown(Trouble::Timeout));
-        let listed = [hit(List::ZEN, Identity::Client, &[4]), unknown];
-        assert_eq!(act(&judged(&policy, &listed)), Some(Act::Refuse), "{identity:?}");
-    }
-}
-
-#[test]
-fn what_no_friend_could_prevent_refuses_beside_what_one_could() {
-    let friends = own("friends", Kind::Address);
-    let trigger =
-        Trigger::Listed { lists: vec![(friends, friends.all_codes())], identities: Identities::ALL };
-    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-    let dbl = listed("dbl", List::DBL, List::DBL.all_codes(), Act::Refuse);
-    let policy = with(vec![zen, dbl, letting_in(trigger, Spares::Lists(vec![List::ZEN]))], &[]);
-    let unknown = finding(friends, Identity::Client, "192.0.2.7", Outcome::Unknown(Trouble::Timeout));
-    let findings = [hit(List::ZEN, Identity::Client, &[4]), unknown, hit(List::DBL, Identity::Sender, &[2])];
-    assert_eq!(act(&judged(&policy, &findings[..2])), Some(Act::Defer));
-    let judgement = judged(&policy, &findings);
-    assert_eq!(judgement.cause.map(|cause| (cause.act, &*cause.rule == "dbl")), Some((Act::Refuse, true)));
-}
-
-#[test]
-fn a_shadow_as_strong_as_what_is_done_is_told_if_it_is_another_rule() {
-    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-    let mut earlier = listed("earlier", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-    earlier.mode = Mode::Shadow;
-    let findings = [hit(List::ZEN, Identity::Client, &[4])];
-    let judgement = judged(&with(vec![earlier, zen.clone()], &[]), &findings);
-    assert_eq!(judgement.shadow.map(|cause| cause.rule.to_string()).as_deref(), Some("earlier"));
-    let judgement = judged(&with(vec![zen], &[]), &findings);
-    assert_eq!(judgement.shadow, None);
-}
-
-#[test]
-fn a_refusal_that_a_list_of_friends_might_have_prevented_is_a_deferral() {
-    let friends = own("friends", Kind::Address);
-    let trigger =
-        Trigger::Listed { lists: vec![(friends, friends.all_codes())], identities: Identities::ALL };
-    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-    let policy = with(vec![zen, letting_in(trigger, Spares::All)], &[]);
-    let listed = hit(List::ZEN, Identity::Client, &[4]);
-    for trouble in
-        [Trouble::Timeout, Trouble::Declined, Trouble::Service(255), Trouble::Bogus, Trouble::NoKey]
-    {
-        let unknown = finding(friends, Identity::Client, "192.0.2.7", Outcome::Unknown(trouble));
-        assert_eq!(act(&judged(&policy, &[listed.clone(), unknown])), Some(Act::Defer), "{trouble:?}");
-    }
-}
-
-#[test]
-fn the_sum_of_all_that_counts_decides_and_a_rule_counts_once() {
-    let friends = own("friends", Kind::Address);
-    let counting = |name, list: List, weight| {
-        let trigger = Trigger::Listed { lists: vec![(list, list.all_codes())], identities: Identities::ALL };
-        Rule::new(name, trigger, Effect { weight, ..Effect::default() })
-    };
-    let rules =
-        vec![counting("zen", List::ZEN, 4), counting("dbl", List::DBL, 3), counting("good", friends, -5)];
-    let policy = with(rules, &[(3, Act::Tag), (6, Act::Refuse)]);
-    let zen = hit(List::ZEN, Identity::Client, &[4]);
-    let helo = hit(List::DBL, Identity::Helo, &[2]);
-    let sender = hit(List::DBL, Identity::Sender, &[2]);
-    let good = hit(friends, Identity::Client, &[2]);
-    for (findings, score, expected) in [
-        (vec![zen.clone()], 4, Some(Act::Tag)),
-        (vec![helo.clone(), sender], 3, Some(Act::Tag)),
-        (vec![zen.clone(), helo.clone()], 7, Some(Act::Refuse)),
-        (vec![zen.clone(), helo.clone(), good], 2, None),
-    ] {
-        let judgement = judged(&policy, &findings);
-        assert_eq!((judgement.score, act(&judgement)), (score, expected));
-    }
-    let unknown = finding(friends, Identity::Client, "192.0.2.7", Outcome::Unknown(Trouble::Timeout));
-    let judgement = judged(&policy, &[zen, helo, unknown]);
-    assert_eq!(act(&judgement), Some(Act::Defer), "the friends could not be asked");
-}
-
-// case: R06
-#[test]
-fn shadows_and_observers_tell_what_they_would_do_and_do_nothing() {
-    let findings = [hit(List::ZEN, Identity::Client, &[4]), hit(List::DBL, Identity::Sender, &[102])];
-    let zen = listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse);
-    let abused = || listed("abused", List::DBL, List::DBL.all_codes(), Act::Tag);
-    let mut shadow = zen.clone();
-    shadow.mode = Mode::Shadow;
-    let judgement = judged(&with(vec![shadow, abused()], &[]), &findings);
-    assert_eq!(act(&judgement), Some(Act::Tag));
-    assert_eq!(judgement.shadow.map(|cause| (cause.act, cause.reply.is_some())), Some((Act::Refuse, true)));
-    assert_eq!(judgement.tags.len(), 1);
-    let observing = with(vec![zen, abused()], &[(0, Act::Tag)]).observing(true);
-    let judgement = judged(&observing, &findings);
-    assert_eq!((act(&judgement), judgement.tags.len()), (None, 0));
-    assert_eq!(judgement.shadow.map(|cause| cause.act), Some(Act::Refuse));
-    assert_eq!(observing.acts().count(), 0);
-}
-
-#[test]
 fn a_rule_of_conditions_alone_needs_no_finding() {
     let recipient = [MailboxPattern::parse("trap@spam.example").expect("an entry")].into_iter().collect();
-    let effect = Effect {
-        act: Some(Act::Refuse),
-        reply: Some(Template::parse("550 5.1.1 no such user ({rule})").expect("a reply")),
-        ..Effect::default()
-    };
-    let mut rule = Rule::new("trap", Trigger::Met, effect);
-    rule.when = vec![Condition { recipient, ..Condition::default() }];
-    let policy = with(vec![rule], &[]);
+    let reply = Some(Template::parse("550 5.1.1 no such user ({rule})").expect("a reply"));
+    let effect = Effect { reply, ..doing(Act::Refuse) };
+    let policy = with(vec![met("trap", Condition { recipient, ..Condition::default() }, effect)], &[]);
     assert!(policy.looks_at_recipients() && policy.has_conditions());
     let decide = |stage, recipient: Option<&[u8]>| {
         let facts = Facts { recipient: recipient.and_then(Mailbox::parse), ..Facts::default() };
@@ -316,4 +214,31 @@ fn a_rule_of_conditions_alone_needs_no_finding() {
     assert_eq!(decide(Stage::Rcpt, Some(b"<trap@spam.example>")), said);
     assert_eq!(decide(Stage::Rcpt, Some(b"<other@spam.example>")), None);
     assert_eq!(decide(Stage::Mail, None), None);
+}
+
+#[test]
+fn a_policy_tells_beforehand_what_it_looks_at_and_what_it_may_do() {
+    let shadow =
+        Rule { mode: Mode::Shadow, ..listed("later", List::DBL, List::DBL.all_codes(), Act::Discard) };
+    let tag = |text| Some(Tag::parse(text).expect("a field"));
+    let own = Effect { tag: tag("X-Own: {list}"), ..doing(Act::Tag) };
+    let rules = vec![
+        listed("zen", List::ZEN, List::ZEN.all_codes(), Act::Refuse),
+        shadow,
+        Rule::new("own", of(List::ZRD), own),
+        listed("built-in", List::ZRD, List::ZRD.all_codes(), Act::Tag),
+        counting("counts", List::DBL, 3),
+    ];
+    let thresholds = vec![(3, Act::Tag), (6, Act::Quarantine), (9, Act::Discard)];
+    let score = Score { thresholds, tag: tag("X-Score: {score}"), ..Score::default() };
+    let policy = Policy::new(rules.clone(), score.clone(), Replies::new(ReplyStyle::Own));
+    assert_eq!((policy.rules(), policy.score()), (&*rules, &score));
+    let acts: Vec<_> = policy.acts().collect();
+    assert_eq!(acts, [Act::Refuse, Act::Tag, Act::Tag, Act::Tag, Act::Quarantine, Act::Discard]);
+    let fields: Vec<_> = policy.tags().map(HeaderName::as_str).collect();
+    assert_eq!(fields, ["X-Own", "X-Gatepost", "X-Score"]);
+    assert!(!policy.has_conditions() && !policy.looks_at_recipients() && !policy.is_observing());
+    let of_senders = with(vec![met("r", from_sender("mail.example"), doing(Act::Log))], &[]);
+    assert!(of_senders.has_conditions() && !of_senders.looks_at_recipients());
+    assert!(of_senders.observing(true).is_observing());
 }

@@ -106,6 +106,23 @@ mod tests {
         assert_eq!(two.iter().collect::<Vec<_>>(), [Identity::Client, Identity::Recipient]);
         let users: Classes = [Class::Login, Class::Submission].into_iter().collect();
         assert!(users.contains(Class::Login) && !users.contains(Class::Inbound) && !users.is_empty());
+        assert_eq!(users.iter().collect::<Vec<_>>(), [Class::Submission, Class::Login]);
         assert!(Identities::default().is_empty() && Classes::default().is_empty());
+        let twice = |class| [class, class].into_iter().collect::<Classes>();
+        assert!(Class::ALL.into_iter().all(|class| twice(class).contains(class)));
+    }
+
+    #[test]
+    fn a_set_takes_in_and_gives_up_one_at_a_time() {
+        for identity in Identity::ALL {
+            let (mut grown, mut shrunk) = (Identities::default(), Identities::ALL);
+            for _ in 0..2 {
+                grown.insert(identity);
+                shrunk.remove(identity);
+                assert_eq!(grown, [identity, identity].into_iter().collect());
+                assert!(!grown.is_empty() && grown.iter().eq([identity]));
+                assert!(shrunk.iter().eq(Identity::ALL.into_iter().filter(|other| *other != identity)));
+            }
+        }
     }
 }

@@ -131,4 +131,27 @@ mod tests {
         assert_eq!(codes.and(Codes::of(0, [2, 3])).iter().collect::<Vec<_>>(), [2]);
         assert!(Codes::none(1).is_empty() && !codes.is_empty());
     }
+
+    #[test]
+    fn sets_are_put_together_and_taken_apart_within_the_group_of_the_first() {
+        let (ours, theirs) = (Codes::of(1, [2, 3, 102]), Codes::of(0, [3, 4, 200]));
+        assert_eq!(ours.and(theirs), Codes::of(1, [3]));
+        assert_eq!(ours.without(theirs), Codes::of(1, [2, 102]));
+        assert_eq!(ours.or(theirs), Codes::of(1, [2, 3, 4, 102, 200]));
+        assert_eq!(Codes::of(2, []).group(), 2);
+    }
+
+    #[test]
+    fn four_codes_in_a_row_are_shown_as_a_range() {
+        for (codes, shown) in [
+            (&[][..], ""),
+            (&[2], "2"),
+            (&[2, 3, 4], "2,3,4"),
+            (&[2, 3, 9, 10, 11, 12], "2,3,9-12"),
+            (&[20, 21, 22, 23, 253, 254, 255], "20-23,253,254,255"),
+        ] {
+            assert_eq!(Codes::of(0, codes.iter().copied()).ranges(), shown);
+        }
+        assert_eq!(Codes::of(0, 0..=255).ranges(), "0-255");
+    }
 }

@@ -142,7 +142,14 @@ mod tests {
         for value in ["", "a\r\n b", "a\nBcc: x", "a\n", "a\u{0}"] {
             assert_eq!(HeaderValue::new(value), Err(BadHeader::Value), "{value:?}");
         }
-        assert!(HeaderName::new("X-Check").is_ok());
-        assert!(HeaderValue::new("a\n b\n\tc").is_ok());
+        let kept = (HeaderName::new("X-Check"), HeaderValue::new("a\n b\n\tc"));
+        let kept = (kept.0.as_ref().map(HeaderName::as_str), kept.1.as_ref().map(HeaderValue::as_str));
+        assert_eq!(kept, (Ok("X-Check"), Ok("a\n b\n\tc")));
+    }
+
+    #[test]
+    fn a_verdict_alone_changes_nothing_in_the_message() {
+        let decision = Decision::from(Verdict::Discard);
+        assert_eq!(decision, Decision { verdict: Verdict::Discard, edits: Vec::new() });
     }
 }

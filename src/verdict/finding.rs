@@ -189,6 +189,21 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// All of them; the octet of an operator code stands for any.
+    pub const ALL: [Self; 11] = [
+        Self::Timeout,
+        Self::ServFail,
+        Self::Refused,
+        Self::Network,
+        Self::Service(u8::MAX),
+        Self::Bogus,
+        Self::Declined,
+        Self::Misuse,
+        Self::Busy,
+        Self::Resting,
+        Self::NoKey,
+    ];
+
     /// One word for log lines and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -208,20 +223,7 @@ impl Trouble {
 
     /// The trouble with this [name](Self::name). The octet of an operator code is not in it.
     pub fn named(name: &str) -> Option<Self> {
-        let all = [
-            Self::Timeout,
-            Self::ServFail,
-            Self::Refused,
-            Self::Network,
-            Self::Service(u8::MAX),
-            Self::Bogus,
-            Self::Declined,
-            Self::Misuse,
-            Self::Busy,
-            Self::Resting,
-            Self::NoKey,
-        ];
-        all.into_iter().find(|trouble| trouble.name() == name)
+        Self::ALL.into_iter().find(|trouble| trouble.name() == name)
     }
 
     /// Whether this is trouble with reaching the list, for which mail may be deferred if the
@@ -260,5 +262,74 @@ impl Origin {
             Self::Coalesced => "coalesced",
             Self::File => "file",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::verdict::{Act, Class};
+
+    /// Checks that words are told apart, and can stand in a log line as they are.
+    fn told_apart(words: &[&str]) {
+        let distinct: BTreeSet<_> = words.iter().collect();
+        assert_eq!(distinct.len(), words.len(), "{words:?}");
+        let is_word = |word: &&str| {
+            !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-')
+        };
+        assert!(words.iter().all(is_word), "{words:?}");
+    }
+
+    #[test]
+    fn each_word_of_the_log_says_one_thing() {
+        told_apart(&Identity::ALL.map(Identity::name));
+        told_apart(&Class::ALL.map(Class::name));
+        told_apart(&Act::ALL.map(Act::name));
+        told_apart(&Trouble::ALL.map(Trouble::name));
+        let origins = [Origin::None, Origin::Hit, Origin::Miss, Origin::Coalesced, Origin::File];
+        told_apart(&origins.map(Origin::name));
+        // Both are reasons why nothing was asked.
+        let (trust, skip) = (
+            [
+                Trust::Address,
+                Trust::Network,
+                Trust::Session,
+                Trust::Local,
+                Trust::Domain,
+                Trust::Suffix,
+                Trust::Login,
+                Trust::Submission,
+                Trust::Inbound,
+                Trust::Own,
+            ],
+            [
+                Skip::NoAddress,
+                Skip::Domain(NoDomain::Single),
+                Skip::Domain(NoDomain::Literal),
+                Skip::NullSender,
+                Skip::NoDomain,
+                Skip::NoName,
+                Skip::Kind,
+            ],
+        );
+        told_apart(&trust.map(Trust::name).into_iter().chain(skip.map(Skip::name)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn trouble_is_read_back_by_its_word() {
+        for trouble in Trouble::ALL {
+            assert_eq!(Trouble::named(trouble.name()), Some(trouble));
+        }
+        assert_eq!(Trouble::named("listed"), None);
+    }
+
+    #[test]
+    fn what_the_operator_has_done_wrong_is_no_trouble_of_the_way_to_a_list() {
+        let own: Vec<_> = Trouble::ALL.into_iter().filter(|trouble| !trouble.is_transport()).collect();
+        let operator =
+            [Trouble::Service(u8::MAX), Trouble::Bogus, Trouble::Declined, Trouble::Misuse, Trouble::NoKey];
+        assert_eq!(own, operator);
     }
 }

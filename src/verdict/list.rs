@@ -10,9 +10,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Codes;
 
-/// Definitions that one process can have seen. Each reload that changes a list takes one more; tables of
-/// counters have a place for each.
-pub const MOST: usize = 256;
+/// Definitions that one process can have seen: as many as a [`List`] has numbers. Each reload that changes a list
+/// takes one more; tables of counters have a place for each.
+pub const MOST: usize = 1 << u8::BITS;
 
 /// A list: a zone in DNS, or a table of the administrator's. Small and `Copy`; two are equal if their
 /// definitions are.
@@ -252,7 +252,22 @@ impl Sketch {
 }
 
 /// Definitions beside those that are built in; never shrinks.
-static DEFINED: Mutex<Vec<&'static Definition>> = Mutex::new(Vec::new());
+struct Defined(Vec<&'static Definition>);
+
+/// Those of this process.
+static DEFINED: Mutex<Defined> = Mutex::new(Defined(Vec::new()));
+
+impl Defined {
+    fn take_in(&mut self, sketch: Sketch) -> Result<List, TooMany> {
+        let known = self.0.iter().position(|known| sketch.is(known));
+        let place = known.unwrap_or(self.0.len());
+        let number = u8::try_from(BUILT_IN.len() + place).map_err(|_| TooMany)?;
+        if known.is_none() {
+            self.0.push(sketch.keep());
+        }
+        Ok(List { number, definition: self.0[place] })
+    }
+}
 
 /// There were more definitions in the life of this process than it has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -279,17 +294,7 @@ impl List {
     /// # Errors
     /// [`TooMany`].
     pub fn define(sketch: Sketch) -> Result<Self, TooMany> {
-        let mut defined = DEFINED.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = match defined.iter().position(|known| sketch.is(known)) {
-            Some(place) => place,
-            None if BUILT_IN.len() + defined.len() == MOST => return Err(TooMany),
-            None => {
-                defined.push(sketch.keep());
-                defined.len() - 1
-            }
-        };
-        let number = u8::try_from(BUILT_IN.len() + place).map_err(|_| TooMany)?;
-        Ok(Self { number, definition: defined[place] })
+        DEFINED.lock().unwrap_or_else(PoisonError::into_inner).take_in(sketch)
     }
 
     /// A place of its own in tables of [`MOST`] lists.
@@ -429,50 +434,4 @@ impl fmt::Debug for List {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn own() -> Sketch {
-        Sketch {
-            name: "own".to_owned(),
-            title: "Own".to_owned(),
-            kind: Kind::Address,
-            home: Home::Zone { apex: "list.example".to_owned(), keyed: false },
-            answers: vec![
-                ("spam".to_owned(), Pattern::Bits(2)),
-                ("open".to_owned(), Pattern::Bits(4)),
-                ("medium".to_owned(), Pattern::Octets([(127, 127), (0, 0), (0, 255), (3, 3)])),
-            ],
-            refusals: vec![Pattern::Octets([(127, 127), (0, 0), (0, 0), (255, 255)])],
-            test: Some(("127.0.0.2".to_owned(), "127.0.0.1".to_owned())),
-        }
-    }
-
-    #[test]
-    fn built_in_lists_have_the_places_of_their_numbers() {
-        for (place, list) in List::DQS.into_iter().enumerate() {
-            assert_eq!((list.number(), list.definition()), (place, &BUILT_IN[place]));
-        }
-    }
-
-    #[test]
-    fn equal_definitions_are_one_list() {
-        let list = List::define(own()).expect("room");
-        assert_eq!(List::define(own()), Ok(list));
-        let other = List::define(Sketch { title: "Another".to_owned(), ..own() }).expect("room");
-        assert!(other != list && other.number() != list.number() && list.number() >= BUILT_IN.len());
-    }
-
-    #[test]
-    fn answers_have_the_names_of_the_administrator() {
-        let list = List::define(own()).expect("room");
-        let shown = |octets: [u8; 4]| list.shown(list.codes(octets.into()));
-        assert_eq!(shown([127, 0, 0, 2]), "spam");
-        assert_eq!(shown([127, 0, 0, 7]), "spam,open");
-        assert_eq!(shown([127, 0, 9, 3]), "medium");
-        assert_eq!(shown([127, 0, 9, 4]), "");
-        assert_eq!(list.shown(list.all_codes()), "spam,open,medium");
-        assert!(list.is_refusal(Ipv4Addr::new(127, 0, 0, 255)));
-        assert!(!list.is_refusal(Ipv4Addr::new(127, 0, 1, 255)));
-    }
-}
+mod tests;

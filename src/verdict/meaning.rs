@@ -57,7 +57,10 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::verdict::{Home, Kind, Pattern, Sketch};
 
     #[test]
     fn the_most_severe_part_of_zen_gives_the_name() {
@@ -72,5 +75,49 @@ mod tests {
         ] {
             assert_eq!(List::ZEN.part(Codes::of(0, codes.iter().copied())), part);
         }
+    }
+
+    #[test]
+    fn a_code_of_zen_means_something_about_the_part_that_it_names() {
+        for code in 0..=255 {
+            let part = List::ZEN.part(Codes::of(0, [code]));
+            let about = List::ZEN.meaning(code).split_once(": ").map(|(about, _)| about);
+            assert_eq!(about, (part != "ZEN").then_some(part), "{code}");
+            assert_eq!(List::ZEN.documents(code), about.is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn each_code_that_is_documented_has_a_meaning_of_its_own() {
+        for (list, documented) in [
+            // A hundred and more: the same of a domain that is abused.
+            (List::DBL, Codes::of(1, (2..=6).chain(102..=106))),
+            (List::ZRD, List::ZRD.all_codes()),
+            (List::AUTHBL, List::AUTHBL.all_codes()),
+        ] {
+            let known: Vec<_> = (0..=255).filter(|code| list.documents(*code)).collect();
+            assert_eq!(Codes::of(documented.group(), known), documented, "{list}");
+        }
+        let legitimate = |code: u8| List::DBL.meaning(code).starts_with("a legitimate ");
+        assert!((2..=6).all(|code| !legitimate(code) && legitimate(code + 100)));
+        let of_dbl: BTreeSet<_> = (2..=6).chain(102..=106).map(|code| List::DBL.meaning(code)).collect();
+        assert_eq!(of_dbl.len(), 10);
+        assert_ne!(List::ZRD.meaning(2), List::ZRD.meaning(3), "hours, and less than two");
+    }
+
+    #[test]
+    fn the_answers_of_a_list_of_the_administrators_mean_what_he_calls_them() {
+        let sketch = Sketch {
+            name: "own".to_owned(),
+            title: "Own".to_owned(),
+            kind: Kind::Domain,
+            home: Home::Zone { apex: "list.example".to_owned(), keyed: false },
+            answers: vec![("spam".to_owned(), Pattern::Bits(2)), ("phish".to_owned(), Pattern::Bits(4))],
+            refusals: Vec::new(),
+            test: None,
+        };
+        let list = List::define(sketch).expect("room");
+        assert_eq!([0, 1].map(|code| list.meaning(code)), ["spam", "phish"]);
+        assert_eq!([0, 1, 2].map(|code| list.documents(code)), [true, true, false]);
     }
 }
