@@ -142,6 +142,25 @@ async fn what_the_operator_says_to_another_server_is_left_to_the_first() {
 }
 
 #[tokio::test]
+async fn an_error_that_a_hedge_brings_again_does_not_stand_for_the_other_server() {
+    let clock = Clock::stop();
+    let (first, second) = (far().await, far().await);
+    let dns = dns(&[first.address(), second.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    // A resolver that finds out after a quarter of a second tells all who wait for it.
+    let waits = [ms(250), ms(55)];
+    let asked = AtomicUsize::new(0);
+    first.script(move |_| {
+        let wait = waits.get(asked.fetch_add(1, Ordering::Relaxed))?;
+        Some(Act::Code(ResponseCode::ServFail).after(*wait))
+    });
+    second.script(losing(1, "2.0.8.8.zen"));
+    second.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(50)));
+    asks(&clock, &dns, "8.8.0.2", listed(0, [2]), 295..=320).await;
+    assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (2, 2));
+}
+
+#[tokio::test]
 async fn a_second_server_that_does_not_run_does_not_take_the_hedge() {
     let clock = Clock::stop();
     let server = far().await;
