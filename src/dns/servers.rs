@@ -72,7 +72,7 @@ impl Servers {
     fn patience(&self, server: usize) -> Option<Duration> {
         let mut record = self.record();
         record.hedges.earn();
-        record.paces[server].patience().filter(|patience| *patience < self.per_try)
+        record.paces[server].patience()
     }
 
     pub(super) fn health(&self) -> Vec<ServerHealth> {
