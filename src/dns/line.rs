@@ -289,6 +289,10 @@ mod tests {
         octets
     }
 
+    async fn soon<T>(answer: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), answer).await.expect("an answer")
+    }
+
     #[tokio::test]
     async fn what_the_kernel_tells_of_one_question_is_not_the_answer_to_the_next() {
         let (listener, server) = listener();
@@ -302,11 +306,11 @@ mod tests {
         let listener = Listener::bind(server).expect("the same port");
         listener.set_nonblocking(true).expect("a socket");
         assert!(poll!(&mut second).is_pending(), "sent again, over another socket");
-        assert_eq!(first.await, Err(Fault::Unreachable));
+        assert_eq!(soon(first).await, Err(Fault::Unreachable));
         let mut datagram = [0; 512];
         let (length, from) = listener.recv_from(&mut datagram).expect("the second question");
         listener.send_to(&refusal(&datagram[..length]), from).expect("to send");
-        assert_eq!(second.await, Err(Fault::Refused));
+        assert_eq!(soon(second).await, Err(Fault::Refused));
     }
 
     #[tokio::test]
