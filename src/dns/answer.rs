@@ -3,8 +3,8 @@
 //! Pure functions. A listing is a code inside the list's own /24 and nothing else; an operator's code is never
 //! reputation, and a record that no list gives out means that somebody rewrites answers.
 
+use std::fmt;
 use std::net::Ipv4Addr;
-use std::{fmt, io};
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsResponse, Message, ResponseCode};
@@ -169,8 +169,7 @@ impl Reply {
                 Ok(Self { ttl: nothing.negative_ttl.map(in_bounds), ..Self::default() })
             }
             NetError::Dns(DnsError::ResponseCode(code)) => tell(*code).and(Err(Fault::Garbled)),
-            NetError::Truncated => Err(Fault::Truncated),
-            NetError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(Fault::Unreachable),
+            // A connection that cannot be made or ends, or on which nothing comes that can be read: it is all the same.
             _ => Err(Fault::Garbled),
         }
     }

@@ -291,6 +291,22 @@ mod tests {
     }
 
     #[test]
+    fn other_trouble_begins_with_the_first_pause_of_its_own_kind() {
+        for (before, trouble, expected) in [
+            (Trouble::Bogus, Trouble::ServFail, 2),
+            (Trouble::Service(250), Trouble::Refused, 2),
+            (Trouble::Service(250), Trouble::Service(255), 300),
+            (Trouble::Bogus, Trouble::Timeout, 1),
+        ] {
+            let (mut breaker, now) = (Breaker::new(), Instant::now());
+            let pause = opened(breaker.fail(before, now, now)).expect("such trouble opens it at once");
+            let now = now + Duration::from_secs(pause);
+            assert!(breaker.try_now(now));
+            assert_eq!(opened(breaker.fail(trouble, now, now)), Some(expected), "{before:?}, {trouble:?}");
+        }
+    }
+
+    #[test]
     fn a_list_that_answers_nothing_but_its_probes_is_left_alone_for_longer_and_longer() {
         let (mut breaker, mut now) = (Breaker::new(), Instant::now());
         let mut pauses = Vec::new();
@@ -382,6 +398,8 @@ mod tests {
         assert!(!breaker.try_now(now));
         breaker.hasten(now);
         assert!(breaker.permits(now).is_err() && breaker.try_now(now));
+        let nothing_mended = breaker.fail(Trouble::Service(250), now, now);
+        assert_eq!(opened(nothing_mended), Some(1_800), "asked since, though in no time");
         let mut breaker = Breaker::new();
         for _ in 0..STREAK {
             breaker.fail(Trouble::Timeout, now, now);

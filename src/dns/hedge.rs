@@ -88,6 +88,7 @@ mod tests {
         assert_eq!(pace.patience(), None);
         for _ in 0..50 {
             pace.learn(ms(50));
+            assert_eq!(pace.patience(), Some(ms(150)), "from the first one on");
         }
         assert_eq!(pace.patience(), Some(ms(150)));
         for _ in 0..50 {

@@ -247,9 +247,101 @@ fn open(server: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 async fn send(socket: &UdpSocket, octets: &[u8]) -> io::Result<()> {
-    // Past tokio, which would first ask the kernel whether a new socket can be written to.
-    match rustix::net::send(socket, octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+    // Past tokio, which would first ask the kernel whether a new socket can be written to. It is one that never waits.
+    match rustix::net::send(socket, octets, SendFlags::empty()) {
         Err(rustix::io::Errno::WOULDBLOCK) => socket.send(octets).await.map(drop),
         sent => sent.map(drop).map_err(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket as Listener;
+
+    use futures_util::poll;
+
+    use super::super::Subject;
+    use super::*;
+    use crate::smtp::Domain;
+    use crate::verdict::List;
+
+    fn question() -> Question {
+        let base = Domain::from_setting("dq.spamhaus.net").expect("a domain");
+        Question::new(&Subject::Ip([192, 0, 2, 1].into()), None, List::ZEN, &base).expect("a question")
+    }
+
+    fn query() -> Query {
+        Query::new(&question()).expect("a message")
+    }
+
+    /// Somebody who listens, and says nothing.
+    fn listener() -> (Listener, SocketAddr) {
+        let socket = Listener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        socket.set_nonblocking(true).expect("a socket");
+        let address = socket.local_addr().expect("an address");
+        (socket, address)
+    }
+
+    /// What `query` is answered with: REFUSED.
+    fn refusal(query: &[u8]) -> Vec<u8> {
+        let mut octets = query.to_vec();
+        (octets[2], octets[3]) = (0x81, 0x85);
+        octets
+    }
+
+    async fn soon<T>(answer: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), answer).await.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_tells_of_one_question_is_not_the_answer_to_the_next() {
+        let (listener, server) = listener();
+        drop(listener);
+        let (lines, question) = (Lines::default(), question());
+        let first = lines.ask(server, &question);
+        let second = lines.ask(server, &question);
+        tokio::pin!(first, second);
+        assert!(poll!(&mut first).is_pending());
+        // The name server comes up, and nobody has read yet that there was none.
+        let listener = Listener::bind(server).expect("the same port");
+        listener.set_nonblocking(true).expect("a socket");
+        assert!(poll!(&mut second).is_pending(), "sent again, over another socket");
+        assert_eq!(soon(first).await, Err(Fault::Unreachable));
+        let mut datagram = [0; 512];
+        let (length, from) = listener.recv_from(&mut datagram).expect("the second question");
+        listener.send_to(&refusal(&datagram[..length]), from).expect("to send");
+        assert_eq!(soon(second).await, Err(Fault::Refused));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_needs_any_more_is_closed() {
+        let (_listener, server) = listener();
+        let line = Line::open(server, Instant::now()).expect("a socket");
+        let desk = Arc::downgrade(&line.desk);
+        tokio::task::yield_now().await;
+        assert!(desk.upgrade().is_some());
+        drop(line);
+        tokio::task::yield_now().await;
+        assert!(desk.upgrade().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_given_up_leaves_its_place_to_others_and_an_answered_one_takes_nobodys() {
+        let (_listener, server) = listener();
+        let line = Line::open(server, Instant::now()).expect("a socket");
+        let (desk, waiting) = (&line.desk, || line.desk.book().waiting.len());
+        let claims: Vec<_> = (0..WAITING).filter_map(|_| desk.claim(query())).collect();
+        let claimed = claims.len();
+        assert!(claimed > WAITING / 2 && waiting() == claimed, "a few may have had the same identifier");
+        drop(claims);
+        assert_eq!(waiting(), 0);
+        let query = query();
+        let answered = desk.claim(query.clone()).expect("a place");
+        desk.deliver(&refusal(query.octets()));
+        assert_eq!(waiting(), 0);
+        let other = desk.claim(query.clone()).expect("the identifier is free again");
+        drop(answered);
+        assert_eq!(waiting(), 1, "the other one still waits");
+        drop(other);
     }
 }

@@ -114,3 +114,21 @@ fn jitter(interval: Duration) -> Duration {
     let spread = u32::try_from(RandomState::new().hash_one(0_u8) % 201).unwrap_or(100);
     interval * (900 + spread) / 1_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_start_at_the_same_time_do_not_probe_at_the_same_time() {
+        let waits: Vec<u128> =
+            (0..200).map(|_| jitter(Duration::from_secs(1_000)).as_secs().into()).collect();
+        assert!(waits.iter().all(|wait| (900..=1_100).contains(wait)), "{waits:?}");
+        let (early, late) = (
+            waits.iter().filter(|wait| **wait < 970).count(),
+            waits.iter().filter(|wait| **wait > 1_030).count(),
+        );
+        // A third of them each, by chance.
+        assert!(early > 20 && late > 20, "{waits:?}");
+    }
+}

@@ -17,6 +17,7 @@ pub(super) const PAYLOAD: u16 = 1_232;
 const HEADER: usize = 12;
 
 /// A message with one question. Holds the key; never shown.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Query {
     id: u16,
     octets: Vec<u8>,
@@ -56,12 +57,13 @@ impl Query {
     /// and lower case aside; nothing less (RFC 5452, section 9.1).
     pub(super) fn read(&self, datagram: &[u8]) -> Option<Result<Reply, Fault>> {
         const RESPONSE: u8 = 0x80;
-        const OPERATION: u8 = 0x78;
+        /// Response or not, and the operation.
+        const KIND: u8 = 0xf8;
         const CUT: u8 = 0x02;
         let asked = self.octets.get(HEADER..self.end)?;
         let flags = *datagram.get(2)?;
         let belongs = id(datagram)? == self.id
-            && flags & (RESPONSE | OPERATION) == RESPONSE
+            && flags & KIND == RESPONSE
             && datagram.get(4..6)? == [0, 1]
             && datagram.get(HEADER..self.end)?.eq_ignore_ascii_case(asked);
         if !belongs {
@@ -174,6 +176,21 @@ mod tests {
         let mut refused = answer[..query.end].to_vec();
         (refused[3], refused[7]) = (0x85, 0);
         assert_eq!(query.read(&refused), Some(Err(Fault::Refused)));
+    }
+
+    #[test]
+    fn a_datagram_is_heard_whatever_its_identifier_if_it_answers_the_question() {
+        let subject = Subject::Ip([192, 0, 2, 1].into());
+        let base = Settings::default().zone_base;
+        let question = Question::new(&subject, None, List::ZEN, &base).expect("a question");
+        let answer = answer(&Query::new(&question).expect("a message"));
+        let said = hear(List::ZEN, &subject, &answer);
+        assert!(matches!(said, Some(Answer::Listed(codes)) if codes.iter().eq([2])), "{said:?}");
+        let other = [&[!answer[0], !answer[1]], &answer[2..]].concat();
+        assert_eq!(hear(List::ZEN, &subject, &other), said);
+        assert_eq!(hear(List::ZEN, &Subject::Ip([192, 0, 2, 2].into()), &answer), None);
+        assert_eq!(hear(List::AUTHBL, &subject, &answer), None);
+        assert_eq!(hear(List::ZEN, &subject, &answer[..1]), None);
     }
 
     #[test]

@@ -193,6 +193,7 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::{Home, Sketch};
 
     fn base() -> Domain {
         Domain::from_setting("dq.spamhaus.net").expect("a domain")
@@ -221,13 +222,66 @@ mod tests {
         assert_eq!(Subject::Ip("2001:db8::1".parse().expect("an address")).name(), nibbles);
     }
 
+    /// A domain of so many octets.
+    fn labels(length: usize) -> Domain {
+        let mut name = "b.".repeat(length / 2);
+        name.truncate(length - 1);
+        Domain::from_setting(&format!("{name}b")).expect("a domain")
+    }
+
+    /// A list at a place of its own.
+    fn list(home: Home, kind: Kind) -> List {
+        let name = format!("{home:?}");
+        let sketch =
+            Sketch { title: name.clone(), name, kind, home, answers: vec![], refusals: vec![], test: None };
+        List::define(sketch).expect("room")
+    }
+
+    fn zone(apex: &str, keyed: bool) -> Home {
+        Home::Zone { apex: apex.to_owned(), keyed }
+    }
+
+    #[test]
+    fn a_subject_has_the_room_that_key_and_zone_leave_to_the_octet() {
+        let key = Key::new("ABC").expect("a key");
+        let own = |keyed| list(zone("bl.example", keyed), Kind::Domain);
+        for (list, key) in
+            [(List::DBL, Some(&key)), (List::ZRD, Some(&key)), (own(false), None), (own(true), Some(&key))]
+        {
+            let room = room(key, list, &base());
+            let fits = |length| Question::new(&Subject::Domain(labels(length)), key, list, &base()).is_some();
+            assert!(fits(room) && !fits(room + 1), "{list}: {room}");
+        }
+    }
+
+    #[test]
+    fn beside_the_longest_apex_the_longest_subject_fits_to_the_octet() {
+        let mailbox = Subject::mailbox("u@spam.example", Digest::Sha256Base32);
+        let address = Subject::Ip("2001:db8::1".parse().expect("an address"));
+        let domain = subject(&[["x"; 63].concat(), ["y"; 63].concat()].join("."));
+        let key = Key::new(&"k".repeat(63)).expect("a key");
+        for (subject, kind) in
+            [(address, Kind::Address), (domain, Kind::Domain), (mailbox, Kind::Mailbox(Digest::Sha256Base32))]
+        {
+            for key in [None, Some(&key)] {
+                let (keyed, apex) = (key.is_some(), |length| labels(length).as_str().to_owned());
+                let most =
+                    (2..NAME).rfind(|length| is_apex_short(&apex(*length), keyed, kind)).expect("a length");
+                let fits = |length| {
+                    let list = list(zone(&apex(length), keyed), kind);
+                    Question::new(&subject, key, list, &base()).is_some()
+                };
+                assert!(fits(most) && !fits(most + 1), "{kind:?} {keyed}: {most}");
+                assert!(
+                    (2..=most).all(|length| is_apex_short(&apex(length), keyed, kind)),
+                    "{kind:?} {keyed}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn beside_the_longest_base_the_longest_subject_fits_to_the_octet() {
-        let labels = |length: usize| {
-            let mut name = "b.".repeat(length / 2);
-            name.truncate(length - 1);
-            Domain::from_setting(&format!("{name}b")).expect("a domain")
-        };
         let address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().expect("an address");
         let name = [["x"; 63].concat(), ["y"; 63].concat()].join(".");
         for key in ["k".repeat(26), "k".repeat(63)] {

@@ -45,7 +45,7 @@ impl Quota {
         let limit = budget as u64;
         let (mark, sent) = {
             let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (spent.add(today(), limit), spent.sent)
+            (spent.add(day(SystemTime::now()), limit), spent.sent)
         };
         let (percent, rest) = match mark {
             None => return,
@@ -58,7 +58,7 @@ impl Quota {
     /// How much of a budget is spent; nothing without one.
     pub(super) fn look(&self, budget: usize) -> Option<QueryBudget> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = if state.day == today() { state.sent } else { 0 };
+        let sent = if state.day == day(SystemTime::now()) { state.sent } else { 0 };
         (budget > 0).then_some(QueryBudget { sent, limit: budget as u64 })
     }
 }
@@ -84,12 +84,14 @@ impl Spent {
     }
 }
 
-fn today() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / DAY)
+fn day(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / DAY)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// After how many questions of a day what is told.
@@ -130,10 +132,28 @@ mod tests {
 
     #[test]
     fn what_is_spent_can_be_seen_if_there_is_a_budget() {
-        let quota = Quota::default();
-        (0..3).for_each(|_| quota.spend(0));
-        assert_eq!(quota.look(0), None);
-        // At midnight the count begins anew, and this is false for one question.
-        assert!(quota.look(9).is_some_and(|budget| budget.limit == 9 && [0, 3].contains(&budget.sent)));
+        let today = || day(SystemTime::now());
+        loop {
+            let (quota, begin) = (Quota::default(), today());
+            (0..3).for_each(|_| quota.spend(0));
+            let seen = [quota.look(0), quota.look(9)];
+            // Not if it was midnight just now.
+            if today() == begin {
+                assert_eq!(seen, [None, Some(QueryBudget { sent: 3, limit: 9 })]);
+                break;
+            }
+        }
+        let yesterday = Quota(Mutex::new(Spent { day: today() - 1, sent: 5, told: None }));
+        assert_eq!(yesterday.look(9), Some(QueryBudget { sent: 0, limit: 9 }));
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_utc() {
+        // 2026-03-01 00:00 UTC.
+        let midnight = UNIX_EPOCH + Duration::from_hours(492_312);
+        let before = day(midnight - Duration::from_secs(1));
+        assert_eq!(day(midnight), before + 1);
+        assert_eq!(day(midnight + Duration::from_secs(86_399)), before + 1);
+        assert_eq!(day(midnight + Duration::from_hours(24)), before + 2);
     }
 }

@@ -72,7 +72,7 @@ impl Servers {
     fn patience(&self, server: usize) -> Option<Duration> {
         let mut record = self.record();
         record.hedges.earn();
-        record.paces[server].patience().filter(|patience| *patience < self.per_try)
+        record.paces[server].patience()
     }
 
     pub(super) fn health(&self) -> Vec<ServerHealth> {
@@ -287,8 +287,8 @@ struct Plan {
     stage: Stage,
     /// The first server that lost or garbled a datagram, and so is worth a connection.
     lossy: Option<usize>,
-    /// SERVFAIL or REFUSED of one server.
-    said: Option<Fault>,
+    /// SERVFAIL or REFUSED, and which server said so.
+    said: Option<(usize, Fault)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -325,9 +325,13 @@ impl Plan {
                 self.current = server;
                 Step::Ask(server, Transport::Tcp)
             }
+            // One that was asked again before its try was over says it again.
+            Fault::ServFail | Fault::Refused if self.said.is_some_and(|(before, _)| before == server) => {
+                Step::Wait
+            }
             Fault::ServFail | Fault::Refused => {
                 let last_word = self.said.is_some() || self.second.is_none_or(|second| second == server);
-                self.said = Some(fault);
+                self.said = Some((server, fault));
                 match self.stage {
                     _ if last_word => Step::Enough,
                     Stage::FirstDatagram => self.advance(None),
@@ -365,7 +369,7 @@ impl Plan {
     }
 
     fn trouble(&self, otherwise: Trouble) -> Trouble {
-        self.said.map_or(otherwise, Fault::trouble)
+        self.said.map_or(otherwise, |(_, fault)| fault.trouble())
     }
 }
 
@@ -401,6 +405,14 @@ mod tests {
         let mut late = Plan::new(0, Some(1));
         assert_eq!(late.after_silence(), Ask(1, Udp));
         assert_eq!(late.after(0, Udp, Fault::ServFail), Wait);
+        let mut repeated = Plan::new(0, Some(1));
+        assert_eq!(repeated.after(0, Udp, Fault::ServFail), Ask(1, Udp));
+        assert_eq!(repeated.after(0, Udp, Fault::ServFail), Wait, "the same opinion again");
+        assert_eq!(repeated.after(1, Udp, Fault::Refused), Enough);
+        let mut alone = Plan::new(0, Some(1));
+        assert_eq!(alone.after_silence(), Ask(1, Udp));
+        assert_eq!(alone.after(1, Udp, Fault::Refused), Enough, "the first one is silent");
+        assert_eq!(alone.trouble(Trouble::Network), Trouble::Refused);
     }
 
     #[test]

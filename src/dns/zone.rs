@@ -324,12 +324,12 @@ impl Zone {
         let now = Instant::now();
         for code in records {
             let mut strange = lock(&self.strange);
-            if strange.get(&code).is_some_and(|then| now.duration_since(*then) < DAY) {
-                continue;
-            }
             strange.retain(|_, then| now.duration_since(*then) < DAY);
             if strange.len() >= STRANGE {
                 return;
+            }
+            if strange.contains_key(&code) {
+                continue;
             }
             strange.insert(code, now);
             drop(strange);

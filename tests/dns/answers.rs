@@ -163,6 +163,7 @@ fn records_of_other_names_and_classes_say_nothing_about_the_subject() {
     assert_eq!(with(&[record(asked, alias), record(y, listing)]), listed(0, [2]));
     assert_eq!(with(&[record(y, listing), record(asked, alias)]), listed(0, [2]), "in any order");
     assert_eq!(with(&[record(asked, alias), record(other, listing)]), Answer::NotListed);
+    assert_eq!(with(&[record(other, alias), record(asked, listing)]), listed(0, [2]), "not its alias");
     let chaos = [&[0, 1, 0, 3][..], &listing[4..]].concat();
     assert_eq!(with(&[record(asked, &chaos)]), Answer::NotListed);
 }
@@ -261,6 +262,19 @@ async fn an_unknown_code_is_told_once_a_day() {
     clock.jump(std::time::Duration::from_hours(24)).await;
     clock.run(ask(&dns, List::DBL, domain("next.spam.example"))).await;
     assert_eq!((told("code=127.0.0.2"), told("code=127.0.1.1")), (2, 2));
+}
+
+#[tokio::test]
+async fn what_the_list_or_its_operator_explains_is_no_unknown_code() {
+    let (log, _guard) = Log::listen();
+    let server = NameServer::start().await;
+    for record in ["127.0.1.2", "127.0.1.255", "127.255.255.254", "127.0.0.1", "198.51.100.99"] {
+        server.otherwise(Act::records([record]));
+        // One for each: most of them leave the list alone.
+        ask(&dns(&[server.address()]), List::DBL, domain("spam.example")).await;
+    }
+    assert_eq!(server.total(), 5);
+    assert_eq!(log.with(&["result=unknown-code"]), [""; 0]);
 }
 
 struct Table;

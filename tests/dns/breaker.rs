@@ -82,9 +82,35 @@ async fn a_list_that_is_not_in_use_is_not_probed() {
     clock.pass(ms(100)).await;
     assert!(server.total() == 4 && server.asked().iter().all(|asked| asked.list() != "dbl"));
     assert_eq!(dns.health().iter().map(ToString::to_string).collect::<Vec<_>>(), ["zen ok", "zrd ok"]);
-    dns.reconfigure(Settings { lists: List::DQS.to_vec(), ..settings });
+    dns.reconfigure(Settings { lists: List::DQS.to_vec(), ..settings.clone() });
     clock.pass(ms(100)).await;
     assert_eq!(server.count("dbltest.com.dbl"), 1);
+    dns.reconfigure(Settings { lists: vec![List::ZRD], ..settings });
+    clock.pass(ms(100)).await;
+    let before = server.total();
+    clock.jump(Duration::from_mins(17)).await;
+    clock.pass(ms(100)).await;
+    let asked = server.asked().split_off(before);
+    assert!(asked.len() == 2 && asked.iter().all(|asked| asked.list() == "zrd"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn another_interval_of_probes_counts_at_once_and_other_settings_ask_nothing() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    healthy(&server);
+    let dns = watched(&server);
+    clock.pass(ms(100)).await;
+    let settings = Settings { probe_interval: Duration::from_mins(15), ..settings(&[server.address()]) };
+    dns.reconfigure(Settings { cache_max: 10, ..settings.clone() });
+    clock.pass(ms(100)).await;
+    assert_eq!(server.total(), 6);
+    dns.reconfigure(Settings { cache_max: 10, probe_interval: Duration::from_mins(1), ..settings });
+    clock.pass(ms(100)).await;
+    assert_eq!(server.total(), 12);
+    clock.jump(Duration::from_secs(67)).await;
+    clock.pass(ms(100)).await;
+    assert_eq!(server.total(), 18);
 }
 
 // case: L04
@@ -223,6 +249,29 @@ async fn a_probe_that_fails_doubles_the_pause() {
         assert_eq!(probes(), n + 2, "{seconds}");
     }
     assert_eq!(dns.health()[0].to_string(), "zen service error 255 (too many queries)");
+    assert_eq!(server.count("1.0.0.127.zen"), 0, "the first entry has told");
+}
+
+#[tokio::test]
+async fn a_trial_that_is_under_way_when_the_probes_begin_gets_a_second() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    server.otherwise(Act::records(["127.255.255.255"]));
+    let dns = dns(&[server.address()]);
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
+    clock.jump(Duration::from_secs(305)).await;
+    server.otherwise(Act::Silence);
+    let trial = dns.ask(List::ZEN, ip("8.8.0.2"));
+    clock.settle().await;
+    healthy(&server);
+    tokio::spawn(Arc::clone(&dns).watch());
+    clock.pass(ms(950)).await;
+    assert!(server.count("2.0.8.8.zen") > 0 && server.count("2.0.0.127.zen") == 0);
+    server.otherwise(Act::NotFound(Some(60)));
+    clock.pass(ms(100)).await;
+    assert_eq!(server.count("2.0.0.127.zen"), 1);
+    assert_eq!(dns.health()[0].to_string(), "zen ok");
+    drop(trial);
 }
 
 // case: S04, Z14
@@ -305,15 +354,23 @@ async fn without_probes_a_question_closes_the_breaker() {
     let server = NameServer::start().await;
     server.otherwise(Act::records(["127.255.255.255"]));
     let dns = dns(&[server.address()]);
+    let since = || dns.health()[0].since;
+    assert_eq!(since(), None);
+    let opened = tokio::time::Instant::now();
     clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
+    clock.jump(Duration::from_secs(306)).await;
+    clock.run(ask(&dns, List::ZEN, ip("8.8.0.1"))).await;
+    assert_eq!(server.total(), 2);
     server.otherwise(Act::NotFound(Some(60)));
-    clock.jump(Duration::from_secs(299)).await;
+    clock.jump(Duration::from_secs(599)).await;
     assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, service(255));
+    assert!(since().is_some_and(|since| since - opened < ms(50)), "the trial in between does not count");
     clock.jump(Duration::from_secs(6)).await;
     for n in 2..=3 {
         let (answered, _) = clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}")))).await;
         assert_eq!(answered.answer, Answer::NotListed);
     }
+    assert_eq!(since(), None);
 }
 
 // case: K08
@@ -335,9 +392,28 @@ async fn a_new_key_closes_the_breakers_and_old_answers_do_not_open_them() {
     assert_eq!(log.with(&["INFO", "event=zone_state", "zone=zen", "state=ok"]).len(), 1);
     let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
+    let mut new = dns.ask(List::DBL, domain("spam.example"));
+    clock.settle().await;
+    assert_eq!(new.ready().map(|answered| answered.answer), Some(Answer::NotListed), "not with the old key");
     clock.pass(ms(150)).await;
     assert_eq!(old.ready().map(|answered| answered.answer), Some(Answer::Failed(Trouble::Service(250))));
     let (answered, _) = clock.run(ask(&dns, List::DBL, domain("spam.example"))).await;
+    assert_eq!(answered.answer, Answer::NotListed);
+}
+
+#[tokio::test]
+async fn other_name_servers_end_an_outage_and_other_settings_do_not() {
+    let clock = Clock::stop();
+    let (ill, well) = (NameServer::start().await, NameServer::start().await);
+    ill.otherwise(Act::Code(ResponseCode::ServFail));
+    let dns = dns(&[ill.address()]);
+    for n in 0..10 {
+        clock.run(ask(&dns, List::ZEN, ip(&format!("8.8.1.{n}")))).await;
+    }
+    dns.reconfigure(Settings { per_try: ms(600), ..settings(&[ill.address()]) });
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, RESTING);
+    dns.reconfigure(settings(&[well.address()]));
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.2"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
 }
 

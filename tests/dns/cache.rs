@@ -196,3 +196,18 @@ fn several_runtimes_share_one_cache() {
     assert!(home.block_on(finished).expect("all threads"));
     assert_eq!(server.total(), 50, "each address is asked once");
 }
+
+#[test]
+fn a_question_whose_runtime_ends_leaves_nobody_waiting() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let home = runtime();
+    let server = home.block_on(NameServer::start());
+    let dns = dns(&[server.address()]);
+    let asks = runtime();
+    let mut ticket = asks.block_on(async { dns.ask(List::ZEN, ip("8.8.0.2")) });
+    assert_eq!(ticket.ready(), None);
+    drop(asks);
+    assert_eq!(ticket.ready().map(|answered| answered.answer), Some(Answer::Failed(Trouble::Network)));
+    let answered = home.block_on(ask(&dns, List::ZEN, ip("8.8.0.2")));
+    assert_eq!((answered.answer, answered.origin), (Answer::NotListed, Origin::Miss));
+}

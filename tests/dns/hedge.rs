@@ -3,13 +3,13 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gatepost::dns::{Answer, Dns};
+use gatepost::dns::{Answer, Dns, Settings, Source};
 use gatepost::verdict::{List, Trouble};
 use hickory_proto::op::ResponseCode;
 
 use super::common::clock::Clock;
 use super::common::nameserver::{Act, Asked, NameServer, Transport};
-use super::{Arc, ask, dns, ip, listed, ms};
+use super::{Arc, ask, dns, ip, key, listed, ms, settings};
 
 /// A name server 20 ms away.
 async fn far() -> NameServer {
@@ -104,6 +104,47 @@ async fn another_server_is_asked_when_the_first_is_slow() {
     asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 115..=150).await;
     assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (1, 1));
     assert!(dns.servers().iter().all(|server| server.silent.is_none()), "one lost packet is no silence");
+    // If that one is lost, too, it is the first one's turn again, for it may have been the datagram.
+    first.script(losing(1, "3.0.8.8.zen"));
+    second.script(losing(1, "3.0.8.8.zen"));
+    asks(&clock, &dns, "8.8.0.3", Answer::NotListed, 215..=250).await;
+    assert_eq!((first.count("3.0.8.8.zen"), second.count("3.0.8.8.zen")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_was_silent_of_late_gets_no_hedge() {
+    let clock = Clock::stop();
+    let (first, second) = (far().await, far().await);
+    let dns = dns(&[first.address(), second.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    // Both are silent; the second one for longer than the first, which answers again.
+    first.script(losing(2, "2.0.8.8.zen"));
+    second.script(|_| Some(Act::Silence));
+    asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 700..=1_450).await;
+    asks(&clock, &dns, "8.8.0.3", Answer::NotListed, 15..=30).await;
+    let before = second.total();
+    first.script(losing(1, "4.0.8.8.zen"));
+    asks(&clock, &dns, "8.8.0.4", Answer::NotListed, 115..=150).await;
+    assert_eq!((first.count("4.0.8.8.zen"), second.total()), (2, before));
+}
+
+#[tokio::test]
+async fn only_the_first_datagram_of_a_question_is_hedged_and_only_before_the_next_is_due() {
+    let clock = Clock::stop();
+    let (first, second) = (far().await, far().await);
+    let dns = dns(&[first.address(), second.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    first.on("2.0.8.8.zen", Act::Code(ResponseCode::Refused).after(ms(20)));
+    second.on("2.0.8.8.zen", Act::NotFound(Some(60)).after(ms(300)));
+    asks(&clock, &dns, "8.8.0.2", Answer::NotListed, 315..=330).await;
+    assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (1, 1));
+    // The next one is due when the first may be lost.
+    let hasty = Settings { per_try: ms(100), ..settings(&[first.address()]) };
+    let dns = Dns::new(hasty, Some(key()), Source::Resolver);
+    get_to_know(&clock, &dns, 50).await;
+    first.script(losing(1, "3.0.8.8.zen"));
+    asks(&clock, &dns, "8.8.0.3", Answer::NotListed, 115..=130).await;
+    assert_eq!(first.count("3.0.8.8.zen"), 2);
 }
 
 #[tokio::test]
@@ -139,6 +180,25 @@ async fn what_the_operator_says_to_another_server_is_left_to_the_first() {
         );
         assert!((ms(695)..=ms(715)).contains(&time), "{time:?}");
     }
+}
+
+#[tokio::test]
+async fn an_error_that_a_hedge_brings_again_does_not_stand_for_the_other_server() {
+    let clock = Clock::stop();
+    let (first, second) = (far().await, far().await);
+    let dns = dns(&[first.address(), second.address()]);
+    get_to_know(&clock, &dns, 50).await;
+    // A resolver that finds out after a quarter of a second tells all who wait for it.
+    let waits = [ms(250), ms(55)];
+    let asked = AtomicUsize::new(0);
+    first.script(move |_| {
+        let wait = waits.get(asked.fetch_add(1, Ordering::Relaxed))?;
+        Some(Act::Code(ResponseCode::ServFail).after(*wait))
+    });
+    second.script(losing(1, "2.0.8.8.zen"));
+    second.on("2.0.8.8.zen", Act::records(["127.0.0.2"]).after(ms(50)));
+    asks(&clock, &dns, "8.8.0.2", listed(0, [2]), 295..=320).await;
+    assert_eq!((first.count("2.0.8.8.zen"), second.count("2.0.8.8.zen")), (2, 2));
 }
 
 #[tokio::test]

@@ -129,6 +129,8 @@ async fn a_subject_of_the_wrong_kind_is_never_sent() {
 async fn without_a_key_nothing_is_sent() {
     let server = NameServer::start().await;
     let dns = Dns::new(settings(&[server.address()]), None, Source::Resolver);
+    let long = Domain::from_setting(&format!("{}spam.example", "abc.".repeat(60))).expect("a domain");
+    assert_eq!(dns.moment().fit(List::DBL, &long), long, "nor is a name cut to make room for it");
     let mut ticket = dns.ask(List::ZEN, ip("8.8.0.2"));
     assert_eq!(ticket.ready().map(|answered| answered.answer), Some(Answer::Failed(Trouble::NoKey)));
     dns.set_key(Some(super::key()));

@@ -62,6 +62,31 @@ async fn what_one_process_remembers_the_next_one_knows_for_the_time_that_is_left
     clock.jump(seconds(100)).await;
     assert_eq!(known(&other, List::ZEN, ip("8.8.0.2")), None);
     assert_eq!(deaf(settings(&[])).recall(&told, seconds(1_200)), Ok(0), "too late");
+    // Settings that are stricter now hold for what was told, too, each for its own kind of answer.
+    let usual = settings(&[]);
+    for (strict, is_known) in [
+        (Settings { ttl_listed: seconds(10), ..usual.clone() }, [false, true]),
+        (Settings { ttl_unlisted: seconds(10), ..usual }, [true, false]),
+    ] {
+        let strict = deaf(strict);
+        assert_eq!(strict.recall(&told, seconds(1_050)), Ok(2));
+        clock.jump(seconds(11)).await;
+        let both =
+            [known(&strict, List::ZEN, ip("8.8.0.2")), known(&strict, List::DBL, domain("ok.example"))];
+        assert_eq!(both.map(|answer| answer.is_some()), is_known);
+    }
+}
+
+#[tokio::test]
+async fn of_a_large_memory_no_more_are_told_than_wanted_and_nearly_as_many() {
+    let line = |n: usize| format!(r#"["dbl","host{n}.example",[],60000]"#);
+    let lines: Vec<String> = (0..5_000).map(line).collect();
+    let answers = format!(r#"{{"zone_base":"dq.spamhaus.net","at":0,"answers":[{}]}}"#, lines.join(","));
+    let large = deaf(settings(&[]));
+    assert_eq!(large.recall(answers.as_bytes(), Duration::ZERO), Ok(5_000));
+    let (count, told) = large.tell(1_000, Duration::ZERO);
+    assert!((900..=1_000).contains(&count), "{count}");
+    assert_eq!(deaf(settings(&[])).recall(&told, Duration::ZERO), Ok(count));
 }
 
 #[tokio::test]
@@ -87,11 +112,6 @@ async fn only_so_many_are_told_and_those_used_last() {
     let two = deaf(Settings { cache_max: 2, ..settings(&[]) });
     assert_eq!((two.recall(&told, Duration::ZERO), two.cached()), (Ok(3), 2));
     assert!(known(&two, List::DBL, subject(0)).is_some(), "used last");
-    // Settings that are stricter now hold for what was told, too.
-    let strict = deaf(Settings { ttl_unlisted: seconds(10), ..settings(&[]) });
-    assert_eq!(strict.recall(&told, Duration::ZERO), Ok(3));
-    clock.jump(seconds(11)).await;
-    assert_eq!(known(&strict, List::DBL, subject(0)), None);
 }
 
 /// If this fails, the form has changed: see `the_form_is_that_of_the_fixture` in `tests/handover`.
