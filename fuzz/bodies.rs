@@ -10,6 +10,8 @@ use gatepost::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
 
 use crate::side::{EVENTS, PERMITS, Question, Said, Side, everything};
 
+#[path = "bodies/address.rs"]
+pub mod address;
 #[path = "bodies/answer.rs"]
 pub mod answer;
 #[path = "bodies/config.rs"]
@@ -224,6 +226,7 @@ pub fn mailbox(data: &[u8]) {
         let line = printable(data, limit);
         assert!(line.len() <= limit.max(3) && line.bytes().all(|octet| (b' '..=b'~').contains(&octet)));
     }
+    address::address(data);
     reply(data);
 }
 
