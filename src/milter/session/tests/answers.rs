@@ -1,0 +1,67 @@
+//! What a session says of what its filter decided.
+
+use super::super::super::{Actions, Protocol};
+use super::*;
+use crate::verdict::{Edit, HeaderName, HeaderValue};
+
+#[test]
+fn no_decision_makes_a_packet_that_is_illegal_at_its_stage() {
+    let packets: [(u8, &[u8]); 9] = [
+        (b'H', b"x\0"),
+        (b'M', b"<>\0"),
+        (b'R', b"<b@example.com>\0"),
+        (b'T', b""),
+        (b'L', b"X\0y\0"),
+        (b'N', b""),
+        (b'B', b"z"),
+        (b'U', b"W\0"),
+        (b'E', b""),
+    ];
+    let verdicts = [
+        Verdict::Continue,
+        Verdict::Accept,
+        refuse().verdict,
+        Verdict::Discard,
+        Verdict::Quarantine("q".into()),
+    ];
+    let edit = Edit::DeleteHeader(1, HeaderName::new("X").expect("a name"));
+    for verdict in verdicts {
+        let decision = Decision { verdict, edits: vec![edit.clone()] };
+        for at in 0..packets.len() {
+            let mut play = opened(&everything());
+            for (code, data) in &packets[..at] {
+                play.send(*code, data).expect("a response");
+            }
+            let (code, data) = packets[at];
+            let (codes, _) = play.send_and(code, data, &decision).expect("a response");
+            let legal: &[&str] = match code {
+                b'H' | b'U' => &["c", "a", "y"],
+                b'E' => &["mc", "ma", "y", "d", "mqc"],
+                _ => &["c", "a", "y", "d"],
+            };
+            assert!(legal.contains(&codes.as_str()), "{codes} to {}", char::from(code));
+        }
+    }
+}
+
+#[test]
+fn changes_go_out_in_one_run_with_the_bodies_last_and_together() {
+    let mut play = opened(&everything());
+    play.send(b'M', b"<>\0").expect("MAIL");
+    let name = HeaderName::new("X-Check").expect("a name");
+    let decision = Decision {
+        verdict: Verdict::Quarantine("held".into()),
+        edits: vec![
+            Edit::ReplaceBody("one".into()),
+            Edit::AddHeader(name, HeaderValue::new("clean").expect("a value")),
+            Edit::ReplaceBody("two".into()),
+        ],
+    };
+    assert_eq!(play.send_and(b'E', b"", &decision), Ok(("hbbqc".into(), Ok(()))));
+    let mut old =
+        Play::new(&everything(), Offer { version: 2, actions: Actions(0x01), protocol: Protocol(0x7f) });
+    old.send(b'C', b"x\0U").expect("CONNECT");
+    old.send(b'M', b"<>\0").expect("MAIL");
+    let (codes, said) = old.send_and(b'E', b"", &decision).expect("a response");
+    assert_eq!((codes.as_str(), said), ("hc", Err(Unspoken::NotAgreed("replacing the body"))));
+}
