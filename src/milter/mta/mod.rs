@@ -267,8 +267,7 @@ impl Mta {
     /// MAIL: begins a message. One that was refused or let go need not be ended by ABORT first, which
     /// Postfix always sends and Sendmail never.
     pub fn mail(&mut self, address: &[u8], parameters: &[&[u8]], out: &mut Vec<u8>) -> Result<Sent, Misuse> {
-        let closed = self.phase == Phase::Connected || self.shown == Shown::NotTheMessage;
-        self.turn("MAIL", self.phase >= Phase::Connected && closed || self.gone())?;
+        self.turn("MAIL", self.phase == Phase::Connected || self.gone())?;
         self.end_message();
         self.phase = Phase::Envelope;
         let data = strings(address, parameters);

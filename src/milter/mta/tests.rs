@@ -44,6 +44,7 @@ fn play(mta: &mut Mta, events: &str) -> Result<String, Misuse> {
 
 fn event(mta: &mut Mta, letter: u8, out: &mut Vec<u8>) -> Result<Sent, Misuse> {
     match letter {
+        b'D' => mta.macros(b'M', &[("i", b"QID")], out),
         b'H' => mta.helo(b"mx.example", out),
         b'M' => mta.mail(b"<a@example.org>", &[b"SIZE=1"], out),
         b'R' => mta.rcpt(b"<b@example.com>", &[], out),
@@ -131,6 +132,27 @@ fn events_out_of_order_are_the_callers_mistake() {
     play(&mut mta, "MRTN").expect("a message");
     assert_eq!(mta.body(&vec![0; 65_536], &mut Vec::new()), Err(Misuse::Chunk(65_536)));
     assert_eq!(mta.body(&vec![0; 65_535], &mut Vec::new()), Ok(Sent::Due));
+}
+
+#[test]
+fn nothing_comes_before_negotiation_or_after_quit() {
+    let turned = |mta: &Mta, events: &str| {
+        for event in events.chars() {
+            let outcome = play(&mut mta.clone(), &event.to_string());
+            assert!(matches!(outcome, Err(Misuse::Turn(_))), "{event}: {outcome:?}");
+        }
+    };
+    turned(&Mta::new(Offer::V6), "DHMRTLNBEUAK");
+    let mut mta = Mta::new(Offer::V6);
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    hear(&mut mta, b'O', &answer(6, 0x1ff, 0, b"")).expect("an agreement");
+    assert_eq!(play(&mut mta, "DAKQ").as_deref(), Ok("DAKQ"), "without a client");
+    turned(&mta, "DHMRTLNBEUAKQ");
+    for accepted in ["H", "M"] {
+        let (mut mta, _) = answered(accepted, b'a', b"");
+        assert_eq!(play(&mut mta, "RTLNBQ").as_deref(), Ok("Q"), "accepted at {accepted}");
+        turned(&mta, "DHMRTLNBEUAKQ");
+    }
 }
 
 #[test]
