@@ -3,6 +3,7 @@
 mod heard;
 
 use super::*;
+use crate::milter::Actions;
 
 /// An answer to OPTNEG.
 fn answer(version: u32, actions: u32, protocol: u32, lists: &[u8]) -> Vec<u8> {
@@ -121,7 +122,8 @@ fn what_is_refused_or_let_go_is_not_shown_any_further() {
 
 #[test]
 fn events_out_of_order_are_the_callers_mistake() {
-    for events in ["R", "T", "L", "N", "B", "E", "MM", "ML", "MRN", "MRTR", "MRTB", "MRTNL", "MRTNH", "MRTE"]
+    for events in
+        ["R", "T", "L", "N", "B", "E", "MM", "ML", "MRN", "MRTR", "MRTB", "MRTNL", "MRTNH", "MRTNU", "MRTE"]
     {
         assert!(matches!(play(&mut connected(0), events), Err(Misuse::Turn(_))), "{events}");
     }
@@ -152,6 +154,39 @@ fn nothing_comes_before_negotiation_or_after_quit() {
         let (mut mta, _) = answered(accepted, b'a', b"");
         assert_eq!(play(&mut mta, "RTLNBQ").as_deref(), Ok("Q"), "accepted at {accepted}");
         turned(&mta, "DHMRTLNBEUAKQ");
+    }
+}
+
+#[test]
+fn an_agreement_is_there_and_a_reply_awaited_as_the_conversation_goes() {
+    let mut mta = Mta::new(Offer::V6);
+    assert_eq!((mta.agreed(), mta.is_waiting()), (None, false));
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    assert_eq!((mta.agreed(), mta.is_waiting()), (None, true));
+    hear(&mut mta, b'O', &answer(4, 0x01, 0x02, b"")).expect("an agreement");
+    let agreed = Offer { version: 4, actions: Actions(0x01), protocol: Protocol(0x02) };
+    assert_eq!((mta.agreed(), mta.is_waiting()), (Some(agreed), false));
+    play(&mut mta, "Q").expect("QUIT");
+    assert_eq!((mta.agreed(), mta.is_waiting()), (Some(agreed), false));
+}
+
+#[test]
+fn an_address_goes_out_with_its_parameters_each_ended_by_its_nul() {
+    let mut mta = connected(0);
+    let mut out = Vec::new();
+    mta.mail(b"<a@example.org>\0x", &[b"SIZE=1", b"SMTPUTF8\0y"], &mut out).expect("MAIL");
+    assert_eq!(&out[4..], b"M<a@example.org>\0SIZE=1\0SMTPUTF8\0");
+}
+
+#[test]
+fn macros_are_withheld_with_what_they_belong_to() {
+    for (events, code, then) in [("M", b'r', "CHMU"), ("M", b'a', "CHMU"), ("H", b'a', "")] {
+        let (mut mta, _) = answered(events, code, b"");
+        for command in "CHMRTLNEU".chars() {
+            let sent = mta.macros(command as u8, &[("i", b"QID")], &mut Vec::new());
+            let outcome = if then.contains(command) { Sent::Silent } else { Sent::Withheld };
+            assert_eq!(sent, Ok(outcome), "{command} after {events}");
+        }
     }
 }
 
@@ -214,4 +249,8 @@ fn a_new_session_can_follow_on_the_same_connection() {
     assert_eq!(play(&mut mta, "MRTNEK").as_deref(), Ok("MRTNEK"));
     assert_eq!(play(&mut mta, "M"), Err(Misuse::Turn("MAIL")));
     assert_eq!(mta.connect(b"x", Client::Unknown, 0, &mut Vec::new()), Ok(Sent::Due));
+    let mut mta = Mta::new(Offer::V6);
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    hear(&mut mta, b'O', &answer(5, 0x1ff, 0, b"")).expect("an agreement");
+    assert_eq!(play(&mut mta, "K"), Err(Misuse::Turn("QUIT_NC")), "an older filter does not know that");
 }

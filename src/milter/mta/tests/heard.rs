@@ -1,7 +1,6 @@
 //! What the MTA's side hears, and what it refuses to hear.
 
 use super::*;
-use crate::milter::Actions;
 use crate::verdict::{Edit, HeaderName, HeaderValue};
 
 #[test]
@@ -47,6 +46,25 @@ fn a_second_reply_is_a_violation() {
 }
 
 #[test]
+fn a_violation_names_the_reply_and_the_event() {
+    for (events, event) in [
+        ("H", "HELO"),
+        ("M", "MAIL"),
+        ("MR", "RCPT"),
+        ("MRT", "DATA"),
+        ("MRTL", "HEADER"),
+        ("MRTN", "EOH"),
+        ("MRTNB", "BODY"),
+        ("U", "UNKNOWN"),
+    ] {
+        let (_, heard) = answered(events, b'p', b"");
+        assert_eq!(heard.expect_err("progress").to_string(), format!("'p' in reply to {event}"));
+    }
+    let (_, heard) = answered("M", 0x07, b"");
+    assert_eq!(heard.expect_err("no reply").to_string(), "the unknown reply 0x07");
+}
+
+#[test]
 fn negotiation_is_judged_by_both_mtas() {
     let judge = |offer: Offer, code, data: &[u8]| {
         let mut mta = Mta::new(offer);
@@ -65,22 +83,30 @@ fn negotiation_is_judged_by_both_mtas() {
         assert!(judge(offer, b'O', &data).is_ok(), "{offer:?}");
     }
     for (offer, data) in [
-        (old, answer(6, 0, 0, b"")),
-        (old, answer(2, 0x100, 0, b"")),
-        (old, answer(2, 0, 0x80, b"")),
         (old, answer(2, 0, 0, b"\0\0\0\0j\0")),
-        (Offer::V6, answer(1, 0, 0, b"")),
-        (Offer::V6, answer(7, 0, 0, b"")),
-        (future, answer(7, 0, 0, b"")),
-        (future, answer(6, 0x200, 0, b"")),
-        (future, answer(6, 0, 0x20_0000, b"")),
         (Offer::V6, answer(6, 0x1ff, 0, b"\0\0\0\x05i\0")),
         (Offer::V6, answer(6, 0, 0, b"")[..11].to_vec()),
     ] {
         assert!(judge(offer, b'O', &data).is_err(), "{offer:?} {data:?}");
     }
-    for mds in [0x1000_0000, 0x2000_0000] {
-        assert_eq!(judge(future, b'O', &answer(6, 0, mds, b"")), Err(Violation::ChunkSize));
+    let version = |answered, offered| Violation::Version { answered, offered };
+    for (offer, (answered, actions, protocol), violation) in [
+        (old, (6, 0, 0), version(6, 2)),
+        (Offer::V6, (1, 0, 0), version(1, 6)),
+        (Offer::V6, (7, 0, 0), version(7, 6)),
+        (future, (7, 0, 0), version(7, 7)),
+        (old, (2, 0x103, 0), Violation::Actions(0x100)),
+        (future, (6, 0x201, 0), Violation::Actions(0x200)),
+        (old, (2, 0, 0x83), Violation::Protocol(0x80)),
+        (future, (6, 0, 0x20_0001), Violation::Protocol(0x20_0000)),
+        (future, (6, 0, 0x1000_0000), Violation::ChunkSize),
+        (future, (6, 0, 0x2000_0000), Violation::ChunkSize),
+    ] {
+        assert_eq!(
+            judge(offer, b'O', &answer(answered, actions, protocol, b"")),
+            Err(violation),
+            "{offer:?}"
+        );
     }
     assert_eq!(judge(Offer::V6, b'c', b""), Err(Violation::NotNegotiated(b'c')));
 }
@@ -195,5 +221,9 @@ fn changes_that_break_mail_are_violations() {
 fn packets_above_the_buffer_of_sendmail_are_violations() {
     assert_eq!(Mta::take(&[0, 1, 0, 1]), Err(Violation::Oversized(65_537)));
     assert_eq!(Mta::take(&[0; 4]), Err(Violation::Frame(ProtocolError::EmptyFrame)));
-    assert_eq!(Mta::take(&[0, 1, 0, 0, b'b']), Ok(None));
+    for code in *b"bO" {
+        assert_eq!(Mta::take(&[0, 1, 0, 0, code]), Ok(None));
+    }
+    let (_, heard) = answered("MRTNE", b'b', &vec![0; 65_536]);
+    assert_eq!(heard, Err(Violation::Oversized(65_537)), "however it was taken");
 }
