@@ -5,7 +5,7 @@ mod answers;
 use super::super::{Flow, Unspoken};
 use super::*;
 use crate::smtp::{Permit, Reply};
-use crate::verdict::{Decision, Verdict};
+use crate::verdict::{Decision, Edit, HeaderName, Verdict};
 
 /// Plays packets of `code` and data; each answer is judged with `verdict`. Tells what was judged and
 /// the codes of all responses.
@@ -226,6 +226,10 @@ fn recipients_are_bounded_and_refused_ones_forgotten() {
     assert_eq!(recipients(&play), Some(1_000));
     let _ = play.send_and(b'R', b"<refused@example.com>\0", &refuse()).expect("RCPT");
     assert_eq!(recipients(&play), Some(999));
+    let name = HeaderName::new("X").expect("a name");
+    let decision = Decision { edits: vec![Edit::DeleteHeader(1, name)], ..refuse() };
+    let _ = play.send_and(b'R', b"<refused@example.com>\0", &decision).expect("RCPT");
+    assert_eq!(recipients(&play), Some(999), "whatever else was asked for");
 }
 
 /// Refuses nobody, and shows every recipient to its filter with all parameters that it asked for.

@@ -2,7 +2,7 @@
 
 use super::super::super::{Actions, Protocol};
 use super::*;
-use crate::verdict::{Edit, HeaderName, HeaderValue};
+use crate::verdict::HeaderValue;
 
 #[test]
 fn no_decision_makes_a_packet_that_is_illegal_at_its_stage() {
@@ -64,4 +64,30 @@ fn changes_go_out_in_one_run_with_the_bodies_last_and_together() {
     old.send(b'M', b"<>\0").expect("MAIL");
     let (codes, said) = old.send_and(b'E', b"", &decision).expect("a response");
     assert_eq!((codes.as_str(), said), ("hc", Err(Unspoken::NotAgreed("replacing the body"))));
+}
+
+#[test]
+fn a_message_can_be_changed_at_its_end_only_and_only_if_it_is_taken() {
+    let edit = Edit::AddHeader(
+        HeaderName::new("X-Check").expect("a name"),
+        HeaderValue::new("clean").expect("a value"),
+    );
+    for (events, verdict, codes, said) in [
+        ("H", Verdict::Continue, "c", Err(Unspoken::EditStage("helo"))),
+        ("M", Verdict::Continue, "c", Err(Unspoken::EditStage("mail"))),
+        ("MR", refuse().verdict, "y", Err(Unspoken::EditStage("rcpt"))),
+        ("ME", Verdict::Continue, "hc", Ok(())),
+        ("ME", Verdict::Accept, "ha", Ok(())),
+        ("ME", refuse().verdict, "y", Ok(())),
+        ("ME", Verdict::Discard, "d", Ok(())),
+    ] {
+        let mut play = opened(&everything());
+        let (before, last) = events.split_at(events.len() - 1);
+        for code in before.bytes() {
+            play.send(code, b"<a@example.com>\0").expect("a response");
+        }
+        let decision = Decision { verdict, edits: vec![edit.clone()] };
+        let outcome = play.send_and(last.as_bytes()[0], b"<a@example.com>\0", &decision);
+        assert_eq!(outcome, Ok((codes.to_owned(), said)), "{events} {decision:?}");
+    }
 }
