@@ -1,6 +1,6 @@
 //! What a session says of what its filter decided.
 
-use super::super::super::{Actions, Protocol};
+use super::super::super::Actions;
 use super::*;
 use crate::verdict::HeaderValue;
 
@@ -89,5 +89,56 @@ fn a_message_can_be_changed_at_its_end_only_and_only_if_it_is_taken() {
         let decision = Decision { verdict, edits: vec![edit.clone()] };
         let outcome = play.send_and(last.as_bytes()[0], b"<a@example.com>\0", &decision);
         assert_eq!(outcome, Ok((codes.to_owned(), said)), "{events} {decision:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_said_at_an_event_is_told() {
+    let unspoken = |verdict, stage| Err(Unspoken::Verdict { verdict, stage });
+    let quarantine = || Verdict::Quarantine("held".into());
+    for (events, verdict, codes, said) in [
+        ("H", Verdict::Discard, "c", unspoken("discard", "helo")),
+        ("H", quarantine(), "c", unspoken("quarantine", "helo")),
+        ("U", Verdict::Discard, "c", unspoken("discard", "unknown")),
+        ("U", quarantine(), "c", unspoken("quarantine", "unknown")),
+        ("U", Verdict::Accept, "c", unspoken("accept", "unknown")),
+        ("M", Verdict::Discard, "d", Ok(())),
+        ("M", quarantine(), "c", Ok(())),
+        ("M", Verdict::Accept, "a", Ok(())),
+        ("MN", Verdict::Discard, "d", Ok(())),
+        ("MN", quarantine(), "c", Ok(())),
+        ("MN", Verdict::Accept, "a", Ok(())),
+    ] {
+        let mut play = opened(&everything());
+        let (before, last) = events.split_at(events.len() - 1);
+        for code in before.bytes() {
+            play.send(code, b"<a@example.com>\0").expect("a response");
+        }
+        let outcome = play.send_and(last.as_bytes()[0], b"<a@example.com>\0", &verdict.clone().into());
+        assert_eq!(outcome, Ok((codes.to_owned(), said)), "{events} {verdict:?}");
+    }
+}
+
+#[test]
+fn a_message_that_was_to_be_held_is_held_at_its_end_once() {
+    let mut play = opened(&everything());
+    let hold = Decision::from(Verdict::Quarantine("held".into()));
+    assert_eq!(play.send_and(b'M', b"<>\0", &hold), Ok(("c".into(), Ok(()))));
+    assert_eq!(play.send(b'E', b"").as_deref(), Ok("qc"));
+    play.send(b'M', b"<>\0").expect("the next message");
+    assert_eq!(play.send(b'E', b"").as_deref(), Ok("c"));
+}
+
+#[test]
+fn enough_is_said_of_the_body_only_and_only_to_an_mta_that_can_skip() {
+    let unable = Offer { protocol: Protocol(Protocol::ALL.0 & !Protocol::SKIP.0), ..Offer::V6 };
+    for (offer, codes) in [(Offer::V6, ["c", "c", "c", "s"]), (unable, ["c", "c", "c", "c"])] {
+        let mut play = Play::new(&everything(), offer);
+        play.send(b'M', b"<>\0").expect("MAIL");
+        let events = [(b'U', &b"W\0"[..]), (b'L', b"X\0y\0"), (b'N', b""), (b'B', b"z")];
+        for ((code, data), codes) in events.into_iter().zip(codes) {
+            let outcome = play.play(code, data, &Decision::default(), &Flow::Enough);
+            assert_eq!(outcome, Ok((codes.to_owned(), Ok(()))), "{}", char::from(code));
+        }
     }
 }
