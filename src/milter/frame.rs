@@ -62,8 +62,8 @@ impl<'a> Frame<'a> {
         let size = 1 + data.iter().map(|part| part.len()).sum::<usize>();
         // Everything this crate sends is far below 4 GiB: texts and header fields are bounded by their types.
         let length = u32::try_from(size).unwrap_or(u32::MAX);
-        out.reserve(4 + size);
         out.extend_from_slice(&length.to_be_bytes());
+        out.reserve(size);
         out.push(code);
         for part in data {
             out.extend_from_slice(part);
@@ -121,10 +121,15 @@ mod tests {
             (&b"GET / HTTP/1.1"[..], "HTTP"),
             (b"\x16\x03\x01\x02\0", "TLS"),
             (b"\x03\0\0\x2f", "remote desktop"),
+            (b"EHLO client.example", "SMTP"),
+            (b"HELO client.example", "SMTP"),
+            (b"SSH-2.0", "text instead of packets"),
         ] {
             let error = take(first).expect_err("no packet").to_string();
             assert!(error.contains(hint), "{error}");
         }
+        let error = take(b"\xffSSH").expect_err("no packet").to_string();
+        assert!(error.ends_with("allowed"), "no guess: {error}");
     }
 
     #[test]

@@ -360,6 +360,27 @@ mod tests {
     }
 
     #[test]
+    fn each_wish_asks_for_its_bit() {
+        let body = Needs::default().event(Event::Body);
+        for (needs, bits) in [
+            (Needs::default(), 0x37f),
+            (body.clone(), 0x36f | Protocol::SKIP.0),
+            (body.silent(Event::Body), 0x36f | 0x8_0000),
+            (Needs { rejected_recipients: true, ..Needs::default() }, 0x37f | Protocol::RCPT_REJ.0),
+            (Needs { leading_space: true, ..Needs::default() }, 0x37f | Protocol::HDR_LEADSPC.0),
+        ] {
+            assert_eq!(answer(Offer::V6, &needs).0.answer.protocol, Protocol(bits), "{needs:?}");
+        }
+    }
+
+    #[test]
+    fn an_agreement_covers_a_new_filter_that_wants_to_see_no_more() {
+        let (agreement, _) = answer(Offer::V6, &envelope());
+        assert!(agreement.covers(&envelope()) && agreement.covers(&Needs::default().event(Event::Mail)));
+        assert!(!agreement.covers(&envelope().event(Event::Body)));
+    }
+
+    #[test]
     fn watched_events_ask_for_no_reply_where_that_is_known() {
         let needs = Needs::default().event(Event::Header).silent(Event::Header);
         assert!(answer(Offer::V6, &needs).0.silent(Event::Header));

@@ -42,8 +42,8 @@ mod violation;
 pub use answer::{Answer, Modification};
 pub use violation::{Misuse, Violation};
 
+use super::frame::Longest;
 use super::{Command, Frame, Offer, Protocol, ProtocolError, Strings, VERSION};
-use crate::limits::Limits;
 use crate::smtp::{Client, Event};
 use symbols::Symbols;
 
@@ -181,9 +181,8 @@ impl Mta {
     /// # Errors
     /// [`Violation::Frame`] and [`Violation::Oversized`].
     pub fn take(input: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Violation> {
-        let limits =
-            Limits { frame: PACKET, header_frame: PACKET, negotiation_frame: PACKET, ..Limits::default() };
-        Frame::take(input, &limits).map_err(|error| match error {
+        let longest = Longest { frame: PACKET, header_frame: PACKET, negotiation_frame: PACKET };
+        Frame::within(input, longest).map_err(|error| match error {
             ProtocolError::Oversized { length, .. } => {
                 Violation::Oversized(usize::try_from(length).unwrap_or(usize::MAX))
             }
@@ -267,8 +266,7 @@ impl Mta {
     /// MAIL: begins a message. One that was refused or let go need not be ended by ABORT first, which
     /// Postfix always sends and Sendmail never.
     pub fn mail(&mut self, address: &[u8], parameters: &[&[u8]], out: &mut Vec<u8>) -> Result<Sent, Misuse> {
-        let closed = self.phase == Phase::Connected || self.shown == Shown::NotTheMessage;
-        self.turn("MAIL", self.phase >= Phase::Connected && closed || self.gone())?;
+        self.turn("MAIL", self.phase == Phase::Connected || self.gone())?;
         self.end_message();
         self.phase = Phase::Envelope;
         let data = strings(address, parameters);

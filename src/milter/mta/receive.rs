@@ -10,6 +10,9 @@ use crate::milter::{Actions, Frame, Offer, Protocol, VERSION};
 use crate::smtp::Event;
 use crate::verdict::Edit;
 
+/// The MDS bits: pieces of the body of 256 KiB, and of 1 MiB.
+const LARGER_PIECES: u32 = 0x3000_0000;
+
 impl Mta {
     /// Takes one packet of the filter; `None` if more are to come before the reply is complete.
     ///
@@ -73,7 +76,7 @@ impl Mta {
         if answer.actions.0 & !actions != 0 {
             return Err(Violation::Actions(answer.actions.0 & !actions));
         }
-        if answer.protocol.0 & (0x1000_0000 | 0x2000_0000) != 0 {
+        if answer.protocol.0 & LARGER_PIECES != 0 {
             return Err(Violation::ChunkSize);
         }
         if answer.protocol.0 & !protocol != 0 {

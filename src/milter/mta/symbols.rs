@@ -56,7 +56,7 @@ fn names(list: &[u8]) -> Result<Vec<String>, Violation> {
 
 fn name(name: &[u8]) -> Result<String, Violation> {
     let inner = match name {
-        [letter] if letter.is_ascii_graphic() => name,
+        [_] => name,
         [b'{', inner @ .., b'}'] if inner.len() > 1 => inner,
         [] => return Err(Violation::Symbols("with more than one blank between names")),
         _ => return Err(Violation::Symbols("with a name that is neither one letter nor in braces")),
@@ -80,26 +80,36 @@ mod tests {
         assert_eq!(symbols.at(b'C'), Some(&["j".to_owned(), "{daemon_name}".to_owned()][..]));
         assert_eq!(symbols.at(b'N'), Some(&["i".to_owned()][..]));
         assert_eq!((symbols.at(b'M'), symbols.at(b'L')), (None, None));
-        for bad in [
-            &b"\0\0\0"[..],
-            b"\0\0\0\0j",
-            b"\0\0\0\0\0",
-            b"\0\0\0\x07j\0",
-            b"\xff\xff\xff\xffj\0",
-            b"\0\0\0\0j\0\0\0\0\0j\0",
-            b"\0\0\0\x05i\0",
-            b"\0\0\0\x06i\0",
-            b"\0\0\0\0client_addr\0",
-            b"\0\0\0\0j,_\0",
-            b"\0\0\0\0j  _\0",
-            b"\0\0\0\0 j\0",
-            b"\0\0\0\0j \0",
-            b"\0\0\0\0{}\0",
-            b"\0\0\0\0{a b}\0",
+        for (bad, why) in [
+            (&b"\0\0\0"[..], "without a stage"),
+            (b"\0\0\0\0j", "without its NUL"),
+            (b"\0\0\0\0\0", "that is empty"),
+            (b"\0\0\0\x07j\0", "for an unknown stage"),
+            (b"\xff\xff\xff\xffj\0", "for an unknown stage"),
+            (b"\0\0\0\0j\0\0\0\0\0j\0", "given twice for one stage"),
+            (b"\0\0\0\x05i\0", "for the end of the message or of the headers, but not for both"),
+            (b"\0\0\0\x06i\0", "for the end of the message or of the headers, but not for both"),
+            (b"\0\0\0\0j  _\0", "with more than one blank between names"),
+            (b"\0\0\0\0 j\0", "with more than one blank between names"),
+            (b"\0\0\0\0j \0", "with more than one blank between names"),
+            (b"\0\0\0\0client_addr\0", "with a name that is neither one letter nor in braces"),
+            (b"\0\0\0\0j,_\0", "with a name that is neither one letter nor in braces"),
+            (b"\0\0\0\0{i}\0", "with a name that is neither one letter nor in braces"),
+            (b"\0\0\0\0{}\0", "with a name that is neither one letter nor in braces"),
+            (b"\0\0\0\0{a b}\0", "with a name that is neither one letter nor in braces"),
+            (b"\0\0\0\0{a,b}\0", "with a name that no macro can have"),
+            (b"\0\0\0\0{a\tb}\0", "with a name that no macro can have"),
+            (b"\0\0\0\0,\0", "with a name that no macro can have"),
+            (b"\0\0\0\0\x80\0", "with a name that no macro can have"),
         ] {
-            assert!(matches!(Symbols::parse(bad), Err(Violation::Symbols(_))), "{bad:?}");
+            assert_eq!(Symbols::parse(bad), Err(Violation::Symbols(why)), "{bad:?}");
         }
-        let many = [b"\0\0\0\0", "i ".repeat(51).trim_end().as_bytes(), b"\0"].concat();
-        assert!(Symbols::parse(&many).is_err());
+    }
+
+    #[test]
+    fn a_stage_has_no_more_names_than_sendmail_reads() {
+        let list = |names| [b"\0\0\0\0", "i ".repeat(names).trim_end().as_bytes(), b"\0"].concat();
+        assert!(Symbols::parse(&list(50)).is_ok());
+        assert_eq!(Symbols::parse(&list(51)), Err(Violation::Symbols("of more than 50 names")));
     }
 }

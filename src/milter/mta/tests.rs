@@ -1,8 +1,9 @@
-//! What the MTA's side sends and what it refuses to hear.
+//! What the MTA's side sends; what it hears is in a file of its own.
+
+mod heard;
 
 use super::*;
 use crate::milter::Actions;
-use crate::verdict::{Edit, HeaderName, HeaderValue};
 
 /// An answer to OPTNEG.
 fn answer(version: u32, actions: u32, protocol: u32, lists: &[u8]) -> Vec<u8> {
@@ -44,6 +45,7 @@ fn play(mta: &mut Mta, events: &str) -> Result<String, Misuse> {
 
 fn event(mta: &mut Mta, letter: u8, out: &mut Vec<u8>) -> Result<Sent, Misuse> {
     match letter {
+        b'D' => mta.macros(b'M', &[("i", b"QID")], out),
         b'H' => mta.helo(b"mx.example", out),
         b'M' => mta.mail(b"<a@example.org>", &[b"SIZE=1"], out),
         b'R' => mta.rcpt(b"<b@example.com>", &[], out),
@@ -120,7 +122,8 @@ fn what_is_refused_or_let_go_is_not_shown_any_further() {
 
 #[test]
 fn events_out_of_order_are_the_callers_mistake() {
-    for events in ["R", "T", "L", "N", "B", "E", "MM", "ML", "MRN", "MRTR", "MRTB", "MRTNL", "MRTNH", "MRTE"]
+    for events in
+        ["R", "T", "L", "N", "B", "E", "MM", "ML", "MRN", "MRTR", "MRTB", "MRTNL", "MRTNH", "MRTNU", "MRTE"]
     {
         assert!(matches!(play(&mut connected(0), events), Err(Misuse::Turn(_))), "{events}");
     }
@@ -134,84 +137,57 @@ fn events_out_of_order_are_the_callers_mistake() {
 }
 
 #[test]
-fn replies_are_possible_only_where_both_mtas_take_them() {
-    let events = ["H", "M", "MR", "MRT", "MRTL", "MRTN", "MRTNB", "U", "MRTNE"];
-    for (code, legal) in [
-        (b'c', "HMRTLNBUE"),
-        (b'a', "HMRTLNBE"),
-        (b'r', "HMRTLNBUE"),
-        (b't', "HMRTLNBUE"),
-        (b'd', "MRTLNBE"),
-        (b's', "B"),
-        (b'p', "E"),
-        (b'f', ""),
-        (b'4', ""),
-        (b'l', ""),
-        (b'Z', ""),
-        (b'O', ""),
-    ] {
-        for events in events {
-            let (_, heard) = answered(events, code, b"");
-            let last = &events[events.len() - 1..];
-            assert_eq!(heard.is_ok(), legal.contains(last), "{} to {events}", char::from(code));
-            let (_, heard) = answered(events, code, b"\0");
-            assert!(heard.is_err(), "{} with data to {events}", char::from(code));
+fn nothing_comes_before_negotiation_or_after_quit() {
+    let turned = |mta: &Mta, events: &str| {
+        for event in events.chars() {
+            let outcome = play(&mut mta.clone(), &event.to_string());
+            assert!(matches!(outcome, Err(Misuse::Turn(_))), "{event}: {outcome:?}");
+        }
+    };
+    turned(&Mta::new(Offer::V6), "DHMRTLNBEUAK");
+    let mut mta = Mta::new(Offer::V6);
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    hear(&mut mta, b'O', &answer(6, 0x1ff, 0, b"")).expect("an agreement");
+    assert_eq!(play(&mut mta, "DAKQ").as_deref(), Ok("DAKQ"), "without a client");
+    turned(&mta, "DHMRTLNBEUAKQ");
+    for accepted in ["H", "M"] {
+        let (mut mta, _) = answered(accepted, b'a', b"");
+        assert_eq!(play(&mut mta, "RTLNBQ").as_deref(), Ok("Q"), "accepted at {accepted}");
+        turned(&mta, "DHMRTLNBEUAKQ");
+    }
+}
+
+#[test]
+fn an_agreement_is_there_and_a_reply_awaited_as_the_conversation_goes() {
+    let mut mta = Mta::new(Offer::V6);
+    assert_eq!((mta.agreed(), mta.is_waiting()), (None, false));
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    assert_eq!((mta.agreed(), mta.is_waiting()), (None, true));
+    hear(&mut mta, b'O', &answer(4, 0x01, 0x02, b"")).expect("an agreement");
+    let agreed = Offer { version: 4, actions: Actions(0x01), protocol: Protocol(0x02) };
+    assert_eq!((mta.agreed(), mta.is_waiting()), (Some(agreed), false));
+    play(&mut mta, "Q").expect("QUIT");
+    assert_eq!((mta.agreed(), mta.is_waiting()), (Some(agreed), false));
+}
+
+#[test]
+fn an_address_goes_out_with_its_parameters_each_ended_by_its_nul() {
+    let mut mta = connected(0);
+    let mut out = Vec::new();
+    mta.mail(b"<a@example.org>\0x", &[b"SIZE=1", b"SMTPUTF8\0y"], &mut out).expect("MAIL");
+    assert_eq!(&out[4..], b"M<a@example.org>\0SIZE=1\0SMTPUTF8\0");
+}
+
+#[test]
+fn macros_are_withheld_with_what_they_belong_to() {
+    for (events, code, then) in [("M", b'r', "CHMU"), ("M", b'a', "CHMU"), ("H", b'a', "")] {
+        let (mut mta, _) = answered(events, code, b"");
+        for command in "CHMRTLNEU".chars() {
+            let sent = mta.macros(command as u8, &[("i", b"QID")], &mut Vec::new());
+            let outcome = if then.contains(command) { Sent::Silent } else { Sent::Withheld };
+            assert_eq!(sent, Ok(outcome), "{command} after {events}");
         }
     }
-    for event in events {
-        let (_, heard) = answered(event, b'h', b"X\0y\0");
-        assert_eq!(heard.is_ok(), event == "MRTNE", "{event}");
-    }
-    let mut mta = connected(0);
-    play(&mut mta, "MRTN").expect("a message");
-    mta.body(b"x", &mut Vec::new()).expect("BODY");
-    assert!(matches!(hear(&mut mta, b's', b""), Err(Violation::NotAgreed(_))), "skip was not agreed");
-}
-
-#[test]
-fn a_second_reply_is_a_violation() {
-    let (mut mta, _) = answered("M", b'c', b"");
-    assert_eq!(hear(&mut mta, b'c', b""), Err(Violation::Unsolicited(b'c')));
-    assert_eq!(hear(&mut connected(0), b'r', b""), Err(Violation::Unsolicited(b'r')));
-}
-
-#[test]
-fn negotiation_is_judged_by_both_mtas() {
-    let judge = |offer: Offer, code, data: &[u8]| {
-        let mut mta = Mta::new(offer);
-        mta.negotiate(&mut Vec::new()).expect("the first event");
-        hear(&mut mta, code, data)
-    };
-    let old = Offer { version: 2, actions: Actions(0x3f), protocol: Protocol(0x7f) };
-    let future = Offer { version: 7, actions: Actions(u32::MAX), protocol: Protocol(u32::MAX) };
-    for (offer, data) in [
-        (old, answer(2, 0x3f, 0x7f, b"")),
-        (Offer::V6, answer(2, 0, 0, b"")),
-        (Offer::V6, answer(6, 0x1ff, 0x1f_ffff, b"\0\0\0\0j\0")),
-        (future, answer(6, 0x1ff, 0x1f_ffff, b"")),
-        (Offer { version: 2, actions: Actions(0), protocol: Protocol(0) }, answer(2, 0x0f, 0x3f, b"")),
-    ] {
-        assert!(judge(offer, b'O', &data).is_ok(), "{offer:?}");
-    }
-    for (offer, data) in [
-        (old, answer(6, 0, 0, b"")),
-        (old, answer(2, 0x100, 0, b"")),
-        (old, answer(2, 0, 0x80, b"")),
-        (old, answer(2, 0, 0, b"\0\0\0\0j\0")),
-        (Offer::V6, answer(1, 0, 0, b"")),
-        (Offer::V6, answer(7, 0, 0, b"")),
-        (future, answer(7, 0, 0, b"")),
-        (future, answer(6, 0x200, 0, b"")),
-        (future, answer(6, 0, 0x20_0000, b"")),
-        (Offer::V6, answer(6, 0x1ff, 0, b"\0\0\0\x05i\0")),
-        (Offer::V6, answer(6, 0, 0, b"")[..11].to_vec()),
-    ] {
-        assert!(judge(offer, b'O', &data).is_err(), "{offer:?} {data:?}");
-    }
-    for mds in [0x1000_0000, 0x2000_0000] {
-        assert_eq!(judge(future, b'O', &answer(6, 0, mds, b"")), Err(Violation::ChunkSize));
-    }
-    assert_eq!(judge(Offer::V6, b'c', b""), Err(Violation::NotNegotiated(b'c')));
 }
 
 #[test]
@@ -256,119 +232,6 @@ fn a_leading_blank_is_kept_only_for_a_filter_that_wants_it() {
 }
 
 #[test]
-fn changes_are_collected_and_pieces_of_a_body_joined() {
-    let mut mta = connected(0);
-    play(&mut mta, "MRTN").expect("a message");
-    mta.end_of_message(&mut Vec::new()).expect("BODYEOB");
-    for (code, data) in [
-        (b'h', &b"X-Check\0clean\0"[..]),
-        (b'p', b""),
-        (b'm', b"\0\0\0\x02X-Old\0\0"),
-        (b'b', b"one"),
-        (b'p', b""),
-        (b'b', b"two"),
-        (b'q', b"held\0"),
-        (b'e', b"<>\0RET=HDRS\0"),
-    ] {
-        assert_eq!(hear(&mut mta, code, data), Ok(None));
-    }
-    assert_eq!(hear(&mut mta, b'c', b""), Ok(Some(Answer::Continue)));
-    let name = |name| HeaderName::new(name).expect("a name");
-    let edits = [
-        Edit::AddHeader(name("X-Check"), HeaderValue::new("clean").expect("a value")),
-        Edit::DeleteHeader(2, name("X-Old")),
-        Edit::ReplaceBody("onetwo".into()),
-    ];
-    let mut expected: Vec<_> = edits.map(Modification::Edit).into();
-    expected.push(Modification::Quarantine("held".into()));
-    let sender = Edit::ChangeSender { address: "<>".into(), parameters: Some("RET=HDRS".into()) };
-    expected.push(Modification::Edit(sender));
-    assert_eq!(mta.modifications(), expected);
-    assert_eq!(mta.progress(), 2);
-}
-
-#[test]
-fn a_filter_without_end_is_given_up() {
-    let asking = |code: u8, data: &[u8]| {
-        let (mut mta, _) = answered("MRTNE", code, data);
-        // The first one is there.
-        (1..).find_map(|before| hear(&mut mta, code, data).err().map(|violation| (before, violation)))
-    };
-    assert_eq!(asking(b'h', b"X\0y\0"), Some((65_536, Violation::Excess)));
-    assert_eq!(asking(b'b', b"x"), Some((65_536, Violation::Excess)), "pieces of a body");
-    assert_eq!(asking(b'b', &vec![b'x'; 1 << 15]), Some((2_048, Violation::Excess)), "64 MiB");
-    assert_eq!(asking(b'q', &[&vec![b'x'; 1 << 14][..], b"\0"].concat()), Some((4_095, Violation::Excess)));
-    // Each message has its own.
-    let (mut mta, _) = answered("MRTNE", b'h', b"X\0y\0");
-    for _ in 1..65_536 {
-        hear(&mut mta, b'h', b"X\0y\0").expect("a change");
-    }
-    hear(&mut mta, b'c', b"").expect("continue");
-    play(&mut mta, "MRTN").expect("another message");
-    mta.end_of_message(&mut Vec::new()).expect("BODYEOB");
-    assert_eq!(hear(&mut mta, b'h', b"X\0y\0"), Ok(None));
-}
-
-#[test]
-fn changes_that_break_mail_are_violations() {
-    for (code, data) in [
-        (b'h', &b"X\0y"[..]),
-        (b'h', b"X\0"),
-        (b'h', b"X\0y\0z"),
-        (b'h', b"\0y\0"),
-        (b'h', b"X Y\0y\0"),
-        (b'h', b"X:\0y\0"),
-        (b'h', b"X\0\0"),
-        (b'h', b"X\0a\r\n b\0"),
-        (b'h', b"X\0a\nb\0"),
-        (b'i', b"\0\0\0"),
-        (b'i', b"\xff\xff\xff\xffX\0y\0"),
-        (b'm', b"\0\0\0\0X\0y\0"),
-        (b'+', b"\0"),
-        (b'+', b"<a@b.example>"),
-        (b'+', b"<a@b.example>\0NOTIFY=NEVER\0"),
-        (b'+', b"a\r\nb\0"),
-        (b'2', b"<a@b.example>\0a\0b\0"),
-        (b'-', b"\0"),
-        (b'e', b"<a@b.example>\0RET=\xff\0"),
-        (b'q', b"\0"),
-        (b'q', b"a\nb\0"),
-    ] {
-        let (_, heard) = answered("MRTNE", code, data);
-        assert!(heard.is_err(), "{} {data:?}", char::from(code));
-    }
-    let (mut mta, _) = answered("MRTNE", b'b', b"one");
-    hear(&mut mta, b'h', b"X\0y\0").expect("a change");
-    assert_eq!(hear(&mut mta, b'b', b"two"), Err(Violation::SplitBody));
-    let mut mta = Mta::new(Offer { actions: Actions(0x01), ..Offer::V6 });
-    mta.negotiate(&mut Vec::new()).expect("the first event");
-    hear(&mut mta, b'O', &answer(6, 0x01, 0, b"")).expect("an agreement");
-    mta.connect(b"x", Client::Local, 0, &mut Vec::new()).expect("CONNECT");
-    hear(&mut mta, b'c', b"").expect("continue");
-    play(&mut mta, "MRTN").expect("a message");
-    mta.end_of_message(&mut Vec::new()).expect("BODYEOB");
-    assert_eq!(hear(&mut mta, b'h', b"X\0y\0"), Ok(None));
-    for (code, data) in [
-        (b'b', &b""[..]),
-        (b'q', b"x\0"),
-        (b'm', b"\0\0\0\x01X\0y\0"),
-        (b'+', b"a\0"),
-        (b'-', b"a\0"),
-        (b'2', b"a\0"),
-        (b'e', b"a\0"),
-    ] {
-        assert!(matches!(hear(&mut mta, code, data), Err(Violation::NotAgreed(_))), "{}", char::from(code));
-    }
-}
-
-#[test]
-fn packets_above_the_buffer_of_sendmail_are_violations() {
-    assert_eq!(Mta::take(&[0, 1, 0, 1]), Err(Violation::Oversized(65_537)));
-    assert_eq!(Mta::take(&[0; 4]), Err(Violation::Frame(ProtocolError::EmptyFrame)));
-    assert_eq!(Mta::take(&[0, 1, 0, 0, b'b']), Ok(None));
-}
-
-#[test]
 fn recipients_that_the_mta_refused_are_shown_on_request_and_stay_refused() {
     let mut mta = connected(0x800);
     play(&mut mta, "M").expect("MAIL");
@@ -386,4 +249,8 @@ fn a_new_session_can_follow_on_the_same_connection() {
     assert_eq!(play(&mut mta, "MRTNEK").as_deref(), Ok("MRTNEK"));
     assert_eq!(play(&mut mta, "M"), Err(Misuse::Turn("MAIL")));
     assert_eq!(mta.connect(b"x", Client::Unknown, 0, &mut Vec::new()), Ok(Sent::Due));
+    let mut mta = Mta::new(Offer::V6);
+    mta.negotiate(&mut Vec::new()).expect("the first event");
+    hear(&mut mta, b'O', &answer(5, 0x1ff, 0, b"")).expect("an agreement");
+    assert_eq!(play(&mut mta, "K"), Err(Misuse::Turn("QUIT_NC")), "an older filter does not know that");
 }

@@ -40,17 +40,17 @@ impl Session {
             Stage::Message => None,
         };
         let (last, mut unspoken) = self.weigh(&decision.verdict, stage.name(), stage >= Stage::Mail);
-        match (stage, last) {
-            (Stage::Message, Final::Plain(Response::Continue | Response::Accept)) => {
+        if stage == Stage::Message {
+            // What is refused or dropped need not be changed.
+            if matches!(last, Final::Plain(Response::Continue | Response::Accept)) {
                 unspoken = self.edit(&decision.edits, out);
                 unspoken = unspoken.or(self.hold(out));
             }
-            (Stage::Message, _) => {} // What is refused or dropped need not be changed.
-            _ if !decision.edits.is_empty() => unspoken = Some(Unspoken::EditStage(stage.name())),
-            (Stage::Rcpt, last) if last.is_negative() => {
-                self.drop_recipient();
-            }
-            _ => {}
+        } else if !decision.edits.is_empty() {
+            unspoken = Some(Unspoken::EditStage(stage.name()));
+        }
+        if stage == Stage::Rcpt && last.is_negative() {
+            self.drop_recipient();
         }
         self.respond(event, last, out);
         if stage == Stage::Message {

@@ -1,21 +1,27 @@
-//! What a session does with every packet, seen from outside.
+//! What a session does with every packet, seen from outside; what it says of decisions is in a file of its own.
 
-use super::super::{Actions, Flow, Protocol, Unspoken};
+mod answers;
+
+use super::super::{Flow, Protocol, Unspoken};
 use super::*;
-use crate::smtp::Reply;
-use crate::verdict::{Decision, Edit, HeaderName, HeaderValue, Verdict};
+use crate::smtp::{Permit, Reply};
+use crate::verdict::{Decision, Edit, HeaderName, Verdict};
 
-/// Plays packets of `code` and data; each answer is judged with `verdict`. Tells what was judged and
-/// the codes of all responses.
+/// Not the id that a session has by default.
+const ID: SessionId = SessionId { process: 0x5f00_0000, number: 7 };
+
+/// Plays packets of `code` and data; each answer is judged with `verdict`. Tells what was judged, which packets the
+/// filter was shown, and the codes of all responses.
 struct Play {
     session: Session,
     judged: Vec<Stage>,
+    shown: String,
 }
 
 impl Play {
     fn new(needs: &Needs, offer: Offer) -> Self {
-        let mut play =
-            Self { session: Session::new(SessionId::default(), &Limits::default()), judged: Vec::new() };
+        let session = Session::new(ID, &Limits::default());
+        let mut play = Self { session, judged: Vec::new(), shown: String::new() };
         let mut out = Vec::new();
         Command::Negotiate(offer).put(&mut out);
         let (frame, _) = Frame::take(&out, &Limits::default()).expect("frame").expect("whole");
@@ -35,14 +41,28 @@ impl Play {
         data: &[u8],
         decision: &Decision,
     ) -> Result<(String, Result<(), Unspoken>), ProtocolError> {
+        self.play(code, data, decision, &Flow::Answer(decision.verdict.clone()))
+    }
+
+    fn play(
+        &mut self,
+        code: u8,
+        data: &[u8],
+        decision: &Decision,
+        flow: &Flow,
+    ) -> Result<(String, Result<(), Unspoken>), ProtocolError> {
         let mut out = Vec::new();
-        let said = match self.session.receive(Frame { code, data }, &mut out)? {
+        let step = self.session.receive(Frame { code, data }, &mut out)?;
+        if self.session.due() != Due::Nothing {
+            self.shown.push(char::from(code));
+        }
+        let said = match step {
             Step::Judge { stage, .. } => {
                 self.judged.push(stage);
                 self.session.resolve(decision, &mut out)
             }
             Step::Header { .. } | Step::EndOfHeaders | Step::Body(_) | Step::Unknown(_) => {
-                self.session.answer(&Flow::Answer(decision.verdict.clone()), &mut out)
+                self.session.answer(flow, &mut out)
             }
             _ => Ok(()),
         };
@@ -74,8 +94,6 @@ fn everything() -> Needs {
     let needs = events.into_iter().fold(Needs::default(), Needs::event);
     permits.into_iter().fold(needs, Needs::permit).keep(Part::Recipients).keep(Part::Parameters)
 }
-
-use crate::smtp::Permit;
 
 fn opened(needs: &Needs) -> Play {
     let mut play = Play::new(needs, Offer::V6);
@@ -131,6 +149,7 @@ fn each_event_has_one_response_and_the_rest_has_none() {
     }
     assert_eq!(play.session.dialog().client_name, b"other.example");
     assert_eq!(play.session.dialog().helo, None);
+    assert_eq!(play.session.dialog().id, ID, "in the log it is one conversation");
 }
 
 #[test]
@@ -192,6 +211,36 @@ fn a_message_after_an_accepted_one_is_judged_if_mail_was_declined() {
 }
 
 #[test]
+fn with_mail_declined_a_message_lasts_to_its_end_whatever_comes_before() {
+    let events = [Event::Rcpt, Event::Header, Event::EndOfHeaders, Event::Body, Event::Unknown];
+    let mut play = opened(&events.into_iter().fold(Needs::default(), Needs::event).keep(Part::Recipients));
+    assert!(!play.session.in_message());
+    for code in *b"RDRUTLNBU" {
+        let (data, decision) = match code {
+            b'D' => (&b"R{rcpt_addr}\0b@example.com\0"[..], Decision::default()),
+            b'L' => (&b"X\0y\0"[..], Decision::default()),
+            b'U' => (&b"WIBBLE\0"[..], refuse()),
+            _ => (&b"<b@example.com>\0"[..], Decision::default()),
+        };
+        let (codes, _) = play.send_and(code, data, &decision).expect("a response");
+        assert_eq!(
+            codes,
+            match code {
+                b'D' => "",
+                b'U' => "y",
+                _ => "c",
+            }
+        );
+        let (dialog, open) = (play.session.dialog(), play.session.in_message());
+        assert_eq!((dialog.messages, open), (1, true), "{}", char::from(code));
+    }
+    let message = play.session.dialog().transaction.as_ref().expect("a message");
+    assert_eq!(message.recipients.len(), 2);
+    play.send(b'E', b"").expect("the end");
+    assert!(!play.session.in_message());
+}
+
+#[test]
 fn events_that_were_declined_but_come_all_the_same_are_let_go() {
     let mut play = opened(&Needs::default().event(Event::Mail));
     for (code, data) in [(b'H', &b"x\0"[..]), (b'M', b"<>\0"), (b'R', b"<b@example.com>\0"), (b'T', b"")] {
@@ -215,65 +264,26 @@ fn accepted_sessions_and_messages_are_not_judged_again() {
 }
 
 #[test]
-fn no_decision_makes_a_packet_that_is_illegal_at_its_stage() {
-    let packets: [(u8, &[u8]); 9] = [
-        (b'H', b"x\0"),
-        (b'M', b"<>\0"),
-        (b'R', b"<b@example.com>\0"),
-        (b'T', b""),
-        (b'L', b"X\0y\0"),
-        (b'N', b""),
-        (b'B', b"z"),
-        (b'U', b"W\0"),
-        (b'E', b""),
-    ];
-    let verdicts = [
-        Verdict::Continue,
-        Verdict::Accept,
-        refuse().verdict,
-        Verdict::Discard,
-        Verdict::Quarantine("q".into()),
-    ];
-    let edit = Edit::DeleteHeader(1, HeaderName::new("X").expect("a name"));
-    for verdict in verdicts {
-        let decision = Decision { verdict, edits: vec![edit.clone()] };
-        for at in 0..packets.len() {
-            let mut play = opened(&everything());
-            for (code, data) in &packets[..at] {
-                play.send(*code, data).expect("a response");
-            }
-            let (code, data) = packets[at];
-            let (codes, _) = play.send_and(code, data, &decision).expect("a response");
-            let legal: &[&str] = match code {
-                b'H' | b'U' => &["c", "a", "y"],
-                b'E' => &["mc", "ma", "y", "d", "mqc"],
-                _ => &["c", "a", "y", "d"],
-            };
-            assert!(legal.contains(&codes.as_str()), "{codes} to {}", char::from(code));
+fn what_was_accepted_is_not_shown_any_further() {
+    for (accepted, shown) in [("H", "CH"), ("M", "CHMU"), ("L", "CHMLU"), ("", "CHMLNBUE")] {
+        let mut play = opened(&everything());
+        for (code, data) in [
+            ('H', &b"x\0"[..]),
+            ('M', b"<>\0"),
+            ('L', b"X\0y\0"),
+            ('N', b""),
+            ('B', b""), // Nothing to look at.
+            ('B', b"z"),
+            ('U', b"W\0"),
+            ('E', b""),
+        ] {
+            let accept = accepted.contains(code);
+            let verdict = if accept { Verdict::Accept } else { Verdict::Continue };
+            let (codes, _) = play.send_and(code as u8, data, &verdict.into()).expect("a response");
+            assert_eq!(codes, if accept { "a" } else { "c" }, "{code} after {accepted}");
         }
+        assert_eq!(play.shown, shown);
     }
-}
-
-#[test]
-fn changes_go_out_in_one_run_with_the_bodies_last_and_together() {
-    let mut play = opened(&everything());
-    play.send(b'M', b"<>\0").expect("MAIL");
-    let name = HeaderName::new("X-Check").expect("a name");
-    let decision = Decision {
-        verdict: Verdict::Quarantine("held".into()),
-        edits: vec![
-            Edit::ReplaceBody("one".into()),
-            Edit::AddHeader(name, HeaderValue::new("clean").expect("a value")),
-            Edit::ReplaceBody("two".into()),
-        ],
-    };
-    assert_eq!(play.send_and(b'E', b"", &decision), Ok(("hbbqc".into(), Ok(()))));
-    let mut old =
-        Play::new(&everything(), Offer { version: 2, actions: Actions(0x01), protocol: Protocol(0x7f) });
-    old.send(b'C', b"x\0U").expect("CONNECT");
-    old.send(b'M', b"<>\0").expect("MAIL");
-    let (codes, said) = old.send_and(b'E', b"", &decision).expect("a response");
-    assert_eq!((codes.as_str(), said), ("hc", Err(Unspoken::NotAgreed("replacing the body"))));
 }
 
 #[test]
@@ -288,6 +298,10 @@ fn recipients_are_bounded_and_refused_ones_forgotten() {
     assert_eq!(recipients(&play), Some(1_000));
     let _ = play.send_and(b'R', b"<refused@example.com>\0", &refuse()).expect("RCPT");
     assert_eq!(recipients(&play), Some(999));
+    let name = HeaderName::new("X").expect("a name");
+    let decision = Decision { edits: vec![Edit::DeleteHeader(1, name)], ..refuse() };
+    let _ = play.send_and(b'R', b"<refused@example.com>\0", &decision).expect("RCPT");
+    assert_eq!(recipients(&play), Some(999), "whatever else was asked for");
 }
 
 /// Refuses nobody, and shows every recipient to its filter with all parameters that it asked for.
@@ -340,6 +354,38 @@ fn what_is_asked_for_of_the_envelope_is_bounded_in_octets() {
     }
     let message = play.session.dialog().transaction.as_ref().expect("a message");
     assert!(before < 1_000 && message.recipients.len() == 1_000, "{before}: each message begins anew");
+}
+
+#[test]
+fn recipients_that_fill_their_limit_to_the_octet_are_all_kept() {
+    let size = Recipient { address: b"<u1@example.com>".to_vec(), parameters: Vec::new() }.size();
+    let mut play = opened(&everything());
+    play.session.resume(&Limits { envelope: 3 * size, ..Limits::default() });
+    play.send(b'M', b"<>\0").expect("MAIL");
+    for n in 1..=6 {
+        play.send(b'R', format!("<u{n}@example.com>\0").as_bytes()).expect("RCPT");
+    }
+    let message = play.session.dialog().transaction.as_ref().expect("a message");
+    let kept: Vec<u8> = message.recipients.iter().map(|recipient| recipient.address[2]).collect();
+    assert_eq!(kept, b"1236", "three, and the one in question");
+}
+
+#[test]
+fn a_leading_blank_is_to_be_restored_where_it_was_wanted_but_cut_off() {
+    let cut = Protocol(Protocol::ALL.0 & !Protocol::HDR_LEADSPC.0);
+    for (wanted, protocol, restored) in
+        [(false, Protocol::ALL, false), (true, Protocol::ALL, false), (false, cut, false), (true, cut, true)]
+    {
+        let needs = Needs { leading_space: wanted, ..everything() };
+        let mut play = Play::new(&needs, Offer { protocol, ..Offer::V6 });
+        play.send(b'M', b"<>\0").expect("MAIL");
+        let step = play.session.receive(Frame { code: b'L', data: b"X\0y\0" }, &mut Vec::new());
+        assert_eq!(
+            step,
+            Ok(Step::Header { name: b"X", value: b"y", restore_space: restored }),
+            "{protocol:?}"
+        );
+    }
 }
 
 #[test]
