@@ -56,6 +56,9 @@ pub(super) enum Found {
 
 /// Reads a key. An error is a clause that says what is wrong, and what to write instead.
 pub(super) fn read(key: &str, syntax: Syntax) -> Result<Found, String> {
+    if key.is_empty() {
+        return Err("the key is empty; take the entry out".to_owned());
+    }
     let (tag, subject) = match syntax {
         Syntax::Postfix => (Tag::Bare, key),
         Syntax::Sendmail => Tag::take(key),
@@ -194,8 +197,8 @@ fn mailbox(text: &str, syntax: Syntax, written: &mut Written) -> Result<(), Stri
         _ if memchr::memchr_iter(b'"', local.as_bytes()).count() % 2 == 1 => {
             return Err(format!("a quote in {} has no end", shown(text)));
         }
-        Some(Some(address)) if !address.local().is_empty() => (address.local(), address.domain()),
-        Some(_) => return Err(format!("{} is no address", shown(text))),
+        Some(Some(address)) => (address.local(), address.domain()),
+        Some(None) => return Err(format!("{} is no address", shown(text))),
         None => (local, host),
     };
     if local.is_empty() {

@@ -148,7 +148,7 @@ fn key(tag: Tag, part: &Part<'_>, rest: Option<&Part<'_>>) -> Option<Key> {
     let end = start + part.text.len();
     let (infix, rest) = (rest.and(tag.infix()).unwrap_or_default(), rest.map_or("", |rest| &rest.text));
     let length = end + infix.len() + rest.len();
-    if length > KEY || length == 0 {
+    if length > KEY {
         return None;
     }
     let mut text = String::with_capacity(length);
@@ -213,9 +213,7 @@ fn domains<'a>(name: &'a str, form: &Form<'_>, parts: &mut Vec<Part<'a>>) {
         if form.syntax == Syntax::Postfix {
             parts.push(name[dot..].into());
         }
-        if dot + 1 < name.len() {
-            parts.push(name[dot + 1..].into());
-        }
+        parts.push(name[dot + 1..].into());
     }
 }
 

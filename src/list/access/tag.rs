@@ -142,7 +142,6 @@ impl fmt::Display for Tag {
         write!(f, "{prefix}{head}")?;
         match self.infix() {
             Some(infix) => write!(f, "\u{2026}{infix}\u{2026}"),
-            None if *self == Self::Bare => f.write_str("keys without a tag"),
             None => Ok(()),
         }
     }
