@@ -322,6 +322,7 @@ mod tests {
 
     #[test]
     fn a_key_that_could_never_be_found_is_an_error_with_its_remedy() {
+        let long = [62, 63, 63, 63].map(|octets| "a".repeat(octets)).join(".");
         for (key, remedy) in [
             ("Form:a@b.example", "these are Connect:"),
             ("gatepost-form:a@b.example", "these are Connect:"),
@@ -330,7 +331,9 @@ mod tests {
             ("From:*@b.example", "write b.example"),
             ("From:*.b.example", "b.example covers all below it"),
             ("From:.b.example", "b.example covers all below it"),
-            ("From:", "needs something behind it"),
+            ("From:", "from: needs something behind it"),
+            ("connect:192.0.2:to:", "nothing behind"),
+            ("", "the key is empty"),
             ("Connect:192.0.2.0/33", "is no network"),
             ("Connect:300", "is no IPv4 address"),
             ("Connect:[192.0.2.1", "no address in brackets"),
@@ -346,9 +349,14 @@ mod tests {
             ("From:\"a@b.example", "has no end"),
             ("to:a..b", "is no domain"),
             (";", "\\x3b is no domain"),
+            ("From:\"\"@b.example", "write it without @"),
+            (&format!("From:{long}"), "is no domain"),
         ] {
             let said = text(key, Syntax::Sendmail);
             assert!(said.starts_with("error: ") && said.contains(remedy), "{key}: {said}");
         }
+        assert_eq!(text(&long[1..], Syntax::Sendmail), long[1..], "one octet less is a name");
+        let said = text("a@.b.example", Syntax::Postfix);
+        assert!(said.contains("has a dot behind its @"), "dots begin domains alone: {said}");
     }
 }

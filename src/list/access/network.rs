@@ -217,6 +217,7 @@ mod tests {
             (&["::/0"], "ipv6:::/0"),
             (&["0.0.0.0/0"], "0.0.0.0/0"),
             (&["::1"], "ipv6:::1"),
+            (&["::", "::/128"], "ipv6:::"),
         ] {
             for text in spellings {
                 assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
@@ -237,6 +238,8 @@ mod tests {
             "fe80::1%eth0",
             "ipv6:",
             "12345::",
+            "2001:00db8",
+            "2001:+db8",
             "::ffff:1.2.3.4.5",
             "a/b",
         ] {

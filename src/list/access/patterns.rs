@@ -205,3 +205,18 @@ fn blank(text: &str) -> usize {
         })
         .unwrap_or(text.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_equal_if_they_decide_alike_for_the_same_patterns() {
+        let list = |value| Patterns::new(value, Classes::Off, &mut Vec::new()).expect("a list");
+        let one = list("[192.0.2.0/24]OK REJECT");
+        assert_eq!(one, list(" [192.0.2.0/24]PERMIT  reject"));
+        for other in ["[192.0.2.0/25]OK REJECT", "[192.0.2.0/24]SKIP REJECT", "[192.0.2.0/24]OK", "REJECT"] {
+            assert_ne!(one, list(other), "{other}");
+        }
+    }
+}

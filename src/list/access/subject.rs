@@ -150,3 +150,27 @@ pub(super) fn fold(octets: &[u8]) -> Cow<'_, str> {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_of_any_origin_has_one_form() {
+        let long = format!("{}.B.Example", "a".repeat(300));
+        for (typed, expected) in [
+            ("MX.Example.", "mx.example"),
+            ("B\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("[IPv6:2001:DB8:0::1]", "[ipv6:2001:db8::1]"),
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            // No legal name, and still what a pattern is tried on.
+            ("A(b.Example", "a(b.example"),
+            ("a..b.example.", "a..b.example"),
+            // Its legal part is a key, and so are its parents.
+            ("a(b.B\u{fc}cher.example", "xn--bcher-kva.example"),
+            (&long, &long[long.len() - DOMAIN..].to_lowercase()),
+        ] {
+            assert_eq!(domain(typed.as_bytes()), expected, "{typed}");
+        }
+    }
+}
