@@ -162,6 +162,7 @@ mod tests {
     fn what_a_mail_server_finds_in_a_local_part_is_found_from_the_inside_out() {
         for (argument, inner) in [
             ("<list%L.example@own.example>", &["list@l.example"][..]),
+            ("<list%[IPv6:2001:db8::1]@own.example>", &["list@[2001:db8::1]"]),
             ("<\"list@l.example\"@own.example>", &["list@l.example"]),
             ("<l.example!list@own.example>", &["list@l.example"]),
             ("<x.example!l.example!list@own.example>", &["list@l.example", "l.example!list@x.example"]),
@@ -211,6 +212,9 @@ mod tests {
             "1.2.3.4",
             "3com.example",
             "spam..example",
+            "a--b.example",
+            "xn--bcher-kva.example",
+            "xn--a.example",
             ".",
         ] {
             let slow = Domain::from_setting(text).ok().map(|domain| domain.as_str().to_owned());
