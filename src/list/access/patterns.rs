@@ -213,9 +213,15 @@ mod tests {
     #[test]
     fn lists_are_equal_if_they_decide_alike_for_the_same_patterns() {
         let list = |value| Patterns::new(value, Classes::Off, &mut Vec::new()).expect("a list");
-        let one = list("[192.0.2.0/24]OK REJECT");
-        assert_eq!(one, list(" [192.0.2.0/24]PERMIT  reject"));
-        for other in ["[192.0.2.0/25]OK REJECT", "[192.0.2.0/24]SKIP REJECT", "[192.0.2.0/24]OK", "REJECT"] {
+        let one = list("[192.0.2.0/24]OK /a/OK REJECT");
+        assert_eq!(one, list(" [192.0.2.0/24]PERMIT  /a/OK reject"));
+        for other in [
+            "[192.0.2.0/25]OK /a/OK REJECT",
+            "[192.0.2.0/24]SKIP /a/OK REJECT",
+            "[192.0.2.0/24]OK /b/OK REJECT",
+            "[192.0.2.0/24]OK /a/OK",
+            "REJECT",
+        ] {
             assert_ne!(one, list(other), "{other}");
         }
     }
