@@ -113,10 +113,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
     }
     // Nearly all names are of these letters, and need no IDNA.
     let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));
-    if is_plain
-        && !text.contains("--")
-        && let Ok((domain, 0)) = Domain::from_octets(text.as_bytes())
-    {
+    if is_plain && let Ok((domain, 0)) = Domain::from_octets(text.as_bytes()) {
         return Some(domain.as_str().to_owned());
     }
     Domain::from_setting(text).ok().map(|domain| domain.as_str().to_owned())
