@@ -77,5 +77,6 @@ mod tests {
             let (domain, _) = Domain::from_octets(name.as_bytes()).expect("a domain");
             assert_eq!((set.contains(&domain), set.covers(&domain)), (exact, covered), "{name}");
         }
+        assert!(Domains::default().is_empty() && !set.is_empty());
     }
 }

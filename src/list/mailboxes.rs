@@ -150,7 +150,10 @@ mod tests {
                 assert!(!set.contains(Mailbox::parse(argument.as_bytes()).as_ref()), "{entry} {argument}");
             }
             assert!(!set.is_empty());
+            let read = MailboxPattern::parse(entry).expect(entry);
+            assert_eq!(MailboxPattern::parse(&read.to_string()), Some(read), "{entry}, as it is shown");
         }
+        assert!(set(&[]).is_empty());
     }
 
     #[test]

@@ -59,10 +59,12 @@ mod tests {
             ("192.0.2.0/24 198.51.100.1/32", "192.0.2.0/23", false),
             ("2001:db8::/48 192.0.2.1/32", "192.0.2.0/24 2001:db8::/32", true),
             ("2001:db8::/32", "2001:db8::/48", false),
+            ("192.0.2.0/24", "198.51.100.0/24", false),
         ] {
             assert_eq!(set(inner).is_within(&set(outer)), within, "{inner} in {outer}");
         }
         assert!(Networks::default().is_within(&Networks::default()));
+        assert!(Networks::default().is_empty() && !set("192.0.2.0/24").is_empty());
     }
 
     #[test]

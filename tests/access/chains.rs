@@ -248,7 +248,7 @@ fn one_allowed_recipient_does_not_spare_the_others_their_checks() {
         standing.mail(heard(&mail(&map, "<x@y.example>")));
         let mut holds =
             |answer| standing.rcpt(&heard(answer), Wish::None, exemption).map(|heard| heard.ruling);
-        assert_eq!(holds(&other), None);
+        assert_eq!((holds(&other), holds(&other)), (None, None));
         assert_eq!(holds(&allowed), Some(Ruling::Allow));
         assert_eq!(holds(&other), spared, "{exemption:?}");
         standing.end_message();
@@ -300,10 +300,10 @@ fn a_denial_is_a_reply_that_cannot_be_malformed() {
 
 #[test]
 fn every_broken_line_is_told_with_its_number_cause_and_remedy() {
-    let text = b"From:a.example OK\n From:b.example OK\nForm:c.example OK\nFrom:d.example YES\nFrom:e.example\nConnect:1.2.3.4.5 OK\ngatepost-from:f.example /(/OK !\\\nFrom:\x01 OK\nFrom:g\xff.example OK\nFrom:h.example a\0b\n";
+    let text = b"From:a.example OK\n From:b.example OK\nForm:c.example OK\nFrom:d.example YES\nFrom:e.example\nConnect:1.2.3.4.5 OK\ngatepost-from:f.example /(/OK !\\\nFrom:\x01 OK\nFrom:g\xff.example OK\nFrom:h.example REJECT a\0b\n\"john\"@a.example OK\n";
     let flaws = Map::parse(text, &Options::default()).expect_err("broken");
     let told: Vec<usize> = flaws.iter().map(|flaw| flaw.line).collect();
-    assert_eq!(told, [2, 3, 4, 5, 6, 7, 7, 8, 9, 10], "{flaws}");
+    assert_eq!(told, [2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11], "{flaws}");
     for flaw in flaws.iter() {
         assert!(!flaw.cause.is_empty() && !flaw.remedy.is_empty(), "{flaw}");
         assert!(!flaw.to_string().contains(|c: char| c.is_control()), "{flaw:?}");
@@ -373,7 +373,7 @@ fn comments_behind_values_are_cut_off_on_demand() {
 
 #[test]
 fn postfix_maps_have_bare_keys_continued_lines_and_dots() {
-    let map = postfix("# a comment\n\n192.0.2 REJECT no\n  thank you\n# in between\n  at all\n.sub.example DUNNO\nsub.example OK\nuser@a.example 450 later\r\nunknown DISCARD\nFrom:x.example OK\n".replace("From:x.example OK\n", "").as_str());
+    let map = postfix("# a comment\n  # indented\n\n192.0.2 REJECT no\n  thank you\n# in between\n  at all\n.sub.example DUNNO\nsub.example OK\nuser@a.example 450 later\r\nunknown DISCARD\nFrom:x.example OK\n".replace("From:x.example OK\n", "").as_str());
     let denial = connect(&map, "192.0.2.1", "x.other").ruling;
     assert_eq!(refused(&denial).text.as_deref(), Some("no thank you at all"));
     assert_eq!(connect(&map, "198.51.100.1", "sub.example").ruling, Ruling::Allow);
@@ -395,6 +395,14 @@ fn what_other_programs_read_in_the_same_file_is_left_to_them() {
         told.trim_start().starts_with("5 lines have tags of other programs") && !told.contains("secret"),
         "{told}"
     );
+}
+
+#[test]
+fn a_word_that_says_nothing_about_checks_is_told_behind_spam() {
+    let text = b"Spam:a.example FRIEND\nSpam:b.example OK\nSpam:c.example hater\n";
+    let (map, notices) = Map::parse(text, &Options::default()).expect("a map");
+    assert_eq!(notices.iter().map(|notice| notice.line).collect::<Vec<_>>(), [2], "{notices}");
+    assert_eq!(rcpt(&map, "<x@b.example>").ruling, Ruling::Nothing);
 }
 
 #[test]

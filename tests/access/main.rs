@@ -1,5 +1,6 @@
 //! Access maps, patterns and address syntax against what milter-spamc and glibc say; see `tests/data/access/README.md`.
 
+mod bounds;
 mod cases;
 mod chains;
 mod differences;

@@ -133,12 +133,16 @@ fn the_error_values_of_sendmail_are_read_with_codes_quotes_and_text() {
         ("ERROR:5.1.1:", 550, "5.1.1", None),
         ("ERROR:5.1.1:551", 551, "5.1.1", None),
         ("550 x", 550, "5.7.1", Some("x")),
+        ("500 x", 500, "5.7.1", Some("x")),
         ("550 5.7.1 no", 550, "5.7.1", Some("no")),
+        ("550 5.x.1 no", 550, "5.7.1", Some("5.x.1 no")),
+        ("550 4 times is enough", 550, "5.7.1", Some("4 times is enough")),
         ("421", 421, "4.7.1", None),
         ("450", 450, "4.7.1", None),
         ("REJECT", 550, "5.7.1", None),
         ("TEMPFAIL", 451, "4.7.1", None),
         ("REJECT not you", 550, "5.7.1", Some("not you")),
+        ("REJECT\tnot\tyou", 550, "5.7.1", Some("not\tyou")),
         ("ERROR:100% no", 550, "5.7.1", Some("100% no")),
     ] {
         let (read, notices) =

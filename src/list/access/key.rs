@@ -56,6 +56,9 @@ pub(super) enum Found {
 
 /// Reads a key. An error is a clause that says what is wrong, and what to write instead.
 pub(super) fn read(key: &str, syntax: Syntax) -> Result<Found, String> {
+    if key.is_empty() {
+        return Err("the key is empty; take the entry out".to_owned());
+    }
     let (tag, subject) = match syntax {
         Syntax::Postfix => (Tag::Bare, key),
         Syntax::Sendmail => Tag::take(key),
@@ -194,8 +197,8 @@ fn mailbox(text: &str, syntax: Syntax, written: &mut Written) -> Result<(), Stri
         _ if memchr::memchr_iter(b'"', local.as_bytes()).count() % 2 == 1 => {
             return Err(format!("a quote in {} has no end", shown(text)));
         }
-        Some(Some(address)) if !address.local().is_empty() => (address.local(), address.domain()),
-        Some(_) => return Err(format!("{} is no address", shown(text))),
+        Some(Some(address)) => (address.local(), address.domain()),
+        Some(None) => return Err(format!("{} is no address", shown(text))),
         None => (local, host),
     };
     if local.is_empty() {
@@ -319,6 +322,7 @@ mod tests {
 
     #[test]
     fn a_key_that_could_never_be_found_is_an_error_with_its_remedy() {
+        let long = [62, 63, 63, 63].map(|octets| "a".repeat(octets)).join(".");
         for (key, remedy) in [
             ("Form:a@b.example", "these are Connect:"),
             ("gatepost-form:a@b.example", "these are Connect:"),
@@ -327,7 +331,9 @@ mod tests {
             ("From:*@b.example", "write b.example"),
             ("From:*.b.example", "b.example covers all below it"),
             ("From:.b.example", "b.example covers all below it"),
-            ("From:", "needs something behind it"),
+            ("From:", "from: needs something behind it"),
+            ("connect:192.0.2:to:", "nothing behind"),
+            ("", "the key is empty"),
             ("Connect:192.0.2.0/33", "is no network"),
             ("Connect:300", "is no IPv4 address"),
             ("Connect:[192.0.2.1", "no address in brackets"),
@@ -343,9 +349,14 @@ mod tests {
             ("From:\"a@b.example", "has no end"),
             ("to:a..b", "is no domain"),
             (";", "\\x3b is no domain"),
+            ("From:\"\"@b.example", "write it without @"),
+            (&format!("From:{long}"), "is no domain"),
         ] {
             let said = text(key, Syntax::Sendmail);
             assert!(said.starts_with("error: ") && said.contains(remedy), "{key}: {said}");
         }
+        assert_eq!(text(&long[1..], Syntax::Sendmail), long[1..], "one octet less is a name");
+        let said = text("a@.b.example", Syntax::Postfix);
+        assert!(said.contains("has a dot behind its @"), "dots begin domains alone: {said}");
     }
 }

@@ -148,7 +148,7 @@ fn key(tag: Tag, part: &Part<'_>, rest: Option<&Part<'_>>) -> Option<Key> {
     let end = start + part.text.len();
     let (infix, rest) = (rest.and(tag.infix()).unwrap_or_default(), rest.map_or("", |rest| &rest.text));
     let length = end + infix.len() + rest.len();
-    if length > KEY || length == 0 {
+    if length > KEY {
         return None;
     }
     let mut text = String::with_capacity(length);
@@ -213,9 +213,7 @@ fn domains<'a>(name: &'a str, form: &Form<'_>, parts: &mut Vec<Part<'a>>) {
         if form.syntax == Syntax::Postfix {
             parts.push(name[dot..].into());
         }
-        if dot + 1 < name.len() {
-            parts.push(name[dot + 1..].into());
-        }
+        parts.push(name[dot + 1..].into());
     }
 }
 
@@ -238,6 +236,7 @@ fn mailbox<'a>(address: &'a Address, form: &Form<'_>, parts: &mut Vec<Part<'a>>)
 #[cfg(test)]
 mod tests {
     use super::super::Owner;
+    use super::super::key::read;
     use super::*;
 
     fn list(tag: Tag, first: Subject<'_>, second: Option<Subject<'_>>, syntax: Syntax) -> Vec<String> {
@@ -298,6 +297,53 @@ mod tests {
                 list(Tag::Connect(Owner::Spamc), Subject::Name(&host), None, Syntax::Sendmail),
                 ["milter-spamc-connect:[192.0.2.9]", "milter-spamc-connect:unknown", "milter-spamc-connect:"]
             );
+        }
+        let host = Host::new("2001:db8::1".parse().ok(), b"");
+        assert_eq!(
+            list(Tag::Connect(Owner::Sendmail), Subject::Name(&host), None, Syntax::Sendmail),
+            [
+                "[ipv6:2001:db8::1]",
+                "[ipv6:2001:db8:0:0:0:0:0:1]",
+                "[2001:db8:0:0:0:0:0:1]",
+                "[2001:db8::1]",
+                "unknown"
+            ]
+            .map(|name| format!("connect:{name}")),
+            "once each"
+        );
+    }
+
+    #[test]
+    fn of_a_deep_name_the_parents_nearest_to_the_root_are_looked_up() {
+        for (name, parents, expected) in [
+            ("a.b.c.d.example", 2, &["a.b.c.d.example", "d.example", "example"][..]),
+            ("c.d.example", 2, &["c.d.example", "d.example", "example"]),
+            ("c.d.example", 0, &["c.d.example"]),
+        ] {
+            let host = Host::new(None, name.as_bytes());
+            let form = Form { syntax: Syntax::Postfix, parents, ..Form::default() };
+            let keys = keys(Tag::Bare, (Subject::Name(&host), None), &form).map(|key| key.to_string());
+            let keys: Vec<String> = keys.filter(|key| !key.starts_with('.')).collect();
+            assert_eq!(keys, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_longest_key_of_a_map_is_looked_up_and_nothing_longer() {
+        let to = Address::parse(b"<a>").expect("an address");
+        for (tag, head, second, tail) in [
+            (Tag::From(Owner::Sendmail), "from:", None, ""),
+            (Tag::FromTo, "from:", Some(Subject::Mailbox(&to)), ":to:a@"),
+        ] {
+            let longest = KEY - head.len() - "@".len() - tail.len();
+            for (octets, can_be) in [(longest, true), (longest + 1, false)] {
+                let local = "x".repeat(octets);
+                let written = format!("{head}{local}@{tail}");
+                let address = Address::parse(local.as_bytes()).expect("an address");
+                let asked = list(tag, Subject::Mailbox(&address), second, Syntax::Sendmail);
+                assert_eq!(asked.contains(&written), can_be, "{tag} {octets}");
+                assert_eq!(read(&written, Syntax::Sendmail).is_ok(), can_be, "{tag} {octets}");
+            }
         }
     }
 

@@ -361,6 +361,23 @@ mod tests {
     }
 
     #[test]
+    fn a_location_says_its_kind_and_which_file_is_read_or_which_port_is_asked() {
+        for (text, kind, path, port) in [
+            ("text:/etc/mail/access", "text", Some("/etc/mail/access"), None),
+            ("cdb:/etc/mail/access.cdb", "cdb", Some("/etc/mail/access.cdb"), None),
+            ("lmdb:/etc/mail/access.lmdb", "lmdb", Some("/etc/mail/access.lmdb"), None),
+            ("socketmap:inet:[2001:db8::1]:7000:access", "socketmap", None, Some(7000)),
+            ("socketmap:unix:/run/m.sock:access", "socketmap", None, None),
+        ] {
+            let location: Location = text.parse().expect(text);
+            assert_eq!(
+                (location.kind(), location.path(), location.port()),
+                (kind, path.map(Path::new), port)
+            );
+        }
+    }
+
+    #[test]
     fn tables_of_sqlite_are_there_if_they_were_built() {
         for (text, expected) in [
             ("sql!/var/lib/m.sq3", "sqlite:/var/lib/m.sq3?table=kvm&key=k&value=v"),
@@ -392,7 +409,9 @@ mod tests {
             ("lists/access", "write it like text:/etc/mail/access"),
             ("text:access", "write it like text:/etc/mail/access"),
             ("text:/etc/\u{7}", "remove it"),
+            ("maps!/etc/mail/access", "use text:, cdb:, lmdb:, sqlite: or socketmap:"),
             ("sqlite:/m?table=a b", "make a view"),
+            ("sqlite:/m?key=a b", "make a view"),
             ("sqlite:/m?tabel=a", "write it like sqlite:"),
             ("sqlite:/m?table=", "letters, digits and _"),
             ("sqlite:/m?table=x\"; DROP TABLE y", "letters, digits and _"),

@@ -104,7 +104,8 @@ fn cut(ip: Ipv6Addr, words: usize) -> Option<String> {
     let (head, tail) = text.split_once("::")?;
     let count = |part: &str| if part.is_empty() { 0 } else { part.split(':').count() };
     let missing = 8 - count(head) - count(tail);
-    let behind = words.checked_sub(count(head) + missing).filter(|&words| words > 0)?;
+    // Never 0: what stands behind `::` begins with a word that is none.
+    let behind = words.checked_sub(count(head) + missing)?;
     let tail: Vec<&str> = tail.split(':').take(behind).collect();
     Some(format!("{head}::{}", tail.join(":")))
 }
@@ -216,6 +217,7 @@ mod tests {
             (&["::/0"], "ipv6:::/0"),
             (&["0.0.0.0/0"], "0.0.0.0/0"),
             (&["::1"], "ipv6:::1"),
+            (&["::", "::/128"], "ipv6:::"),
         ] {
             for text in spellings {
                 assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
@@ -236,6 +238,8 @@ mod tests {
             "fe80::1%eth0",
             "ipv6:",
             "12345::",
+            "2001:00db8",
+            "2001:+db8",
             "::ffff:1.2.3.4.5",
             "a/b",
         ] {

@@ -150,7 +150,7 @@ fn pair(list: &str, classes: Classes) -> Pair<'_> {
         _ => return Ok(None),
     };
     let inside = &list[1..];
-    let Some(end) = end(inside.as_bytes(), close, open != b'[') else {
+    let Some(end) = end(inside.as_bytes(), close) else {
         return Err((format!("the {} has no {}", char::from(open), char::from(close)), ""));
     };
     let after = &inside[end + 1..];
@@ -177,11 +177,11 @@ fn pair(list: &str, classes: Classes) -> Pair<'_> {
 }
 
 /// Where the closing delimiter stands; what a backslash stands before is none.
-fn end(inside: &[u8], close: u8, escapes: bool) -> Option<usize> {
+fn end(inside: &[u8], close: u8) -> Option<usize> {
     let mut at = 0;
     while let Some(&octet) = inside.get(at) {
         match octet {
-            b'\\' if escapes => at += 1,
+            b'\\' => at += 1,
             _ if octet == close => return Some(at),
             _ => {}
         }
@@ -204,4 +204,25 @@ fn blank(text: &str) -> usize {
             !quoted && matches!(octet, b' ' | b'\t')
         })
         .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_equal_if_they_decide_alike_for_the_same_patterns() {
+        let list = |value| Patterns::new(value, Classes::Off, &mut Vec::new()).expect("a list");
+        let one = list("[192.0.2.0/24]OK /a/OK REJECT");
+        assert_eq!(one, list(" [192.0.2.0/24]PERMIT  /a/OK reject"));
+        for other in [
+            "[192.0.2.0/25]OK /a/OK REJECT",
+            "[192.0.2.0/24]SKIP /a/OK REJECT",
+            "[192.0.2.0/24]OK /b/OK REJECT",
+            "[192.0.2.0/24]OK /a/OK",
+            "REJECT",
+        ] {
+            assert_ne!(one, list(other), "{other}");
+        }
+    }
 }

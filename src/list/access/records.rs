@@ -80,13 +80,27 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_by_record() {
-        let records: [(&[u8], &[u8]); 3] =
-            [(b"from:a.example", b"OK"), (b"from:b.example", b"REJCT"), (b"form:c.example", b"")];
+        let records: [(&[u8], &[u8]); 4] = [
+            (b"from:a.example", b"OK"),
+            (b"from:b.example", b"REJCT"),
+            (b"form:c.example", b""),
+            (b"\0", b"OK\0"),
+        ];
         let faults = map(&records, Syntax::Sendmail).expect_err("mistakes");
         let causes: Vec<&str> = faults.iter().map(|fault| fault.cause.as_str()).collect();
         assert!(causes.iter().all(|cause| cause.starts_with("record ")), "{causes:?}");
         assert!(causes[0].contains("record 2") && causes[1].contains("record 3"), "{causes:?}");
+        assert_eq!(causes.last(), Some(&"record 4: the key is empty"));
         let (map, _) = map(&[(b"192.0.2", b"DUNNO"), (b"@", b"@")], Syntax::Postfix).expect("a map");
-        assert_eq!(map.len(), 1);
+        assert!(map.len() == 1 && !map.is_empty());
+    }
+
+    #[test]
+    fn a_remark_on_all_records_has_no_number() {
+        let (map, notices) =
+            map(&[(b"greetpause:localhost", b"0"), (b"clientrate:", b"9")], Syntax::Sendmail).expect("a map");
+        assert!(map.is_empty());
+        let notices: Vec<String> = notices.iter().map(ToString::to_string).collect();
+        assert_eq!(notices, [" 2 records have tags of other programs; they are left to these"]);
     }
 }

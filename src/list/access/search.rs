@@ -249,8 +249,8 @@ impl<'a> Search<'a> {
                 return Some(self.asked.insert(key));
             }
             self.keys = None;
-            if !self.is_about_login() && self.end_login() {
-                return None;
+            if !self.is_about_login() {
+                self.end_login();
             }
             let (tag, first, second) = self.steps.pop_front()?;
             // Tags mean nothing in Postfix' maps.
@@ -267,15 +267,13 @@ impl<'a> Search<'a> {
         matches!(self.steps.front(), Some((Tag::Auth(_), ..)))
     }
 
-    /// A login of which the map says nothing. Whether that is the end.
-    fn end_login(&mut self) -> bool {
-        let trusted = self.login.take() == Some(Ruling::Allow);
-        if trusted {
+    /// A login of which the map says nothing. If it is trusted, that is the end.
+    fn end_login(&mut self) {
+        if self.login.take() == Some(Ruling::Allow) {
             self.answer.ruling = Ruling::Allow;
             self.answer.because = Because::Login;
             self.steps.clear();
         }
-        trusted
     }
 
     /// Takes what the map has for the key that [`Search::next_key`] gave.

@@ -147,3 +147,60 @@ impl Standing {
 fn last<const N: usize>(all: [Option<&Heard>; N]) -> Option<&Heard> {
     all.into_iter().flatten().find(|heard| heard.ruling != Ruling::Nothing)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Denial;
+    use super::*;
+
+    fn heard(ruling: Ruling, because: &str) -> Heard {
+        Heard { ruling, because: because.into() }
+    }
+
+    #[test]
+    fn a_friend_is_named_whom_a_later_word_denies() {
+        let refusal = || Ruling::Refuse(Denial::refusal());
+        let deferral = || Ruling::Defer(Denial::deferral());
+        let hold = || Ruling::Quarantine("look at it".into());
+        for (client, sender, recipient, friend) in [
+            (Ruling::Allow, refusal(), Ruling::Nothing, Some("client")),
+            (Ruling::Allow, Ruling::Nothing, Ruling::Discard, Some("client")),
+            (Ruling::Allow, deferral(), refusal(), Some("client")),
+            (Ruling::Allow, Ruling::Allow, deferral(), Some("sender")),
+            // Nobody denies it, or nobody lets it in, or the friend came last.
+            (Ruling::Allow, Ruling::Nothing, Ruling::Nothing, None),
+            (Ruling::Nothing, refusal(), Ruling::Nothing, None),
+            (refusal(), Ruling::Allow, Ruling::Nothing, None),
+            (Ruling::Nothing, refusal(), Ruling::Allow, None),
+            // A quarantine neither denies nor lets in.
+            (Ruling::Allow, hold(), Ruling::Nothing, None),
+            (Ruling::Allow, hold(), refusal(), None),
+        ] {
+            let case = format!("{client:?} {sender:?} {recipient:?}");
+            let mut standing = Standing::default();
+            standing.connect(heard(client, "client"));
+            standing.mail(heard(sender, "sender"));
+            let recipient = heard(recipient, "recipient");
+            let found = standing.denied_friend(Some(&recipient)).map(|heard| &*heard.because);
+            assert_eq!(found, friend, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_asked_again() {
+        let mut standing = Standing::default();
+        let known = |standing: &Standing| (standing.knows_client(), standing.knows_sender());
+        assert!(standing.is_empty());
+        assert_eq!(known(&standing), (false, false));
+        standing.connect(Heard::default());
+        assert_eq!(known(&standing), (true, false), "that the maps say nothing is known, too");
+        standing.mail(Heard::default());
+        assert_eq!(known(&standing), (true, true));
+        standing.forget_client();
+        assert_eq!(known(&standing), (false, true));
+        standing.forget_sender();
+        assert_eq!(known(&standing), (false, false));
+        standing.mail(Heard::default());
+        assert!(!standing.is_empty());
+    }
+}

@@ -105,12 +105,6 @@ impl Address {
     }
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 /// `[192.0.2.1]`, `[ipv6:2001:db8::1]`.
 pub(super) fn bracketed(ip: IpAddr) -> String {
     match ip {
@@ -140,10 +134,7 @@ pub(super) fn domain(octets: &[u8]) -> String {
     }
     // What is no legal domain as a whole still has parents.
     let text = text.trim_end_matches('.');
-    let mut start = text.len().saturating_sub(DOMAIN);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
+    let start = text.len().saturating_sub(DOMAIN);
     match Domain::from_octets(text.as_bytes()) {
         // With U-labels in it: those at the right end that are legal.
         Ok((domain, _)) if !text.is_ascii() => domain.as_str().to_owned(),
@@ -153,8 +144,33 @@ pub(super) fn domain(octets: &[u8]) -> String {
 
 /// Text with its ASCII letters in lower case; what is not UTF-8 is replaced and then matches no key.
 pub(super) fn fold(octets: &[u8]) -> Cow<'_, str> {
-    match String::from_utf8_lossy(octets) {
-        Cow::Borrowed(text) if !text.bytes().any(|octet| octet.is_ascii_uppercase()) => Cow::Borrowed(text),
-        text => Cow::Owned(text.to_ascii_lowercase()),
+    let mut text = String::from_utf8_lossy(octets);
+    if text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        text.to_mut().make_ascii_lowercase();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_of_any_origin_has_one_form() {
+        let long = format!("{}.B.Example", "a".repeat(300));
+        for (typed, expected) in [
+            ("MX.Example.", "mx.example"),
+            ("B\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("[IPv6:2001:DB8:0::1]", "[ipv6:2001:db8::1]"),
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            // No legal name, and still what a pattern is tried on.
+            ("A(b.Example", "a(b.example"),
+            ("a..b.example.", "a..b.example"),
+            // Its legal part is a key, and so are its parents.
+            ("a(b.B\u{fc}cher.example", "xn--bcher-kva.example"),
+            (&long, &long[long.len() - DOMAIN..].to_lowercase()),
+        ] {
+            assert_eq!(domain(typed.as_bytes()), expected, "{typed}");
+        }
     }
 }

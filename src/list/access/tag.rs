@@ -142,7 +142,6 @@ impl fmt::Display for Tag {
         write!(f, "{prefix}{head}")?;
         match self.infix() {
             Some(infix) => write!(f, "\u{2026}{infix}\u{2026}"),
-            None if *self == Self::Bare => f.write_str("keys without a tag"),
             None => Ok(()),
         }
     }
@@ -152,4 +151,24 @@ impl fmt::Display for Tag {
 pub(super) fn strip<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     let head = text.get(..start.len())?;
     head.eq_ignore_ascii_case(start).then(|| &text[start.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_map_that_has_one_tag_is_not_asked_for_another() {
+        let owned = [Tag::Connect, Tag::From, Tag::To, Tag::Auth];
+        let owned = owned.into_iter().flat_map(|tag| Owner::ALL.map(tag));
+        let all = owned.chain([Tag::Spam, Tag::ConnectFrom, Tag::ConnectTo, Tag::FromTo, Tag::Bare]);
+        let all: Vec<Tag> = all.collect();
+        assert_eq!(
+            all.iter().map(|tag| tag.bit()).collect::<BTreeSet<u32>>().len(),
+            all.len(),
+            "one bit each"
+        );
+    }
 }

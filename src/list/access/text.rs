@@ -19,6 +19,8 @@ const TEXT: usize = 1 << 28;
 const EXPRESSIONS: usize = 5_000;
 /// Longest key as written, before its spelling is made canonical: with U-labels and padding it may be longer.
 const WRITTEN: usize = 2 * key::KEY;
+/// From how many octets on a line needs no continuation to be too long.
+const LINE: usize = 2 * value::VALUE;
 
 impl Map {
     /// Reads a text. The second part of what is returned is worth a look, but no mistake.
@@ -56,7 +58,7 @@ impl Map {
                 lines.next_if(|(_, line)| line.is_empty() || line[0].is_ascii_whitespace() || line[0] == b'#')
             {
                 let more = more.trim_ascii();
-                if !more.is_empty() && more[0] != b'#' && joined.len() <= WRITTEN + value::VALUE {
+                if !more.is_empty() && more[0] != b'#' && joined.len() <= LINE {
                     joined.push(b' ');
                     joined.extend_from_slice(more);
                 }

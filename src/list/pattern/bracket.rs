@@ -107,3 +107,31 @@ fn class(name: &[u8]) -> Option<fn(&u8) -> bool> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ere;
+
+    #[test]
+    fn classes_hold_what_they_hold_in_the_c_locale() {
+        for (class, count, least, most) in [
+            // Letters match in either case.
+            ("alpha", 52, b'A', b'z'),
+            ("upper", 52, b'A', b'z'),
+            ("lower", 52, b'A', b'z'),
+            ("digit", 10, b'0', b'9'),
+            ("alnum", 62, b'0', b'z'),
+            ("xdigit", 22, b'0', b'f'),
+            ("punct", 32, b'!', b'~'),
+            ("graph", 94, b'!', b'~'),
+            ("print", 95, b' ', b'~'),
+            ("cntrl", 33, 0, 0x7f),
+            ("blank", 2, b'\t', b' '),
+            ("space", 6, b'\t', b' '),
+        ] {
+            let ere = Ere::new(&format!("^[[:{class}:]]$")).expect(class);
+            let inside: Vec<u8> = (0..=u8::MAX).filter(|octet| ere.is_match(&[*octet])).collect();
+            assert_eq!((inside.len(), inside[0], inside[count - 1]), (count, least, most), "{class}");
+        }
+    }
+}

@@ -109,11 +109,6 @@ impl Ere {
         translate(self.text.as_bytes()).map(|translated| Needles::of(&translated.regex)).unwrap_or_default()
     }
 
-    /// What was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
     /// What in it probably means something else than its author thinks, if anything does.
     pub fn notice(&self) -> Option<&'static str> {
         translate(self.text.as_bytes()).ok().and_then(|translated| translated.notice)
@@ -189,10 +184,7 @@ impl Reader {
     fn literal(&mut self, octet: u8) {
         self.begin();
         // By its number: nothing can then be an operator of the crate.
-        let _ = match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => write!(self.out, "{}", char::from(octet)),
-            _ => write!(self.out, "\\x{octet:02x}"),
-        };
+        let _ = write!(self.out, "\\x{octet:02x}");
     }
 
     /// An assertion or a bar; neither can be repeated.
@@ -346,6 +338,7 @@ mod tests {
             ("^a**$", "", true),
             ("^a++$", "", false),
             ("^(ab)??$", "ab", true),
+            ("^a{1,3}?$", "aaa", true),
         ] {
             assert_eq!(matches(ere, subject), Ok(expected), "{ere} {subject:?}");
         }
@@ -369,6 +362,8 @@ mod tests {
         }
         for (ere, error) in [
             ("[a-c-e]", EreError::Range),
+            ("[b-a]", EreError::Range),
+            ("[[:letter:]]", EreError::Class),
             ("[[:alpha:]-z]", EreError::Range),
             ("[z-[:alpha:]]", EreError::Range),
             ("[[:alpha]", EreError::OpenBracket),
@@ -377,6 +372,41 @@ mod tests {
             ("[[.space.]]", EreError::Collating),
         ] {
             assert_eq!(matches(ere, "").expect_err(ere), error, "{ere}");
+        }
+    }
+
+    #[test]
+    fn what_gnu_adds_is_understood() {
+        for (ere, subject, expected) in [
+            (r"^\W\S$", "-a", true),
+            (r"^\W", "a", false),
+            (r"^\S", " ", false),
+            (r"\bred", "fred", false),
+            (r"\Bred", "fred", true),
+            (r"\Bfred", "fred", false),
+            (r"\<red", "fred", false),
+            (r"fred\>", "fred@x", true),
+            (r"fre\>", "fred@x", false),
+            (r"\`f", "fred", true),
+            (r"\`r", "fred", false),
+            (r"d\'", "fred", true),
+            (r"e\'", "fred", false),
+        ] {
+            assert_eq!(matches(ere, subject), Ok(expected), "{ere} {subject:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_as_deep_or_as_often_as_allowed_is_read_and_no_more() {
+        let groups = |depth| "(".repeat(depth) + "a" + &")".repeat(depth);
+        let repeated = |times| "^a".to_owned() + &"{0}".repeat(times) + "$";
+        assert_eq!((matches(&groups(DEPTH), "a"), matches(&repeated(DEPTH + 1), "")), (Ok(true), Ok(true)));
+        for ere in [groups(DEPTH + 1), repeated(DEPTH + 2), repeated(DEPTH + 9)] {
+            assert_eq!(matches(&ere, ""), Err(EreError::Depth), "{ere}");
+        }
+        assert_eq!(matches("(a{0,32767}){0}", ""), Ok(true));
+        for ere in ["a{32768}", "a{0,32768}", "a{+1}", "a{2,1}"] {
+            assert_eq!(matches(ere, ""), Err(EreError::Interval), "{ere}");
         }
     }
 

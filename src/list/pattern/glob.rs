@@ -205,7 +205,7 @@ fn find(units: &[Unit], subject: &[u8]) -> Option<usize> {
         let mut carry = 1;
         for (word, mask) in state.iter_mut().zip(&takes[usize::from(octet) * words..]) {
             let next = *word >> 63;
-            *word = (*word << 1 | carry) & mask;
+            *word = ((*word << 1) + carry) & mask;
             carry = next;
         }
         if state[last / 64] >> (last % 64) & 1 == 1 {
@@ -251,10 +251,15 @@ mod tests {
             ("a*a", "a", false),
             ("a*a", "aa", true),
             ("*ab*ba*", "aba", false),
+            ("*ab*ba*", "xaba", false),
             ("*ab*ba*", "abba", true),
             ("a?*?c", "abc", false),
             ("a?*?c", "abbc", true),
             ("*a?c*", "zzabczz", true),
+            ("*a?c*", "zzabdzz", false),
+            ("*a?c*", "abc", true),
+            ("*?b*b*", "abb", true),
+            ("*?b*b*", "ab", false),
             ("*a?c", "abcabd", false),
             ("???", "ab", false),
             (r"\*\?\\", r"*?\", true),
@@ -264,6 +269,19 @@ mod tests {
             assert_eq!(matches(glob, subject), expected, "{glob} {subject}");
         }
         assert_eq!(Glob::new(r"a\", Classes::Off), Err(GlobError::Backslash));
+    }
+
+    #[test]
+    fn a_piece_of_more_than_64_characters_is_found_as_a_whole() {
+        let text: String = ('a'..='z').cycle().take(150).collect();
+        let glob = format!("*{}?{}*", &text[..70], &text[71..]);
+        let subject = format!("zy{text}{text}");
+        assert!(matches(&glob, &text) && matches(&glob, &subject));
+        for at in [0, 63, 64, 69, 71, 127, 128, 149] {
+            let mut other = text.clone();
+            other.replace_range(at..=at, "-");
+            assert!(!matches(&glob, &format!("zy{other}")), "{at}");
+        }
     }
 
     #[test]

@@ -47,7 +47,6 @@ impl Needles {
                 needles.prefer(&literal.0);
                 needles
             }
-            HirKind::Capture(capture) => Self::within(&capture.sub),
             HirKind::Repetition(repetition) if repetition.min > 0 => Self::within(&repetition.sub),
             HirKind::Concat(parts) => {
                 let mut best = Self::default();
@@ -83,6 +82,7 @@ impl Needles {
 #[cfg(test)]
 mod tests {
     use super::super::{Classes, Ere, Glob};
+    use super::MOST;
 
     fn texts(needles: &super::Needles) -> Vec<String> {
         needles.iter().map(|needle| String::from_utf8_lossy(needle).into_owned()).collect()
@@ -100,6 +100,12 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(texts(&Ere::new(ere).expect(ere).needles()), expected, "{ere}");
+        }
+        for (count, known) in [(MOST, MOST), (MOST + 1, 0)] {
+            let texts: Vec<String> =
+                ('a'..='z').chain('0'..='9').take(count).map(|c| format!("{c}{c}")).collect();
+            let ere = format!("({})", texts.join("|"));
+            assert_eq!(Ere::new(&ere).expect("legal").needles().iter().len(), known, "{ere}");
         }
         for (glob, expected) in [
             ("*@Spam.Example", &["@spam.example"][..]),

@@ -228,9 +228,15 @@ mod tests {
             ("a\u{fffd}@l.example", BadKey::Character),
         ] {
             assert_eq!(Key::parse(text), Err(why), "{text}");
-            assert!(!why.remedy().is_empty());
+            let remedy = match why {
+                BadKey::Pattern => "write *@*.spam.example,",
+                BadKey::Word => "user@ for that local part at any domain",
+                _ => "@spam.example,",
+            };
+            assert!(why.remedy().contains(remedy), "{text}: {}", why.remedy());
         }
-        let long = format!("{}@l.example", "x".repeat(256));
-        assert_eq!(Key::parse(&long), Err(BadKey::Local));
+        for local in ["x".repeat(256), format!("\"{}\"", "x".repeat(256)), "\"a\u{7}b\"".to_owned()] {
+            assert_eq!(Key::parse(&format!("{local}@l.example")), Err(BadKey::Local), "{local:?}");
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Members {
                     places.push((place(start), place(text.len())));
                 }
                 Err(why) if faults.len() < TOLD => {
-                    let shown = printable(&line[..line.len().min(4 * EXCERPT)], EXCERPT);
+                    let shown = printable(line, EXCERPT);
                     let cause = format!("\"{shown}\": {why}");
                     let remedy = "write one address a line, as in user@example.org".to_owned();
                     faults.push(Fault { line: number + 1, cause, remedy });
@@ -122,7 +122,7 @@ fn address(line: &[u8]) -> Result<Option<Box<str>>, &'static str> {
     let bare = match line.rfind('<') {
         // What follows the bracket can only be a comment.
         Some(open) => {
-            let inside = line[open + 1..].split_once('>').ok_or("a bracket has no partner")?;
+            let inside = line[open..].split_once('>').ok_or("a bracket has no partner")?;
             let rest = inside.1.trim();
             if !rest.is_empty() && !rest.starts_with('#') {
                 return Err("something stands behind the address");
@@ -187,18 +187,33 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_as_long_as_a_name_and_the_longest_address() {
+        let line =
+            |octets: usize| format!("{} <a@example.org>\n", "x".repeat(octets - " <a@example.org>".len()));
+        assert_eq!(members(&line(LINE)).len(), 1);
+        for octets in [LINE + 1, LINE + 100] {
+            let faults = Members::parse(line(octets).as_bytes()).expect_err("too long");
+            assert!(faults[0].cause.ends_with("it is too long for a line with an address"), "{faults:?}");
+            assert!(faults[0].cause.len() < 2 * EXCERPT);
+        }
+    }
+
+    #[test]
     fn nobody_is_a_member_of_an_empty_list_and_what_is_no_text_is_no_list() {
         for text in ["", "\n\n", "# nobody\n"] {
             assert!(members(text).is_empty(), "{text:?}");
         }
-        for octets in [
-            &b"alice@example.org\0"[..],
-            b"\x1f\x8b\x08\x00",
-            b"\xff\xfea\0",
-            b"no address at all\nand here\n",
+        for (octets, why) in [
+            (&b"alice@example.org\0"[..], "it holds NUL"),
+            (b"\x1f\x8b\x08\x00", "the file is compressed"),
+            (b"\xff\xfea\0", "the file is UTF-16"),
+            (b"\xfe\xff\0a", "the file is UTF-16"),
+            (b"no address at all\nand here\n", "\"no address at all\": it is no address"),
+            (&vec![0; 1 << 30], "it holds NUL"),
+            (&vec![0; (1 << 30) + 1], "the file is larger than 1 GiB"),
         ] {
             let faults = Members::parse(octets).expect_err("no text");
-            assert!(!faults.is_empty());
+            assert!(faults[0].cause.starts_with(why), "{faults:?}");
         }
         let many = "x\n".repeat(1_000);
         assert_eq!(Members::parse(many.as_bytes()).expect_err("no address").len(), TOLD + 1);

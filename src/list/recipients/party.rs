@@ -113,10 +113,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
     }
     // Nearly all names are of these letters, and need no IDNA.
     let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));
-    if is_plain
-        && !text.contains("--")
-        && let Ok((domain, 0)) = Domain::from_octets(text.as_bytes())
-    {
+    if is_plain && let Ok((domain, 0)) = Domain::from_octets(text.as_bytes()) {
         return Some(domain.as_str().to_owned());
     }
     Domain::from_setting(text).ok().map(|domain| domain.as_str().to_owned())
@@ -162,6 +159,7 @@ mod tests {
     fn what_a_mail_server_finds_in_a_local_part_is_found_from_the_inside_out() {
         for (argument, inner) in [
             ("<list%L.example@own.example>", &["list@l.example"][..]),
+            ("<list%[IPv6:2001:db8::1]@own.example>", &["list@[2001:db8::1]"]),
             ("<\"list@l.example\"@own.example>", &["list@l.example"]),
             ("<l.example!list@own.example>", &["list@l.example"]),
             ("<x.example!l.example!list@own.example>", &["list@l.example", "l.example!list@x.example"]),
@@ -211,6 +209,9 @@ mod tests {
             "1.2.3.4",
             "3com.example",
             "spam..example",
+            "a--b.example",
+            "xn--bcher-kva.example",
+            "xn--a.example",
             ".",
         ] {
             let slow = Domain::from_setting(text).ok().map(|domain| domain.as_str().to_owned());

@@ -137,6 +137,9 @@ fn what_the_mail_server_takes_for_a_protected_address_is_protected() {
     assert_eq!(find(&protected, "<boss%board.example@own.example>"), Some(1));
     assert_eq!(find(&protected, "<friend%x.example%board.example@own.example>"), Some(1));
     assert_eq!(find(&protected, "<friend%x.example@own.example>"), None);
+    let friend = Party::parse(b"<friend%x.example@own.example>").expect("a party");
+    assert_eq!(protected.named(&friend, "+"), None);
+    assert!(Protected::default().is_empty() && !protected.is_empty());
 }
 
 #[test]
