@@ -89,8 +89,6 @@ impl Key {
         if text.contains('"') {
             return quoted(text);
         }
-        let is_foreign =
-            |c: char| c.is_whitespace() || c.is_control() || c == '\u{fffd}' || "<>(),;".contains(c);
         if text.contains(is_foreign) {
             return Err(BadKey::Character);
         }
@@ -121,13 +119,29 @@ impl fmt::Display for Key {
     /// As it could be written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(text) => f.write_str(text),
+            Self::Address(text) => match text.rsplit_once('@') {
+                Some((local, domain)) if local.contains(is_special) => {
+                    let local = local.replace('\\', "\\\\").replace('"', "\\\"");
+                    write!(f, "\"{local}\"@{domain}")
+                }
+                _ => f.write_str(text),
+            },
             Self::Local(local) => write!(f, "{local}@"),
             Self::Glob(pattern) => f.write_str(&pattern.text),
             Self::Domain(domain) => write!(f, "@{domain}"),
             Self::Suffix(domain) => write!(f, ".{domain}"),
         }
     }
+}
+
+/// What stands in no key outside of quotes.
+fn is_foreign(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || c == '\u{fffd}' || "<>(),;".contains(c)
+}
+
+/// What means something else outside of quotes, or nothing.
+fn is_special(c: char) -> bool {
+    is_foreign(c) || "*?\\\"@:[]".contains(c)
 }
 
 fn suffix_of(text: &str) -> Result<Key, BadKey> {
@@ -196,7 +210,8 @@ mod tests {
             (&["*-Announce@L.example", "<*-announce@l.example.>"], "*-announce@l.example"),
             (&["*@*.L.example"], "*@*.l.example"),
             (&["x@[IPv6:2001:DB8::0:1]", "x@[2001:db8::1]"], "x@[2001:db8::1]"),
-            (&["\"a B\"@l.example"], "a b@l.example"),
+            (&["\"a B\"@l.example"], "\"a b\"@l.example"),
+            (&[r#""a*\"\\"@l.example"#], r#""a*\"\\"@l.example"#),
         ] {
             for text in texts {
                 assert_eq!(Key::parse(text).map(|key| key.to_string()).as_deref(), Ok(key), "{text}");
