@@ -20,6 +20,8 @@ pub mod config;
 pub mod handover;
 #[path = "bodies/map.rs"]
 pub mod map;
+#[path = "bodies/recipient.rs"]
+pub mod recipient;
 #[path = "bodies/table.rs"]
 pub mod table;
 

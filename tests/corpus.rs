@@ -38,6 +38,11 @@ fn the_corpus_of_mailboxes_holds() {
 }
 
 #[test]
+fn the_corpus_of_recipients_holds() {
+    run("recipient", bodies::recipient::recipient);
+}
+
+#[test]
 fn the_corpus_of_configurations_holds() {
     run("config", bodies::config::config);
 }
