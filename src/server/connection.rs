@@ -251,20 +251,25 @@ impl<F: Filter> Connection<F> {
         } else {
             *self.due.get_or_insert_with(|| now + self.shared.limits.frame_time)
         };
-        let until = match phase {
-            Phase::Serving => None,
-            Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
-            Phase::HandingOver { .. } => {
-                // What has not been read stays in the socket.
-                self.left = Some(deadline.saturating_duration_since(now));
-                return Err(End::Rested);
-            }
-        };
+        if let Phase::HandingOver { .. } = phase {
+            // What has not been read stays in the socket.
+            self.left = Some(deadline.saturating_duration_since(now));
+            return Err(End::Rested);
+        }
+        let until = self.until(phase);
         // Looked at first: a peer that never stops sending always has something to read.
         if until.is_some_and(|until| now >= until) {
             return Err(End::Drained);
         }
         Ok(Wait { deadline, until })
+    }
+
+    /// When a server that stops lets the connection go.
+    fn until(&self, phase: Phase) -> Option<Instant> {
+        match phase {
+            Phase::Draining { idle, all } => Some(if self.session.in_message() { all } else { idle }),
+            Phase::Serving | Phase::HandingOver { .. } => None,
+        }
     }
 
     /// Takes what is there, or waits for it until the phase is another.
@@ -312,6 +317,13 @@ impl<F: Filter> Connection<F> {
             match processed {
                 Processed::All { unanswered } => return Ok(unanswered),
                 Processed::Judge(stage) => self.decide(stage).await?,
+            }
+            // What was sent ahead may take many judgements, and does not keep a server that stops.
+            if !self.input.is_empty() {
+                let until = self.until(*self.shared.phase.borrow());
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    return Err(End::Drained);
+                }
             }
         }
     }

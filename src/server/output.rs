@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::buffer;
@@ -41,20 +42,39 @@ async fn write<F>(
 ) -> Result<(), End> {
     while !put(stream, output, written)? {
         let deadline = Instant::now() + left.take().unwrap_or(shared.limits.write_time);
-        let mut phase = shared.phase.subscribe();
         tokio::select! {
             biased;
             ready = timeout_at(deadline, stream.writable()) => match ready {
                 Ok(ready) => ready.map_err(End::Socket)?,
                 Err(_) => return Err(End::Late("the MTA does not read")),
             },
-            _ = phase.wait_for(|phase| matches!(phase, Phase::HandingOver { .. })) => {
-                *left = Some(deadline.saturating_duration_since(Instant::now()));
-                return Err(End::Rested);
+            end = dismissed(&shared.phase) => {
+                if matches!(end, End::Rested) {
+                    *left = Some(deadline.saturating_duration_since(Instant::now()));
+                }
+                return Err(end);
             }
         }
     }
     Ok(())
+}
+
+/// Waits until the server has no more time for what is said.
+async fn dismissed(phase: &watch::Sender<Phase>) -> End {
+    let mut phase = phase.subscribe();
+    loop {
+        let now = *phase.borrow_and_update();
+        let changed = phase.changed();
+        match now {
+            Phase::Serving => drop(changed.await),
+            Phase::Draining { all, .. } => {
+                if timeout_at(all, changed).await.is_err() {
+                    return End::Drained;
+                }
+            }
+            Phase::HandingOver { .. } => return End::Rested,
+        }
+    }
 }
 
 /// Writes what the socket takes now, and tells whether that is all.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Clock, Limits, Log, Served, mail, packet};
+use super::{Clock, Limits, Log, Served, greeting, mail, packet};
 
 // case: 65
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn a_peer_that_never_stops_sending_does_not_keep_the_server() {
     let flood = std::thread::spawn(move || {
         use std::io::Write as _;
         let macros = packet(b'D', b"H").repeat(10_000);
-        let mut open = stream.write_all(&super::greeting()).is_ok();
+        let mut open = stream.write_all(&greeting()).is_ok();
         while open {
             open = stream.write_all(&macros).is_ok();
         }
@@ -89,6 +90,40 @@ async fn a_peer_that_never_stops_sending_does_not_keep_the_server() {
     let ended = tokio::time::timeout(Duration::from_secs(20), &mut served.serving).await;
     ended.expect("not kept").expect("served to the end");
     flood.join().expect("it was hung up on");
+}
+
+#[tokio::test]
+async fn what_was_sent_ahead_does_not_keep_the_server() {
+    let clock = Clock::stop();
+    let mut served = Served::start(Limits { drain: Duration::from_secs(5), ..Limits::default() });
+    let mut ahead = served.greeted().await;
+    let message = [mail("slow"), packet(b'A', b"")].concat();
+    ahead.send(&message.repeat(1_000)).await.expect("to send");
+    clock.settle().await;
+    served.server.drain();
+    let (ended, time) = clock.run(&mut served.serving).await;
+    ended.expect("served to the end");
+    assert!(time < Duration::from_millis(6_050), "{time:?}: no longer than the judgement under way");
+    assert!(ahead.exchange(b"", 7).await.starts_with("ccccc"), "what was judged is told");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_keeps_the_server_no_longer_than_any_other() {
+    let clock = Clock::stop();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("milter.sock");
+    let limits = Limits { drain: Duration::from_secs(5), ..Limits::default() };
+    let mut served = Served::at(&[&format!("unix:{}", path.display())], limits);
+    let mut stream = UnixStream::connect(&path).await.expect("somebody listens");
+    let flood = packet(b'U', b"X\0").repeat(10_000);
+    stream.write_all(&greeting()).await.expect("to send");
+    let pushing = tokio::spawn(async move { while stream.write_all(&flood).await.is_ok() {} });
+    clock.settle().await;
+    served.server.drain();
+    let (ended, time) = clock.run(&mut served.serving).await;
+    ended.expect("served to the end");
+    assert!((4_990..=5_050).contains(&time.as_millis()), "{time:?}");
+    pushing.await.expect("it was hung up on");
 }
 
 #[tokio::test]
