@@ -11,7 +11,7 @@ pub(super) fn run(sources: &Sources) -> Exit {
     };
     let wide = config.origins().iter().map(|origin| origin.toml.len()).max().unwrap_or_default();
     for origin in config.origins() {
-        println!("{:wide$} = {}  # {}", origin.toml, origin.value, origin.place);
+        sayln!("{:wide$} = {}  # {}", origin.toml, origin.value, origin.place);
     }
     for notice in &config.notices {
         eprintln!("{notice}");
@@ -42,22 +42,22 @@ pub(super) fn run(sources: &Sources) -> Exit {
     }
     for (list, state) in tables.states() {
         let noun = if state.entries == 1 { "entry" } else { "entries" };
-        println!("# list {list}: {} {noun} in {}", state.entries, state.path.display());
+        sayln!("# list {list}: {} {noun} in {}", state.entries, state.path.display());
     }
     for members in tables.members() {
         let state = members.state();
         let noun = if state.entries == 1 { "member" } else { "members" };
-        println!("# {} {noun} in {}", state.entries, state.path.display());
+        sayln!("# {} {noun} in {}", state.entries, state.path.display());
     }
     for map in tables.maps() {
         let entries = map.state().map_or(0, |state| state.entries);
         let noun = if entries == 1 { "entry" } else { "entries" };
-        println!("# access map {}: {entries} {noun}", map.location());
+        sayln!("# access map {}: {entries} {noun}", map.location());
     }
     match config.additions.expectations.len() {
         0 => {}
-        1 => println!("# one expectation is met"),
-        many => println!("# all {many} expectations are met"),
+        1 => sayln!("# one expectation is met"),
+        many => sayln!("# all {many} expectations are met"),
     }
     Exit::Ok
 }

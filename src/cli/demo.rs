@@ -132,7 +132,7 @@ fn play(zone: Zone) -> Result<bool, StartError> {
     let mut daemon = Daemon::new(config.into(), Source::Table(Arc::new(zone)), Inherited::default())?;
     daemon.confine(account.as_ref())?;
     let Some(&Listen::Inet { port, .. }) = daemon.listens().next() else { return Ok(false) };
-    println!("The daemon listens on inet:{port}@127.0.0.1 and knows a built-in zone. A mail server says:\n");
+    sayln!("The daemon listens on inet:{port}@127.0.0.1 and knows a built-in zone. A mail server says:\n");
     daemon.run_during(async move {
         let mut as_planned = true;
         for scene in SCENES {
@@ -141,14 +141,11 @@ fn play(zone: Zone) -> Result<bool, StartError> {
                 Err(error) => (error.to_string(), false),
             };
             as_planned &= right;
-            println!(
-                "{:<29} {:<14} {:<17} {:<24} {line}",
-                scene.title, scene.client, scene.helo, scene.sender
-            );
+            sayln!("{:<29} {:<14} {:<17} {:<24} {line}", scene.title, scene.client, scene.helo, scene.sender);
         }
         let verdict =
             if as_planned { "All sessions ended as they should." } else { "Some sessions ended wrongly!" };
-        println!("\n{verdict} The columns: client, HELO, MAIL FROM, outcome.");
+        sayln!("\n{verdict} The columns: client, HELO, MAIL FROM, outcome.");
         as_planned
     })
 }

@@ -68,21 +68,21 @@ fn set() -> Result<(), Failure> {
     if let Err(why) = label(&place) {
         eprintln!("key: {why}; give it the label of its path: restorecon -v {}", place.display());
     }
-    println!("key {} is kept {how}: {}", key.fingerprint(), place.display());
+    sayln!("key {} is kept {how}: {}", key.fingerprint(), place.display());
     match &*place {
         path if path == Path::new(FILE) => {
-            println!("name it in /etc/gatepost/gatepost.toml:\n  [key]\n  file = \"{FILE}\"");
+            sayln!("name it in /etc/gatepost/gatepost.toml:\n  [key]\n  file = \"{FILE}\"");
         }
         _ if systemd::Unit::find("gatepost.service").is_some_and(|unit| unit.is_active()) => {
             // Credentials are read at start only; open sessions outlive it.
             match tell("systemctl", &["try-restart", "gatepost.service"]) {
-                Ok(()) => println!("gatepost.service was restarted with it; open sessions went on"),
+                Ok(()) => sayln!("gatepost.service was restarted with it; open sessions went on"),
                 Err(why) => {
                     eprintln!("key: {why}; put it into force with: systemctl restart gatepost.service");
                 }
             }
         }
-        _ => println!("it counts when gatepost.service starts"),
+        _ => sayln!("it counts when gatepost.service starts"),
     }
     Ok(())
 }
@@ -183,21 +183,21 @@ fn remove() -> Result<(), Failure> {
     let mut any = false;
     for path in [ENCRYPTED, PLAIN, FILE] {
         if delete(Path::new(path))? {
-            println!("removed {path}");
+            sayln!("removed {path}");
             any = true;
         }
     }
     if any {
-        println!("the running service keeps the key until: systemctl restart gatepost.service");
+        sayln!("the running service keeps the key until: systemctl restart gatepost.service");
     } else {
-        println!("there is no key at the places where `gatepost key set` puts one");
+        sayln!("there is no key at the places where `gatepost key set` puts one");
     }
     Ok(())
 }
 
 fn fingerprint(sources: &Sources) -> Exit {
     if let Some((key, place)) = kept() {
-        println!("{}  {place}", key.fingerprint());
+        sayln!("{}  {place}", key.fingerprint());
         return Exit::Ok;
     }
     let Some(config) = super::load(sources) else { return Exit::Config };
@@ -206,7 +206,7 @@ fn fingerprint(sources: &Sources) -> Exit {
         return Exit::Config;
     };
     let origin = config.origins().iter().find(|origin| matches!(&*origin.env, "SPAMHAUS_DQS_API_KEY"));
-    println!("{}  {}", key.fingerprint(), origin.map(|origin| origin.place.to_string()).unwrap_or_default());
+    sayln!("{}  {}", key.fingerprint(), origin.map(|origin| origin.place.to_string()).unwrap_or_default());
     Exit::Ok
 }
 

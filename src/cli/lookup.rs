@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::orders::say;
 use super::words::{effect_in_force, shown};
 use super::{args, map};
 use crate::config::{Config, Sources};
@@ -56,7 +57,7 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
                 let special = matches!(about, About::Ip(ip) if is_special(ip)) && !finding.list.is_local();
                 let line = Line { finding, gate: &gate, special };
                 exit = line.exit(exit);
-                if what.json { println!("{}", line.json(text)) } else { line.print(text) }
+                if what.json { sayln!("{}", line.json(text)) } else { line.print(text) }
             }
             // Nor about who may write to whom.
             if what.list.is_empty() {
@@ -116,10 +117,10 @@ async fn in_map(map: &Map, rules: &Rules, text: &str, about: &About, as_json: bo
         if as_json {
             let mut told = map::json(map, &answer);
             (told["query"], told["as"]) = (text.into(), role.into());
-            println!("{told}");
+            sayln!("{told}");
         } else {
-            println!("{}: {} as {role}, {}", shown(text.as_bytes()), map.location(), map::told(map, &answer));
-            print!("{}", map::chain(map, &answer, "  "));
+            sayln!("{}: {} as {role}, {}", shown(text.as_bytes()), map.location(), map::told(map, &answer));
+            say(&map::chain(map, &answer, "  "));
         }
         exit = if map::exit(&answer) == Exit::Listed { Exit::Listed } else { exit };
     }
@@ -131,9 +132,9 @@ fn in_policies(rules: &Rules, text: &str, about: &About, as_json: bool) {
     let About::Mailbox(..) = about else { return };
     let Some(policy) = rules.envelope.policy(text.as_bytes()) else { return };
     if as_json {
-        println!("{}", json!({ "query": text, "as": "recipient", "policy": policy }));
+        sayln!("{}", json!({ "query": text, "as": "recipient", "policy": policy }));
     } else {
-        println!("{}: {policy} says who may write to it", shown(text.as_bytes()));
+        sayln!("{}: {policy} says who may write to it", shown(text.as_bytes()));
     }
 }
 
@@ -185,24 +186,24 @@ impl Line<'_> {
         let title = list.title();
         match self.finding.outcome {
             Outcome::Unknown(trouble) => {
-                println!("{text}{asked}: {title} could not tell: {}", explain(trouble));
+                sayln!("{text}{asked}: {title} could not tell: {}", explain(trouble));
             }
             Outcome::Hit(codes) => {
-                println!("{text}{asked}: listed in {title}, {}", self.consequence());
+                sayln!("{text}{asked}: listed in {title}, {}", self.consequence());
                 for code in codes.iter() {
-                    println!("  {}  {}", self.code(code), self.meaning(code));
+                    sayln!("  {}  {}", self.code(code), self.meaning(code));
                 }
             }
-            _ => println!("{text}{asked}: not listed in {title}"),
+            _ => sayln!("{text}{asked}: not listed in {title}"),
         }
         for (rule, told) in self.rules() {
-            println!("  rule {rule}{told}");
+            sayln!("  rule {rule}{told}");
         }
         if self.gate.asks_about(list).is_none() {
-            println!("  {title} is switched off: sessions do not ask it");
+            sayln!("  {title} is switched off: sessions do not ask it");
         }
         if self.special {
-            println!("  a special-purpose address: the daemon does not ask about such a client");
+            sayln!("  a special-purpose address: the daemon does not ask about such a client");
         }
     }
 

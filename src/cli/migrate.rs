@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::args;
+use super::orders::say;
 use crate::config::{Config, DEFAULT_ENV_FILE, Overrides, Place, Sources};
 use crate::daemon::Exit;
 
@@ -32,7 +33,7 @@ pub(super) fn run(what: &args::Migrate) -> Exit {
             return Exit::Config;
         }
     };
-    print!("{}", toml(&config, &file));
+    say(&toml(&config, &file));
     for notice in &config.notices {
         eprintln!("{notice}");
     }

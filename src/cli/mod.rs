@@ -1,5 +1,12 @@
 //! The command line.
 
+#![warn(clippy::print_stdout, reason = "println! panics when `head` has read enough; sayln! does not")]
+
+/// A line on standard output, as [`orders::say`] writes it.
+macro_rules! sayln {
+    ($($words:tt)*) => { $crate::cli::orders::say(&format!("{}\n", format_args!($($words)*))) };
+}
+
 mod args;
 mod check_config;
 mod completions;

@@ -59,29 +59,26 @@ fn postfix(config: &Config, what: &args::Mta) -> Result<(), String> {
         );
     }
     let Some(value) = postfix.with_us(&listens, &socket) else {
-        println!("# main.cf names gatepost already:\nsmtpd_milters = {}", postfix.raw);
+        sayln!("# main.cf names gatepost already:\nsmtpd_milters = {}", postfix.raw);
         return Ok(());
     };
-    println!("smtpd_milters = {value}");
+    sayln!("smtpd_milters = {value}");
     for service in
         postfix.services.iter().filter(|service| service.is_submission() && service.milters.is_none())
     {
-        println!(
-            "# master.cf: your own users need no check; below `{}`:\n#   -o smtpd_milters=",
-            service.name
-        );
+        sayln!("# master.cf: your own users need no check; below `{}`:\n#   -o smtpd_milters=", service.name);
     }
     if !what.apply {
-        println!("# put into force with: gatepost mta postfix --apply");
+        sayln!("# put into force with: gatepost mta postfix --apply");
         return Ok(());
     }
     tell("postconf", &["-e", &format!("smtpd_milters={value}")])?;
-    println!("# written to main.cf");
+    sayln!("# written to main.cf");
     if ask("postfix", &["status"]).is_some() {
         tell("postfix", &["reload"])?;
-        println!("# Postfix was told to reload");
+        sayln!("# Postfix was told to reload");
     } else {
-        println!("# Postfix does not run; the line counts when it starts");
+        sayln!("# Postfix does not run; the line counts when it starts");
     }
     Ok(())
 }
@@ -90,21 +87,21 @@ fn sendmail(config: &Config, what: &args::Mta) -> Result<(), String> {
     let listens = endpoints(config, None);
     let chosen = what.socket.as_ref().or(listens.first()).ok_or("nothing to listen on is configured")?;
     let socket = sendmail::name_of(chosen);
-    println!("{}", sendmail::line(&socket));
+    sayln!("{}", sendmail::line(&socket));
     if !what.apply {
-        println!("dnl put into {} with: gatepost mta sendmail --apply", sendmail::MC);
+        sayln!("dnl put into {} with: gatepost mta sendmail --apply", sendmail::MC);
         return Ok(());
     }
     let path = Path::new(sendmail::MC);
     let mc = fs::read_to_string(path)
         .map_err(|error| format!("{}: {error}; see gatepost-sendmail(7)", path.display()))?;
     let Some(text) = sendmail::with_us(&mc, &socket) else {
-        println!("dnl {} has a line for gatepost already; it stays as it is", path.display());
+        sayln!("dnl {} has a line for gatepost already; it stays as it is", path.display());
         return Ok(());
     };
     replace(path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("dnl written; the text before is in {}.before-gatepost", path.display());
-    println!("dnl now make sendmail.cf of it and restart: make -C /etc/mail && systemctl restart sendmail");
+    sayln!("dnl written; the text before is in {}.before-gatepost", path.display());
+    sayln!("dnl now make sendmail.cf of it and restart: make -C /etc/mail && systemctl restart sendmail");
     Ok(())
 }
 

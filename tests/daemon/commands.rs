@@ -43,6 +43,15 @@ fn check_config_shows_every_setting_with_its_source() {
 }
 
 #[test]
+fn whoever_reads_only_the_first_lines_of_a_command_makes_no_error() {
+    let (_names, machine) = listed();
+    for command in [&["check-config"][..], &["show-config"], &["lookup", "8.8.0.2"], &["mta", "postfix"]] {
+        let (read, unread) = (machine.run(command), machine.run_unread(command));
+        assert_eq!((unread.status, unread.stderr), (read.status, read.stderr), "{command:?}");
+    }
+}
+
+#[test]
 fn show_config_is_a_file_that_says_the_same_and_tells_where_all_comes_from() {
     let (names, key) = (Names::start(), new_key());
     let machine = Machine::with(&names, &key, &["ENFORCE_STAGE=rcpt"]).env("DNS_LIFETIME", "1.5");

@@ -216,6 +216,15 @@ impl Machine {
         finish(command)
     }
 
+    /// The same, and nobody reads what it says.
+    pub fn run_unread(&self, arguments: &[&str]) -> Ended {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = self.command(arguments);
+        command.stdout(writer);
+        finish(command)
+    }
+
     /// The same, if we are root as the user of this number.
     pub fn run_as(&self, user: u32, arguments: &[&str]) -> Ended {
         let mut command = self.command(arguments);

@@ -78,7 +78,7 @@ impl Report {
             if as_json {
                 let line =
                     json!({"level": entry.level.name(), "area": entry.area, "text": text, "remedy": remedy});
-                println!("{line}");
+                sayln!("{line}");
                 continue;
             }
             let (on, off) = match entry.level {
@@ -86,15 +86,15 @@ impl Report {
                 Level::Wrong if colour => ("\u{1b}[31m", "\u{1b}[0m"),
                 _ => ("", ""),
             };
-            println!("{on}{:<8}{off} {:<14} {text}", entry.level.name(), entry.area);
+            sayln!("{on}{:<8}{off} {:<14} {text}", entry.level.name(), entry.area);
             if !remedy.is_empty() {
-                println!("{:<23} -> {remedy}", "");
+                sayln!("{:<23} -> {remedy}", "");
             }
         }
         if !as_json {
             let [fine, skipped, warning, wrong] =
                 [Level::Fine, Level::Skipped, Level::Warning, Level::Wrong].map(|level| self.count(level));
-            println!("\n{fine} ok, {warning} to look at, {wrong} wrong, {skipped} not looked at");
+            sayln!("\n{fine} ok, {warning} to look at, {wrong} wrong, {skipped} not looked at");
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn run(sources: &Sources, what: &args::Explain) -> Exit {
         let played = Session::from(what).play(&gate).await;
         let policy = &gate.rules().policy;
         if what.json {
-            println!("{}", played.json(policy));
+            sayln!("{}", played.json(policy));
         } else {
             played.print(policy);
         }

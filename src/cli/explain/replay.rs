@@ -43,10 +43,10 @@ pub(super) async fn run(config: &Config, gate: &Gate, what: &args::Explain, text
         doubtful |= played.is_doubtful();
         let compared = compare(config, gate, one, &session, &played).await;
         same += usize::from(compared.is_same);
-        if what.json { println!("{}", compared.json()) } else { compared.print() }
+        if what.json { sayln!("{}", compared.json()) } else { compared.print() }
     }
     if !what.json && decided.len() > 1 {
-        println!("{same} of {} decisions are the same", decided.len());
+        sayln!("{same} of {} decisions are the same", decided.len());
     }
     match same {
         all if all < decided.len() => Exit::Listed,
@@ -229,14 +229,14 @@ impl Compared {
         let one = |word: &str, (done, rule, reply): &(Option<Act>, String, String)| {
             let by = if rule.is_empty() { String::new() } else { format!(" by {rule}") };
             let reply = if reply.is_empty() { String::new() } else { format!(": {reply}") };
-            println!("  {word} {}{by}{reply}", act(*done));
+            sayln!("  {word} {}{by}{reply}", act(*done));
         };
-        println!("{}", self.session);
+        sayln!("{}", self.session);
         one("then", &self.then);
         one("now ", &self.now);
-        println!("  => {}", if self.is_same { "the same" } else { "not the same" });
+        sayln!("  => {}", if self.is_same { "the same" } else { "not the same" });
         for why in &self.why {
-            println!("     {why}");
+            sayln!("     {why}");
         }
     }
 

@@ -12,13 +12,13 @@ use crate::verdict::{Act, Finding, Identity, Outcome, Verdict};
 impl Played {
     pub(super) fn print(&self, policy: &Policy) {
         if let Some(trust) = self.spared {
-            println!("nothing of this session is checked ({})", trust.name());
+            sayln!("nothing of this session is checked ({})", trust.name());
         }
         let many = self.scenes.len() > 1;
         for (number, scene) in self.scenes.iter().enumerate() {
             let is_new = |finding: &Finding| number == 0 || finding.identity == Identity::Recipient;
             if let (true, Some(address)) = (many, &scene.recipient) {
-                println!("{}recipient {}", if number == 0 { "" } else { "\n" }, shown(address));
+                sayln!("{}recipient {}", if number == 0 { "" } else { "\n" }, shown(address));
             }
             scene.print_findings(policy, is_new);
             scene.print_said(policy);
@@ -27,7 +27,7 @@ impl Played {
         }
         if self.refusal().is_none() {
             for line in self.end_lines() {
-                println!("=> {line}");
+                sayln!("=> {line}");
             }
         }
     }
@@ -92,7 +92,7 @@ impl Scene {
             let (identity, title) = (finding.identity.name(), finding.list.title());
             let subject = if finding.subject.is_empty() { "-" } else { &finding.subject };
             let (found, done) = (outcome(finding), self.action(policy, place));
-            println!("{identity:<names$} {subject:<40} {title:<titles$} {found}; {done}");
+            sayln!("{identity:<names$} {subject:<40} {title:<titles$} {found}; {done}");
         }
     }
 
@@ -104,7 +104,7 @@ impl Scene {
                 Mode::Enforce if policy.is_observing() => " (observe)",
                 Mode::Enforce => "",
             };
-            println!("{}: {}{}{mode}", said.by, word(said), because(&said.because));
+            sayln!("{}: {}{}{mode}", said.by, word(said), because(&said.because));
         }
     }
 
@@ -112,11 +112,11 @@ impl Scene {
         if self.review.rules.is_empty() {
             return;
         }
-        println!("rules:");
+        sayln!("rules:");
         let wide = policy.rules().iter().map(|rule| rule.name.len()).max().unwrap_or_default();
         for looked in &self.review.rules {
             let rule = &policy.rules()[looked.rule];
-            println!("  {:wide$}  {}", rule.name, self.course(policy, looked));
+            sayln!("  {:wide$}  {}", rule.name, self.course(policy, looked));
         }
         let score = policy.score();
         if !self.review.would_be_parts.is_empty() || !score.thresholds.is_empty() {
@@ -125,10 +125,10 @@ impl Scene {
             let thresholds: Vec<String> = thresholds.collect();
             let told =
                 if thresholds.is_empty() { "leads to nothing".to_owned() } else { thresholds.join(", ") };
-            println!("score {}{}; {told}", self.review.judgement.score, sum(policy, &self.review.parts));
+            sayln!("score {}{}; {told}", self.review.judgement.score, sum(policy, &self.review.parts));
             if self.review.parts != self.review.would_be_parts {
                 let would: i32 = self.review.would_be_parts.iter().map(|(_, weight)| weight).sum();
-                println!("  with all rules in force {would}{}", sum(policy, &self.review.would_be_parts));
+                sayln!("  with all rules in force {would}{}", sum(policy, &self.review.would_be_parts));
             }
         }
     }
@@ -136,17 +136,17 @@ impl Scene {
     fn print_end(&self, policy: &Policy) {
         let judgement = &self.review.judgement;
         if let Some(cause) = &judgement.cause {
-            println!("decided by {}", self.cause(policy, cause));
+            sayln!("decided by {}", self.cause(policy, cause));
         }
         if let Some(cause) = &judgement.shadow {
             let why = if policy.is_observing() { "without observe" } else { "with all rules in force" };
-            println!("{why} it would be {}", self.cause(policy, cause));
+            sayln!("{why} it would be {}", self.cause(policy, cause));
         }
         if let Some(reply) = &self.reply {
             let how = if reply.is_temporary() { "deferred" } else { "refused" };
-            println!("=> {how} at {}: {reply}", self.stage.name().to_ascii_uppercase());
+            sayln!("=> {how} at {}: {reply}", self.stage.name().to_ascii_uppercase());
         } else if self.recipient.is_some() && self.stage == Stage::Rcpt {
-            println!("=> this recipient is not refused");
+            sayln!("=> this recipient is not refused");
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) async fn run(socket: &Listen, session: &Session, as_json: bool) -> Ex
         }
     };
     if as_json {
-        println!("{}", heard.json(socket));
+        sayln!("{}", heard.json(socket));
     } else {
         heard.print(session);
     }
@@ -130,19 +130,19 @@ impl Heard {
 
     fn print(&self, session: &Session) {
         for Step { event, argument, answer } in &self.steps {
-            println!("{:<48} {}", format!("{event} {argument}").trim_end(), words(answer.as_ref()));
+            sayln!("{:<48} {}", format!("{event} {argument}").trim_end(), words(answer.as_ref()));
         }
         for modification in &self.modifications {
-            println!("  {}", change(modification));
+            sayln!("  {}", change(modification));
         }
         let refused =
             self.steps.last().is_some_and(|step| step.answer.as_ref().is_some_and(Answer::is_negative));
         if session.sender().is_none() && !refused {
-            println!("The daemon was asked no further: rules about the message need --from and --rcpt.");
+            sayln!("The daemon was asked no further: rules about the message need --from and --rcpt.");
         } else if session.recipients.is_empty() && !refused {
-            println!("The daemon was asked no further: recipients and the end of the message need --rcpt.");
+            sayln!("The daemon was asked no further: recipients and the end of the message need --rcpt.");
         } else if self.ended && self.modifications.is_empty() {
-            println!("  the message stays as it is");
+            sayln!("  the message stays as it is");
         }
     }
 
