@@ -64,3 +64,36 @@ impl fmt::Display for Flaws {
 }
 
 impl std::error::Error for Flaws {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_flaws_a_hundred_are_told_and_the_rest_is_counted() {
+        for (count, more) in [(1, 0), (100, 0), (101, 1), (103, 3)] {
+            let mut flaws = Flaws::default();
+            (1..=count).for_each(|line| flaws.add(line, "a cause; a remedy"));
+            assert_eq!((flaws.iter().len(), flaws.more()), (count as usize - more, more));
+            let shown: Vec<String> = flaws.to_string().lines().map(str::to_owned).collect();
+            let told: Vec<String> = flaws.told().iter().map(ToString::to_string).collect();
+            assert_eq!((&*shown[0], &*told[0]), ("1: a cause; a remedy", "1: a cause; a remedy"));
+            let last = count as usize - more;
+            assert_eq!(shown.get(last).cloned(), (more > 0).then(|| format!("{more} more")));
+            assert_eq!(told.get(last).cloned(), (more > 0).then(|| format!(" and {more} more")));
+        }
+    }
+
+    #[test]
+    fn a_flaw_that_names_no_remedy_has_the_usual_one() {
+        let mut flaws = Flaws::default();
+        assert!(flaws.is_empty());
+        flaws.add(7, "a cause");
+        flaws.add(8, "; in it");
+        assert_eq!(
+            flaws.to_string(),
+            "7: a cause; mend the line or take it out\n8: ; in it; mend the line or take it out"
+        );
+        assert!(!flaws.is_empty());
+    }
+}

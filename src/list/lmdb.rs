@@ -317,7 +317,7 @@ impl<'a> Walk<'a> {
                 return self.record(node, wrong).map(Some);
             }
             // Of its 48 bits the upper ones are where a leaf has flags.
-            self.descend(u64::from(node.size) | (node.flags as u64) << 32)?;
+            self.descend(u64::from(node.size) + ((node.flags as u64) << 32))?;
         }
         Ok(None)
     }
@@ -362,15 +362,19 @@ impl<'a> Iterator for Walk<'a> {
 
 /// The number of 16 bits at a place that is there.
 fn short(octets: &[u8], at: usize) -> usize {
-    usize::from(u16::from_le_bytes([octets[at], octets[at + 1]]))
+    u16::from_le_bytes(place(octets, at)).into()
 }
 
 fn word(octets: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+    u32::from_le_bytes(place(octets, at))
 }
 
 fn long(octets: &[u8], at: usize) -> u64 {
-    u64::from(word(octets, at)) | u64::from(word(octets, at + 4)) << 32
+    u64::from_le_bytes(place(octets, at))
+}
+
+fn place<const N: usize>(octets: &[u8], at: usize) -> [u8; N] {
+    std::array::from_fn(|n| octets[at + n])
 }
 
 #[cfg(test)]

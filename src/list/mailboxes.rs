@@ -165,6 +165,7 @@ mod tests {
             (&[".a.spam.example"], &[".spam.example"], true),
             (&[".spam.example"], &["spam.example"], false),
             (&["user@"], &["user@spam.example"], false),
+            (&["spam.example"], &["bulk.example", ".a.spam.example"], false),
             (&["<>"], &[".spam.example"], false),
             (&["<>", "x@y.example"], &["<>", "x@y.example", "z@"], true),
         ] {

@@ -18,7 +18,7 @@ mod strings;
 mod text;
 mod values;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::smtp::Domain;
@@ -138,7 +138,7 @@ impl Table {
     /// What shows that the file is not what it should be, and every wrong line of a plain file: nothing of such a
     /// file should be used. Of many only the first are kept, as with warnings.
     pub fn parse(format: Format, kind: Kind, text: &[u8]) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
-        load::load(format, format.kind().unwrap_or(kind), text)
+        load::load(format, format.kind().unwrap_or(kind), text, load::ENTRIES)
     }
 
     /// How the file was written.
@@ -183,16 +183,11 @@ impl Table {
         if self.kind != Kind::Mailbox {
             return None;
         }
-        let room = local.len().min(plain::LOCAL) + domain.map_or(0, |domain| domain.as_str().len());
-        let mut key = String::with_capacity(room + 1);
-        // None in the table is longer.
-        if local.len() <= plain::LOCAL {
-            key.push_str(local);
-            key.make_ascii_lowercase();
-            key.push('@');
-        }
+        // None in the table is longer, and none is without its `@`.
+        let mut key =
+            if local.len() <= plain::LOCAL { local.to_ascii_lowercase() + "@" } else { String::new() };
         let end = key.len();
-        let whole = domain.filter(|_| end > 0).and_then(|domain| {
+        let whole = domain.and_then(|domain| {
             key.push_str(domain.as_str());
             self.mailboxes.exact(&key)
         });
@@ -256,8 +251,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl std::fmt::Debug for Entry<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("value", &self.value)
             .field("text", &self.text)

@@ -78,6 +78,131 @@ fn what_is_no_plain_map_has_its_own_error() {
 }
 
 #[test]
+fn a_file_is_known_by_its_first_octets_on_whatever_machine_it_was_made() {
+    for (octets, known) in [
+        (&SMALL[..20], true),
+        (&SMALL[..19], false),
+        (&SMALL[4..20], true),
+        (&SMALL[4..19], false),
+        (&with(SMALL, 16, &[0xbe, 0xef, 0xc0, 0xde]), true),
+        (&with(SMALL, 16, &[0]), false),
+        (b"", false),
+        (&[0; 4_096], false),
+    ] {
+        assert_eq!(begins(octets), known, "{:02x?}", &octets[..octets.len().min(24)]);
+    }
+    assert_eq!(read(&[0; 4_096]), Err(LmdbError::Meta));
+}
+
+#[test]
+fn pages_have_the_sizes_that_lmdb_makes() {
+    // The same pages with more room in each.
+    let sized = |size: usize| -> Vec<u8> {
+        let mut pages: Vec<Vec<u8>> = SMALL.chunks(4_096).map(<[u8]>::to_vec).collect();
+        for page in &mut pages[..2] {
+            page[40..44].copy_from_slice(&u32::try_from(size).expect("a small size").to_le_bytes());
+        }
+        for page in &mut pages {
+            page.resize(size, 0);
+        }
+        pages.concat()
+    };
+    for size in [8_192, 32_768] {
+        assert_eq!(read(&sized(size)), read(SMALL), "{size}");
+    }
+    for size in [6_000, 65_536] {
+        assert_eq!(read(&sized(size)), Err(LmdbError::Meta), "{size}");
+    }
+}
+
+#[test]
+fn both_pages_that_describe_the_database_do_so_and_the_newer_one_says_what_can_be() {
+    let newer = |what| LmdbError::Page { page: 1, what };
+    let impossible = newer("says what cannot be");
+    for (at, other, error) in [
+        (0, &[1][..], LmdbError::Meta),
+        (10, &[2], LmdbError::Meta),
+        (4_096, &[0], LmdbError::Meta),
+        (4_096 + 10, &[2], LmdbError::Meta),
+        (4_096 + 16, &[0], LmdbError::Meta),
+        (4_096 + 20, &[2], LmdbError::Version(2)),
+        (4_096 + 41, &[0x20], LmdbError::Meta),
+        (4_096, &[0; 64], LmdbError::Meta),
+        // A tree deeper than any, one without a root, and one with a root and no depth.
+        (4_096 + 94, &[33], impossible),
+        (4_096 + 128, &[0xff; 8], impossible),
+        (4_096 + 94, &[0], impossible),
+        (4_096 + 94, &[32], LmdbError::Page { page: 2, what: "is one more than there are" }),
+        // More pages than the file has, and as many.
+        (4_096 + 96, &[0xff; 8], impossible),
+        (4_096 + 104, &[4], impossible),
+        (4_096 + 104, &[3], LmdbError::Records { said: 4, found: 4 }),
+    ] {
+        assert_eq!(read(&with(SMALL, at, other)), Err(error), "{at} {other:?}");
+    }
+    // As LMDB does it: no transaction of its own has the number of another one.
+    assert_eq!(read(&with(MANY, 4_096 + 144, &MANY[144..152])), read(MANY));
+}
+
+#[test]
+fn a_page_holds_its_records_between_its_bounds() {
+    let leaf = 2 * 4_096;
+    let node = leaf + short(SMALL, leaf + HEADER);
+    assert_eq!((short(SMALL, leaf + 12), node - leaf), (24, 4_064));
+    let outside = "has a record outside of it";
+    for (at, other, what) in [
+        (leaf, &[3][..], "is not there"),
+        (leaf + 10, &[1], "is of another kind than its place"),
+        (leaf + 12, &[14], "has no right bounds"),
+        (leaf + 12, &[25], "has no right bounds"),
+        (leaf + 12, &[16], "is empty"),
+        (leaf + 14, &[22, 0], "has no right bounds"),
+        (leaf + 14, &[1, 0x10], "has no right bounds"),
+        // The place of a record: among the places, and at the end; its key, its value.
+        (leaf + 16, &[23, 0], outside),
+        (leaf + 16, &[0xfb, 0x0f], outside),
+        (node + 6, &[0xff], outside),
+        (node, &[9], outside),
+        (node + 4, &[4], "has a record of a kind that is not known"),
+        // The next record has the key of this one.
+        (leaf + 18, &SMALL[leaf + 16..leaf + 18], "has keys out of their order"),
+    ] {
+        assert_eq!(read(&with(SMALL, at, other)), Err(LmdbError::Page { page: 2, what }), "{at} {other:?}");
+    }
+    assert_eq!(read(&with(SMALL, node + 4, &[2])), Err(LmdbError::Databases));
+    // A page may be full, and a record may lie right behind the places of all.
+    let full = with(SMALL, leaf + 24, &SMALL[node..leaf + 4_096]);
+    for full in [
+        with(&full, leaf + 14, &[24, 0]),
+        with(&full, leaf + 16, &[24, 0]),
+        with(SMALL, leaf + 14, &[0, 0x10]),
+    ] {
+        assert_eq!(read(&full), read(SMALL));
+    }
+}
+
+#[test]
+fn a_value_on_pages_of_its_own_fills_them_at_most() {
+    let (leaf, value) = (7 * 4_096, 8 * 4_096);
+    let node = leaf + 2_074;
+    assert_eq!((word(MANY, node), short(MANY, node + 4), short(MANY, value + 10)), (2_703, BIG, OVERFLOW));
+    let filled = with(MANY, node, &[0xf0, 0x0f]);
+    assert_eq!(read(&filled).expect("a database")[60].1, &MANY[value + 16..value + 4_096]);
+    for (at, other, page, what) in [
+        (node, &[0xf1, 0x0f][..], 8, "has no room for its value"),
+        (node, &[0xff, 0xff, 0xff, 0xff], 8, "has no end"),
+        (value, &[9], 8, "is not there"),
+        (value + 10, &[2], 8, "is of another kind than its place"),
+        (value + 12, &[0], 8, "has no room for its value"),
+        (value + 12, &[2], 7, "has longer values than there is room for"),
+        // The number of a page has 48 bits.
+        (5 * 4_096 + 4_088 + 4, &[1], 1 << 32 | 3, "is not there"),
+    ] {
+        assert_eq!(read(&with(MANY, at, other)), Err(LmdbError::Page { page, what }), "{at} {other:?}");
+    }
+}
+
+#[test]
 fn what_is_cut_anywhere_is_no_database() {
     // The last page of the second one is of nobody's use.
     for (octets, used) in [(SMALL, 3 * 4_096), (MANY, 9 * 4_096)] {

@@ -339,6 +339,7 @@ mod tests {
             ("^a++$", "", false),
             ("^(ab)??$", "ab", true),
             ("^a{1,3}?$", "aaa", true),
+            ("^.+$", "a\n", true),
         ] {
             assert_eq!(matches(ere, subject), Ok(expected), "{ere} {subject:?}");
         }
@@ -382,9 +383,11 @@ mod tests {
             (r"^\W", "a", false),
             (r"^\S", " ", false),
             (r"\bred", "fred", false),
+            (r"\bred", "a red", true),
             (r"\Bred", "fred", true),
             (r"\Bfred", "fred", false),
             (r"\<red", "fred", false),
+            (r"\<red", "a red", true),
             (r"fred\>", "fred@x", true),
             (r"fre\>", "fred@x", false),
             (r"\`f", "fred", true),
@@ -405,6 +408,7 @@ mod tests {
             assert_eq!(matches(&ere, ""), Err(EreError::Depth), "{ere}");
         }
         assert_eq!(matches("(a{0,32767}){0}", ""), Ok(true));
+        assert_eq!(matches(r"(a)\1", ""), Err(EreError::Reference));
         for ere in ["a{32768}", "a{0,32768}", "a{+1}", "a{2,1}"] {
             assert_eq!(matches(ere, ""), Err(EreError::Interval), "{ere}");
         }
@@ -426,6 +430,13 @@ mod tests {
             assert_eq!(matches(ere, &hay), Ok(false), "{ere}");
         }
         assert_eq!(matches(&("a".to_owned() + &"*".repeat(10_000)), ""), Ok(true));
+    }
+
+    #[test]
+    fn what_is_larger_than_a_person_writes_counts_as_many() {
+        for (ere, weight) in [(r"^[a-z]{1,20}@spam\.example$", 1), ("(spam){1000}", LARGE)] {
+            assert_eq!(Ere::new(ere).expect(ere).weight(), weight, "{ere}");
+        }
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn the_most_particular_key_decides_whatever_the_order_in_the_file() {
         assert_eq!(find(&protected(&turned), argument), place, "{argument}");
     }
     assert_eq!(find(&protected(&["@lists.example.org", ".org"]), "<x@lists.example.org>"), Some(0));
+    assert_eq!(find(&protected(&["*-?????@l.example", "*-list?@l.example"]), "<x-lists@l.example>"), Some(1));
     assert_eq!(find(&protected(&[".org", ".lists.example.org"]), "<x@a.lists.example.org>"), Some(1));
 }
 

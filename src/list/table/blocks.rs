@@ -81,7 +81,7 @@ fn flatten(rows: &[Row], values: &mut Valuing, segments: &mut Vec<Segment<u32>>)
     let Some(&Row { size, first, .. }) = rows.first() else { return };
     let shift = 8 * u32::from(size);
     let segment = |first: u32, count: u32, listing| {
-        let last = (first + (count - 1)) << shift | ((1 << shift) - 1);
+        let last = ((first + (count - 1)) << shift) + ((1 << shift) - 1);
         Segment { first: first << shift, last, listing }
     };
     // Most addresses of a list are the only ones of their /24.
@@ -96,7 +96,7 @@ fn flatten(rows: &[Row], values: &mut Valuing, segments: &mut Vec<Segment<u32>>)
             *cell = Some(cell.map_or(row.listing, |listing| values.join(listing, row.listing)));
         }
     }
-    for (block, listing) in (start..=start | 255).zip(cells) {
+    for (block, listing) in (start..=start + 255).zip(cells) {
         let Some(listing) = listing else { continue };
         let new = segment(block, 1, listing);
         match segments.last_mut() {
@@ -157,6 +157,7 @@ mod tests {
             (vec![], below.to_vec()),
             (vec![segment(0, 5, 2)], vec![segment(0, 5, 2), below[0], below[1]]),
             (vec![segment(10, 19, 2)], vec![segment(10, 19, 2), below[1]]),
+            (vec![segment(10, 10, 2)], vec![segment(10, 10, 2), segment(11, 19, 1), below[1]]),
             (
                 vec![segment(12, 13, 2), segment(15, 15, EXCLUDED)],
                 vec![
@@ -186,11 +187,32 @@ mod tests {
         assert_eq!(rows(0, u32::MAX), [(3, 0, 256)]);
         assert_eq!(rows(0, 255), [(1, 0, 1)]);
         assert_eq!(rows(1, 255), [(0, 1, 255)]);
+        assert_eq!(rows(7, 250), [(0, 7, 244)]);
         assert_eq!(rows(7, 7), [(0, 7, 1)]);
         assert_eq!(rows(255, 256), [(0, 255, 1), (0, 256, 1)]);
         assert_eq!(rows(1, 0x1ff), [(0, 1, 255), (1, 1, 1)]);
         assert_eq!(rows(0, 0x1_ffff), [(2, 0, 2)]);
         assert_eq!(rows(0xff, 0x0100_0000), [(0, 0xff, 1), (0, 0x0100_0000, 1), (1, 1, 255), (2, 1, 255),]);
         assert_eq!(rows(u32::MAX, u32::MAX), [(0, u32::MAX, 1)]);
+    }
+
+    #[test]
+    fn neighbours_with_the_same_values_are_one_segment() {
+        let mut values = Valuing::new();
+        let (one, other) = (values.default(), values.listing([127, 0, 0, 3].into(), ""));
+        let both = values.join(one, other);
+        let row = |first, count, listing| Row { size: 1, first, count, listing };
+        for (rows, segments) in [
+            (vec![row(256, 10, one), row(260, 10, one)], vec![segment(0x1_0000, 0x1_0dff, one)]),
+            (vec![row(0, 2, one), row(3, 1, one)], vec![segment(0, 0x1ff, one), segment(0x300, 0x3ff, one)]),
+            (
+                vec![row(0, 3, one), row(1, 3, other)],
+                vec![segment(0, 0xff, one), segment(0x100, 0x2ff, both), segment(0x300, 0x3ff, other)],
+            ),
+        ] {
+            let mut flat = Vec::new();
+            flatten(&rows, &mut values, &mut flat);
+            assert_eq!(flat, segments, "{rows:?}");
+        }
     }
 }

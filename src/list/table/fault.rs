@@ -67,8 +67,7 @@ impl Faults {
     pub(super) fn line(&mut self, number: usize, line: &[u8], wrong: &Wrong) {
         self.count += 1;
         if self.kept.len() < KEPT {
-            // What is cut off anyway need not be made printable.
-            let shown = printable(&line[..line.len().min(4 * EXCERPT)], EXCERPT);
+            let shown = printable(line, EXCERPT);
             let cause = format!("\"{shown}\": {}", wrong.cause);
             self.kept.push(Fault { line: number, cause, remedy: wrong.remedy.clone().into_owned() });
         }

@@ -15,7 +15,7 @@ use super::values::{EXCLUDED, Text, Valuing};
 use super::{Format, Kind, Table, ip4, ip6};
 
 /// Most entries of a table: twice the largest lists there are, and a gigabyte of memory.
-const ENTRIES: usize = 1 << 24;
+pub(super) const ENTRIES: usize = 1 << 24;
 
 const TOO_LONG: &str = "the line is longer than 4096 octets";
 const _: () = assert!(LONGEST == 4_096, "as the message has it");
@@ -25,8 +25,13 @@ const _: () = assert!(LONGEST == 4_096, "as the message has it");
 const CUT_ADDRESSES: u32 = 256;
 const CUT_BITS: u32 = 64;
 
-/// Reads a file.
-pub(super) fn load(format: Format, kind: Kind, octets: &[u8]) -> Result<(Table, Vec<Fault>), Vec<Fault>> {
+/// Reads a file of so many entries at most.
+pub(super) fn load(
+    format: Format,
+    kind: Kind,
+    octets: &[u8],
+    most: usize,
+) -> Result<(Table, Vec<Fault>), Vec<Fault>> {
     let mut load = Load {
         format,
         kind,
@@ -48,9 +53,9 @@ pub(super) fn load(format: Format, kind: Kind, octets: &[u8]) -> Result<(Table, 
     if load.errors.is_empty() {
         for line in Lines::new(text) {
             load.line(line);
-            if load.entries + load.records.len() > ENTRIES {
+            if load.entries + load.records.len() > most {
                 load.errors.file(
-                    format!("the file has more than {ENTRIES} entries"),
+                    format!("the file has more than {most} entries"),
                     "serve it with rbldnsd, and ask it over DNS",
                 );
                 break;
@@ -176,7 +181,7 @@ impl Load {
             }
             (Format::Ip4Trie, _) => {
                 let (first, bits, rest) = ip4::network(octets)?;
-                self.fits(first, first | ip4::hosts(bits), line)?;
+                self.fits(first, first + ip4::hosts(bits), line)?;
                 let listing = self.listing(rest, excluded, line)?;
                 self.network4(first, bits, listing, line);
             }
@@ -228,7 +233,7 @@ impl Load {
                         IpNet::V4(network) => {
                             let first = network.network().to_bits();
                             let bits = u32::from(network.prefix_len());
-                            self.fits(first, first | ip4::hosts(bits), line)?;
+                            self.fits(first, first + ip4::hosts(bits), line)?;
                             self.network4(first, bits, listing, line);
                         }
                         IpNet::V6(network) => {
@@ -280,13 +285,13 @@ impl Load {
 
     fn network4(&mut self, first: u32, bits: u32, listing: u32, line: &Line<'_>) {
         self.not_all(bits, listing, line);
-        let segment = Segment { first, last: first | ip4::hosts(bits), listing };
+        let segment = Segment { first, last: first + ip4::hosts(bits), listing };
         self.ip4.push(Network { segment, line: number(line) });
     }
 
     fn network6(&mut self, first: u128, bits: u32, listing: u32, line: &Line<'_>) -> Result<(), Wrong> {
         if let Some((first, bits)) = ip6::mapped(first, bits) {
-            self.fits(first, first | ip4::hosts(bits), line)?;
+            self.fits(first, first + ip4::hosts(bits), line)?;
             self.network4(first, bits, listing, line);
             return Ok(());
         }
@@ -294,7 +299,7 @@ impl Load {
             return Err(may_be_cut());
         }
         self.not_all(bits, listing, line);
-        let segment = Segment { first, last: first | ip6::hosts(bits), listing };
+        let segment = Segment { first, last: first + ip6::hosts(bits), listing };
         self.ip6.push(Network { segment, line: number(line) });
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(super) fn split(line: &[u8]) -> (&[u8], &[u8]) {
         let was = std::mem::replace(&mut escaped, false);
         match octet {
             _ if was => {}
-            b'\\' if quoted => escaped = true,
+            b'\\' => escaped = true,
             b'"' => quoted = !quoted,
             b' ' | b'\t' => return !quoted,
             _ => {}

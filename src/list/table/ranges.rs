@@ -140,3 +140,56 @@ impl<T: Number> Ranges<T> {
         *reached = segment.last.after();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Networks with their listings, as the first of 256 addresses and how many bits of it count.
+    type Written = (u8, u8, u32);
+
+    fn ends((first, bits, _): Written) -> (u8, u8) {
+        let hosts = u8::MAX.checked_shr(bits.into()).unwrap_or(0);
+        (first & !hosts, first | hosts)
+    }
+
+    /// Whether the addresses, and the lines that say something once more, are those of the description, at this place among all addresses.
+    fn are_as_described<T: Number + Debug>(written: &[Written], at: impl Fn(u8) -> T) {
+        let networks = (0..).zip(written).map(|(line, &network)| {
+            let (first, last) = ends(network);
+            Network { segment: Segment { first: at(first), last: at(last), listing: network.2 }, line }
+        });
+        let mut again = Vec::new();
+        let ranges = Ranges::from_networks(networks.collect(), |line, differs| again.push((line, differs)));
+        for address in 0..=u8::MAX {
+            let smallest = written
+                .iter()
+                .filter(|&&network| (ends(network).0..=ends(network).1).contains(&address))
+                .min_by_key(|&&network| ends(network).1 - ends(network).0);
+            let listing = smallest.map(|network| network.2).filter(|listing| *listing != EXCLUDED);
+            assert_eq!(ranges.find(at(address)), listing, "{address}");
+        }
+        again.sort_unstable();
+        let expected = (0..).zip(written).filter_map(|(line, &network)| {
+            let first = written[..line as usize].iter().find(|&&other| ends(other) == ends(network))?;
+            Some((line, first.2 != network.2))
+        });
+        assert_eq!(again, expected.collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn of_networks_around_an_address_the_smallest_counts_and_of_equal_ones_the_first(
+            written in prop::collection::vec((any::<u8>(), 0..=8_u8, EXCLUDED..4), 0..24),
+        ) {
+            are_as_described(&written, u32::from);
+            are_as_described(&written, |address| u32::MAX - u32::from(u8::MAX - address));
+            are_as_described(&written, u128::from);
+            are_as_described(&written, |address| u128::MAX - u128::from(u8::MAX - address));
+        }
+    }
+}

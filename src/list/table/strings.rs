@@ -74,7 +74,8 @@ impl<T> Strings<T> {
         if let Some(number) = self.find(string, hash) {
             return Some(number);
         }
-        let number = u32::try_from(self.rows.len()).ok().filter(|number| *number < u32::MAX - 1)?;
+        // There are fewer strings than octets in them, and these have to fit, too.
+        let number = u32::try_from(self.rows.len()).ok()?;
         let end = u32::try_from(self.text.len() + string.len()).ok()?;
         // Three quarters full at most.
         if (self.rows.len() + 1) * 4 > self.slots.len() * 3 {
@@ -82,7 +83,7 @@ impl<T> Strings<T> {
         }
         self.text.push_str(string);
         self.rows.push((end, T::default()));
-        place(&mut self.slots, u64::from(hash) << 32 | u64::from(number + 1));
+        place(&mut self.slots, (u64::from(hash) << 32) + u64::from(number + 1));
         Some(number)
     }
 
@@ -142,4 +143,28 @@ fn place(slots: &mut [u64], slot: u64) {
         at = (at + 1) & mask;
     }
     slots[at] = slot;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_told_apart_even_if_their_hashes_are_equal() {
+        let mut strings = Strings::<u8>::default();
+        let texts: Vec<String> = (0..100).map(|n| format!("{n}.spam.example")).collect();
+        for (number, text) in (0..).zip(&texts) {
+            // All begin their search at the last slot.
+            assert_eq!(strings.intern(text, u32::MAX), Some(number), "{text}");
+            let (rows, slots) = (strings.rows.len(), strings.slots.len());
+            assert!(rows * 4 <= slots * 3, "{rows} of {slots} slots: a search ends at a free one");
+            assert!(rows * 8 > slots * 3 || slots == 16, "{rows} of {slots} slots take room for nothing");
+        }
+        for (number, text) in (0..).zip(&texts) {
+            assert_eq!(strings.find(text, u32::MAX), Some(number), "{text}");
+            assert_eq!(strings.find(text, 0), None, "{text}");
+            assert_eq!((strings.intern(text, u32::MAX), strings.at(number)), (Some(number), &**text));
+        }
+        assert_eq!(strings.find("ham.example", u32::MAX), None);
+    }
 }

@@ -145,6 +145,7 @@ fn defaults_and_values_of_entries_are_those_of_the_manual() {
     }
     let entry = table.address("127.0.0.4".parse().expect("an address")).expect("an entry");
     assert_eq!((entry.value, entry.text), (Ipv4Addr::new(127, 0, 0, 2), "host $ is bad"));
+    assert_eq!(entry.rendered(), "host 127.0.0.4 is bad");
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn in_ip4set_the_smallest_block_counts_and_equal_ones_add_up() {
         "10/8 :8:\n10.1/16 :16:\n10.1.2/24 :24:\n10.1.2.3 :32:\n!10.2/16\n10.2.3.4 :4:\n\
          10.3.0.0/23 :23:\n10.3.0.0-10.3.0.254 :5:\n\
          10.9.9.9 :1:\n10.9.9.9 :2:\n10.9.9.9 :2:\n10.8.8.8\n!10.8.8.8\n\
-         255.255.255.250-255 :7:\n0.0.0.0 :9:\n",
+         255.255.255.250-255 :7:\n0.0.0.0 :9:\n10.4.5.9-10 :127.2:\n10.4.5.12-12 :127.1.9:\n",
     );
     assert_eq!(warnings, []);
     for (ip, records) in [
@@ -199,6 +200,11 @@ fn in_ip4set_the_smallest_block_counts_and_equal_ones_add_up() {
         ("10.3.0.255", &["127.0.0.23"]),
         ("10.9.9.9", &["127.0.0.1", "127.0.0.2"]),
         ("10.8.8.8", &[]),
+        ("10.4.5.8", &["127.0.0.8"]),
+        ("10.4.5.9", &["127.0.0.2"]),
+        ("10.4.5.10", &["127.0.0.2"]),
+        ("10.4.5.11", &["127.0.0.8"]),
+        ("10.4.5.12", &["127.1.0.9"]),
         ("11.0.0.1", &[]),
         ("255.255.255.255", &["127.0.0.7"]),
         ("0.0.0.0", &["127.0.0.9"]),
@@ -385,18 +391,21 @@ fn generic_takes_addresses_and_texts_of_names() {
     let (table, warnings) = parse(
         Format::Generic,
         "$NS 0 ns1.example\n@ A 127.0.0.8\nWWW.spam.example 3000 A 127.0.0.1\n\
-         two.example A 127.0.0.2\ntwo.example 1h IN a 127.0.0.3 rest\ntwo.example TXT \"costs $5\"\n\
-         text.example TXT alone\nmail.example MX 10 mx.example\n2.0.0.127 A 127.0.0.2\nshort.example A 127.2\n",
+         two.example A 127.0.0.2\ntwo.example 1h IN a 127.0.0.3 rest\ntwo.example TXT \"costs $ 5\"\n\
+         text.example TXT alone\nmail.example MX 10 mx.example\n2.0.0.127 A 127.0.0.2\nshort.example A 127.2\n\
+         last.example A 5\nmiddle.example A 127.1.9\n",
     );
     assert_eq!(warnings, []);
     for (name, records) in [
         ("www.spam.example", &["127.0.0.1"][..]),
         ("spam.example", &[]),
-        ("two.example", &["127.0.0.2 costs $5", "127.0.0.3 costs $5"]),
+        ("two.example", &["127.0.0.2 costs $ 5", "127.0.0.3 costs $ 5"]),
         ("text.example", &[]),
         ("mail.example", &[]),
         ("127.0.0.2", &["127.0.0.2"]),
         ("short.example", &["127.0.0.2"]),
+        ("last.example", &["0.0.0.5"]),
+        ("middle.example", &["127.1.0.9"]),
     ] {
         assert_eq!(says(&table, name), records, "{name}");
     }
@@ -419,7 +428,7 @@ fn directives_are_understood_and_unknown_ones_are_warned_of() {
         Format::Ip4Set,
         "$SOA 3600 ns.example. hostmaster.example. 0 600 300 86400 300\n$NS 3600 ns.example\n#$TTL 300\n:$nameserver 0 x\n\
          $TIMESTAMP 2005:01:01 +1d\n$maxrange4 /24\n#$Id: a word of a program for versions $\n\
-         10.0.0.0/24\n10.1.0.0/23\n$MAXRANGE4 512\n10.2.0.0/23\n10.3.0.0/24\n$MAXRANGE4 0\n$UNKNOWN x\n$TTL\n",
+         10.0.0.0/24\n10.1.0.0-10.1.1.0\n$MAXRANGE4 512\n10.2.0.0/23\n10.3.0.0/24\n$MAXRANGE4 0\n$UNKNOWN x\n$TTL\n",
     );
     assert_eq!(warnings.iter().map(|fault| fault.line).collect::<Vec<_>>(), [9, 11, 13, 14, 15]);
     assert_eq!(["10.0.0.9", "10.1.0.9", "10.2.0.9"].map(|ip| lists(&table, ip)), [true, false, false]);

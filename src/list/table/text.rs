@@ -30,6 +30,7 @@ impl Substitutes {
             (None, Some(base)) => (base, if text.is_empty() { subject } else { text }),
             (None, None) => (text, text),
         };
+        // A text and what is filled in are lines that were cut: even `$1` alone, over and over, gives 32 kB.
         let mut rendered = String::with_capacity(template.len() + subject.len());
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('$') {
@@ -52,9 +53,6 @@ impl Substitutes {
                 rendered.push_str(subject);
                 after
             };
-            if rendered.len() > RENDERED {
-                break;
-            }
         }
         rendered.push_str(rest);
         rendered.truncate(rendered.floor_char_boundary(RENDERED));

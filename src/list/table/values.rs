@@ -180,9 +180,34 @@ pub(super) fn cut(text: &[u8]) -> (std::borrow::Cow<'_, str>, Text) {
     if text.len() <= TEXT {
         return (String::from_utf8_lossy(text), Text::Whole);
     }
-    let mut end = TEXT;
-    while end > TEXT - 4 && text[end] & 0xc0 == 0x80 {
-        end -= 1;
-    }
+    let end = match std::str::from_utf8(&text[..TEXT]) {
+        // Of the last character only a part has room.
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => TEXT,
+    };
     (String::from_utf8_lossy(&text[..end]), Text::Cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for last in ["x", "\u{fc}", "\u{20ac}", "\u{1f4e7}"] {
+            for before in TEXT - 4..=TEXT + 1 {
+                let text = "x".repeat(before) + last;
+                let expected = match before + last.len() {
+                    ..=TEXT => (text.clone(), Text::Whole),
+                    _ => ("x".repeat(before.min(TEXT)), Text::Cut),
+                };
+                let (shown, whole) = cut(text.as_bytes());
+                assert_eq!((shown.into_owned(), whole), expected, "{last} behind {before}");
+            }
+        }
+        // What is no UTF-8 takes nothing else with it.
+        let text = [&b"\xe9"[..], &[b'x'; TEXT]].concat();
+        let (shown, whole) = cut(&text);
+        assert_eq!((&*shown, whole), (&*format!("\u{fffd}{}", "x".repeat(TEXT - 1)), Text::Cut));
+    }
 }

@@ -22,7 +22,10 @@ fn a_file_that_is_no_text_is_refused() {
     for (text, word) in [
         (&b"\x1f\x8b\x08\x00"[..], "compressed"),
         (b"\xff\xfe1\x000\x00", "UTF-16"),
+        (b"\xfe\xff\x001\x000", "UTF-16"),
         (b"10.0.0.1\n10.0.0.\0\0\0\0\n", "it holds NUL"),
+        (&vec![0; 1 << 30], "it holds NUL"),
+        (&vec![0; (1 << 30) + 1], "larger than 1 GiB"),
         (b"10.0.0.1 \x1b[2J\n", "control"),
         (b"10.0.0.1\r10.0.0.2\r", "control"),
         (b"10.0.0.1\x7f\n", "control"),
@@ -31,6 +34,34 @@ fn a_file_that_is_no_text_is_refused() {
             let faults = errors(format, Kind::Address, text);
             assert!(faults[0].cause.contains(word), "{faults:?}");
         }
+    }
+    assert_eq!(errors(Format::Plain, Kind::Address, b"10.0.0.1\n10.0.0.\0\n")[0].line, 2);
+    let faults = errors(Format::Ip4Set, Kind::Address, b"$UNKNOWN x\n10.0.0.1\x7f\n");
+    assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [2], "the damage alone");
+}
+
+#[test]
+fn a_network_that_is_not_written_by_its_first_address_is_told_the_right_one() {
+    for (format, line, remedy) in [
+        (Format::Ip4Set, "10.1.2.3/16", "write 10.1.0.0/16, or the address alone"),
+        (Format::Ip6Trie, "2001:db8::1/32", "write 2001:db8::/32, or the address alone"),
+        (Format::Plain, "10.1.2.3/16", "write 10.1.0.0/16, or the address alone"),
+    ] {
+        let faults = errors(format, Kind::Address, format!("{line}\n").as_bytes());
+        assert!(faults.iter().any(|fault| fault.remedy == remedy), "{line}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_file_with_more_entries_than_fit_is_refused() {
+    for (format, text) in [
+        (Format::Ip4Set, "10.0.0.1\n10.0.0.2\n10.0.0.3\n"),
+        (Format::Generic, "1.example A 127.0.0.2\n2.example A 127.0.0.2\n3.example A 127.0.0.2\n"),
+    ] {
+        let read = |most| load::load(format, format.kind().expect("a kind"), text.as_bytes(), most);
+        assert_eq!(read(3).expect("room for all").0.entries(), 3);
+        let faults = read(2).expect_err("one too many");
+        assert!(faults[0].cause.contains("more than 2 entries"), "{faults:?}");
     }
 }
 
@@ -105,6 +136,10 @@ fn a_line_of_ten_megabytes_is_cut_in_one_format_and_refused_in_the_other() {
     assert!(warnings.iter().all(|fault| fault.to_string().len() < 200), "{warnings:?}");
     let faults = errors(Format::Plain, Kind::Address, &long);
     assert_eq!((faults.len(), faults[0].line), (1, 1));
+    // A line may have 4096 octets.
+    let commented = |length: usize| format!("10.0.0.1 #{}\n", "x".repeat(length - 10));
+    assert!(lists(&plain_list(Kind::Address, &commented(4_096)), "10.0.0.1"));
+    assert_eq!(errors(Format::Plain, Kind::Address, commented(4_097).as_bytes()).len(), 1);
 }
 
 #[test]
@@ -124,6 +159,7 @@ fn of_many_faults_some_are_kept_and_the_rest_is_counted() {
 fn a_file_of_another_format_is_refused_and_one_without_entries_is_warned_of() {
     let faults = errors(Format::Ip4Set, Kind::Address, b"spam.example\n.bulk.example\n10.0.0.1\n");
     assert!(faults[0].cause.contains("2 lines are no entries of the format ip4set, 1 are"), "{faults:?}");
+    assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [0, 1, 2], "and which they are");
     for text in ["# nothing\n", ":2:\n"] {
         let (table, warnings) = parse(Format::Ip4Set, text);
         assert_eq!((table.entries(), warnings.len()), (0, 1), "{text:?}");
@@ -152,6 +188,7 @@ fn a_subject_with_thousands_of_values_costs_no_more_than_it_should() {
     assert_eq!(says(&table, "10.0.0.1").len(), 16);
     assert!(warnings[0].cause.contains("more than 16"), "{warnings:?}");
 }
+
 #[test]
 fn a_hostile_template_does_not_grow_without_bound() {
     let text = format!("$1 {}\n10.0.0.1 {}\n", "x".repeat(250), "$1".repeat(120));

@@ -7,9 +7,9 @@ fn a_plain_list_of_addresses_takes_both_families_and_exclusions() {
     let list = plain_list(
         Kind::Address,
         "# a comment\n; another\n\n192.0.2.1\n198.51.100.0/24 # the office\n2001:db8::/32 :3:see $\n!198.51.100.7\n\
-         203.0.113.5-203.0.113.9 :127.0.0.4:\n  10.0.0.1\t\n::1\n198.51.100.0/24\n",
+         203.0.113.5-203.0.113.9 :127.0.0.4:\n203.0.113.12-203.0.113.12\n  10.0.0.1\t\n::1\n198.51.100.0/24\n",
     );
-    assert_eq!(list.entries(), 8);
+    assert_eq!(list.entries(), 9);
     for (ip, records) in [
         ("192.0.2.1", &["127.0.0.2"][..]),
         ("192.0.2.2", &[]),
@@ -20,6 +20,7 @@ fn a_plain_list_of_addresses_takes_both_families_and_exclusions() {
         ("203.0.113.5", &["127.0.0.4"]),
         ("203.0.113.9", &["127.0.0.4"]),
         ("203.0.113.10", &[]),
+        ("203.0.113.12", &["127.0.0.2"]),
         ("10.0.0.1", &["127.0.0.2"]),
         ("::1", &["127.0.0.2"]),
     ] {
