@@ -317,7 +317,7 @@ impl<'a> Walk<'a> {
                 return self.record(node, wrong).map(Some);
             }
             // Of its 48 bits the upper ones are where a leaf has flags.
-            self.descend(u64::from(node.size) + ((node.flags as u64) << 32))?;
+            self.descend(u64::from(node.size) | (node.flags as u64) << 32)?;
         }
         Ok(None)
     }

@@ -205,7 +205,7 @@ fn find(units: &[Unit], subject: &[u8]) -> Option<usize> {
         let mut carry = 1;
         for (word, mask) in state.iter_mut().zip(&takes[usize::from(octet) * words..]) {
             let next = *word >> 63;
-            *word = ((*word << 1) + carry) & mask;
+            *word = (*word << 1 | carry) & mask;
             carry = next;
         }
         if state[last / 64] >> (last % 64) & 1 == 1 {

@@ -81,7 +81,7 @@ fn flatten(rows: &[Row], values: &mut Valuing, segments: &mut Vec<Segment<u32>>)
     let Some(&Row { size, first, .. }) = rows.first() else { return };
     let shift = 8 * u32::from(size);
     let segment = |first: u32, count: u32, listing| {
-        let last = ((first + (count - 1)) << shift) + ((1 << shift) - 1);
+        let last = (first + (count - 1)) << shift | ((1 << shift) - 1);
         Segment { first: first << shift, last, listing }
     };
     // Most addresses of a list are the only ones of their /24.
@@ -96,7 +96,7 @@ fn flatten(rows: &[Row], values: &mut Valuing, segments: &mut Vec<Segment<u32>>)
             *cell = Some(cell.map_or(row.listing, |listing| values.join(listing, row.listing)));
         }
     }
-    for (block, listing) in (start..=start + 255).zip(cells) {
+    for (block, listing) in (start..=start | 255).zip(cells) {
         let Some(listing) = listing else { continue };
         let new = segment(block, 1, listing);
         match segments.last_mut() {

@@ -41,7 +41,7 @@ fn prefix(text: &[u8]) -> Option<(Prefix, &[u8])> {
     while let (true, Some(after)) = (prefix.bits < 32, rest.strip_prefix(b".")) {
         let (octet, after) = number(after, 255)?;
         prefix.bits += 8;
-        prefix.address += octet << (32 - prefix.bits);
+        prefix.address |= octet << (32 - prefix.bits);
         rest = after;
     }
     Some((prefix, rest))
@@ -53,7 +53,7 @@ pub(super) fn value(text: &[u8]) -> Option<(u32, &[u8])> {
     let (Prefix { address, bits }, rest) = prefix(text)?;
     let value = match bits {
         8 if address == 0 => 0,
-        8 => 0x7f00_0000 + (address >> 24),
+        8 => 0x7f00_0000 | address >> 24,
         _ => short(address, bits),
     };
     (value != 0).then_some((value, rest))
@@ -104,16 +104,16 @@ pub(super) fn range(text: &[u8]) -> Result<(u32, u32, &[u8]), Wrong> {
         if bits == 0 {
             return Err(wrong("all addresses there are", "write 0.0.0.0-255.255.255.255 if you mean it"));
         }
-        return Ok((address, address + hosts(bits), rest));
+        return Ok((address, address | hosts(bits), rest));
     };
     let (last, rest) = prefix(rest).ok_or_else(invalid)?;
     let last = match last.bits {
         bits if bits == first.bits => last.address,
         // The last octet of the first end is the one that is meant.
-        8 => (first.address & !hosts(first.bits - 8)) + (last.address >> (first.bits - 8)),
+        8 => first.address & !hosts(first.bits - 8) | last.address >> (first.bits - 8),
         _ => return Err(wrong("the ends of the range have not the same number of octets", EXAMPLES)),
     };
-    let last = last + hosts(first.bits);
+    let last = last | hosts(first.bits);
     if first.address > last {
         return Err(wrong("the range ends before it begins", "put the lower address first"));
     }

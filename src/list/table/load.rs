@@ -181,7 +181,7 @@ impl Load {
             }
             (Format::Ip4Trie, _) => {
                 let (first, bits, rest) = ip4::network(octets)?;
-                self.fits(first, first + ip4::hosts(bits), line)?;
+                self.fits(first, first | ip4::hosts(bits), line)?;
                 let listing = self.listing(rest, excluded, line)?;
                 self.network4(first, bits, listing, line);
             }
@@ -233,7 +233,7 @@ impl Load {
                         IpNet::V4(network) => {
                             let first = network.network().to_bits();
                             let bits = u32::from(network.prefix_len());
-                            self.fits(first, first + ip4::hosts(bits), line)?;
+                            self.fits(first, first | ip4::hosts(bits), line)?;
                             self.network4(first, bits, listing, line);
                         }
                         IpNet::V6(network) => {
@@ -285,13 +285,13 @@ impl Load {
 
     fn network4(&mut self, first: u32, bits: u32, listing: u32, line: &Line<'_>) {
         self.not_all(bits, listing, line);
-        let segment = Segment { first, last: first + ip4::hosts(bits), listing };
+        let segment = Segment { first, last: first | ip4::hosts(bits), listing };
         self.ip4.push(Network { segment, line: number(line) });
     }
 
     fn network6(&mut self, first: u128, bits: u32, listing: u32, line: &Line<'_>) -> Result<(), Wrong> {
         if let Some((first, bits)) = ip6::mapped(first, bits) {
-            self.fits(first, first + ip4::hosts(bits), line)?;
+            self.fits(first, first | ip4::hosts(bits), line)?;
             self.network4(first, bits, listing, line);
             return Ok(());
         }
@@ -299,7 +299,7 @@ impl Load {
             return Err(may_be_cut());
         }
         self.not_all(bits, listing, line);
-        let segment = Segment { first, last: first + ip6::hosts(bits), listing };
+        let segment = Segment { first, last: first | ip6::hosts(bits), listing };
         self.ip6.push(Network { segment, line: number(line) });
         Ok(())
     }

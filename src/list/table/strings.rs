@@ -83,7 +83,7 @@ impl<T> Strings<T> {
         }
         self.text.push_str(string);
         self.rows.push((end, T::default()));
-        place(&mut self.slots, (u64::from(hash) << 32) + u64::from(number + 1));
+        place(&mut self.slots, u64::from(hash) << 32 | u64::from(number + 1));
         Some(number)
     }
 
