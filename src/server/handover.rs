@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::envelope::{BadStates, enclose, open};
-use super::serve::{Phase, Place, Server};
+use super::room::Place;
+use super::serve::{Phase, Server};
 use super::stream::Stream;
 use crate::milter::{Filter, Session};
 use crate::telemetry::Handover;

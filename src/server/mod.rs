@@ -11,6 +11,7 @@ mod file;
 mod handover;
 mod listen;
 mod output;
+mod room;
 mod serve;
 mod stream;
 mod wait;

@@ -1,7 +1,6 @@
 //! Accepting connections, and ending them in time.
 
 use std::io;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,17 +15,15 @@ use super::connection::{Connection, End, Outcome};
 use super::crowd::Crowd;
 use super::handover::Rested;
 use super::listen::Socket;
+use super::room::{Place, shed};
 use super::stream::{Listener, Stream};
-use crate::limits::{Limits, Overload};
+use crate::limits::Limits;
 use crate::milter::{Actions, Filter, Unspoken};
-use crate::smtp::{Client, Dialog, Event, Needs, Reply, SessionId, Stage};
-use crate::telemetry::{Budget, Ended, Metrics, ShedAs};
-use crate::verdict::{Decision, Verdict};
+use crate::smtp::SessionId;
+use crate::telemetry::{Budget, Ended, Metrics};
 
 /// How long an idle connection may stay after a server began to drain: time for a QUIT under way.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long a connection beyond the limit lasts at most.
-const BRIEF: Duration = Duration::from_secs(5);
 /// How long accepting pauses when the system has no more descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -78,15 +75,15 @@ pub(super) struct Shared<F> {
     pub(super) phase: watch::Sender<Phase>,
     process: u32,
     served: AtomicU64,
-    open: AtomicUsize,
-    shed: AtomicU64,
+    pub(super) open: AtomicUsize,
+    pub(super) shed: AtomicU64,
     panics: AtomicU64,
     malformed: AtomicU64,
     pub(super) handed: AtomicU64,
     pub(super) taken: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) rested: Mutex<Vec<Rested>>,
-    left: Notify,
+    pub(super) left: Notify,
     pub(super) metrics: Arc<Metrics>,
     pub(super) crowd: Crowd,
     /// Accepting loops there are, and those that answered the last pulse, whose number the channel has.
@@ -96,7 +93,7 @@ pub(super) struct Shared<F> {
     late: Budget,
     strange: Budget,
     shortage: Budget,
-    full: Budget,
+    pub(super) full: Budget,
     unspoken: Budget,
     missing: Budget,
 }
@@ -350,41 +347,6 @@ impl<F: Filter> Shared<F> {
         tokio::spawn(Box::pin(task));
     }
 
-    /// Counts a session that is let go, and says so if there is a line left for it.
-    fn note_shed(&self, say: impl FnOnce(u64)) {
-        self.shed.fetch_add(1, Ordering::Relaxed);
-        self.metrics.shed(match self.limits.overload {
-            Overload::Accept => ShedAs::Accept,
-            Overload::Tempfail => ShedAs::Tempfail,
-        });
-        if let Some(suppressed) = self.full.spend() {
-            say(suppressed);
-        }
-    }
-
-    /// Takes a seat for one more session of an SMTP client, if it may have one.
-    ///
-    /// # Errors
-    /// What the session is told instead.
-    pub(super) fn admit(
-        self: &Arc<Self>,
-        id: SessionId,
-        client: &Client,
-    ) -> Result<Option<Seat<F>>, Decision> {
-        let Some(group) = Crowd::group(client).filter(|_| self.crowd.is_limited()) else { return Ok(None) };
-        if self.crowd.enter(group) {
-            return Ok(Some(Seat { shared: Arc::clone(self), group }));
-        }
-        let limit = self.limits.per_client;
-        self.note_shed(|suppressed| {
-            tracing::warn!(
-                event = "shed", session = %id, client_ip = %client, limit, suppressed,
-                "too many sessions of one client: mail goes on unchecked or is deferred"
-            );
-        });
-        Err(pass(self.limits.overload))
-    }
-
     fn ended(&self, id: SessionId, end: &End) {
         self.metrics.session(match end {
             End::Quit => Ended::Quit,
@@ -488,79 +450,6 @@ impl<F> Counted<F> {
 impl<F> Drop for Counted<F> {
     fn drop(&mut self) {
         self.shared.loops.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// A connection's place among the others, given back when dropped.
-pub(super) struct Place<F> {
-    shared: Arc<Shared<F>>,
-    number: usize,
-}
-
-impl<F> Place<F> {
-    pub(super) fn take(shared: &Arc<Shared<F>>) -> Self {
-        Self { number: shared.open.fetch_add(1, Ordering::Relaxed) + 1, shared: Arc::clone(shared) }
-    }
-}
-
-impl<F> Drop for Place<F> {
-    fn drop(&mut self) {
-        self.shared.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.left.notify_waiters();
-    }
-}
-
-/// A session's place among those of its client, given back when dropped.
-pub(super) struct Seat<F> {
-    shared: Arc<Shared<F>>,
-    group: IpAddr,
-}
-
-impl<F> Drop for Seat<F> {
-    fn drop(&mut self) {
-        self.shared.crowd.leave(self.group);
-    }
-}
-
-/// Answers a connection beyond the limit: the MTA goes on without us, or defers, at once.
-///
-/// An MTA negotiates and connects at once, and has no more to say then: whoever takes longer only holds a place.
-async fn shed<F: Filter>(stream: Stream, id: SessionId, place: Place<F>) {
-    let Shared { limits, metrics, .. } = &*place.shared;
-    let filter = Pass(limits.overload);
-    let limits = Limits { per_client: 0, ..*limits };
-    let shared = Server::counting(filter, limits, Arc::clone(metrics)).shared;
-    let mut phase = place.shared.phase.subscribe();
-    let mut connection = Connection::new(stream, id, shared);
-    tokio::select! {
-        _ = tokio::time::timeout(BRIEF, connection.serve()) => {}
-        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
-    }
-    place.shared.metrics.session(Ended::Shed);
-    drop(place);
-}
-
-/// Lets every session go at its first event.
-struct Pass(Overload);
-
-fn pass(overload: Overload) -> Decision {
-    let later = || Reply::new(451, "4.3.2", "too many sessions at once, try again later").ok();
-    match overload {
-        Overload::Tempfail => later().map_or(Verdict::Accept, Verdict::Defer),
-        Overload::Accept => Verdict::Accept,
-    }
-    .into()
-}
-
-impl Filter for Pass {
-    type Memory = ();
-
-    fn needs(&self) -> Needs {
-        Needs::default().event(Event::Connect)
-    }
-
-    async fn judge(&self, _: Stage, _: &Dialog, (): &mut ()) -> Decision {
-        pass(self.0)
     }
 }
 
