@@ -45,7 +45,7 @@ pub struct Limits {
     pub idle: Duration,
     /// Longest time from the first to the last octet of one packet.
     pub frame_time: Duration,
-    /// Longest time for one answer to leave. An MTA always reads.
+    /// Longest wait until the MTA takes some more of an answer. An MTA always reads.
     pub write_time: Duration,
     /// How often an MTA is told that the end of a message takes longer. Postfix starts its timer anew.
     pub progress: Duration,
