@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Draft, index_of, name_at};
 use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
-use crate::config::value::Fault;
+use crate::config::value::{Fault, elided};
 use crate::config::{Place, Syntax};
 use crate::dns::{Key, longest_base};
 use crate::policy::{Template, Trigger};
@@ -234,7 +234,8 @@ impl Draft {
             for (place, field) in table.places_of(&is_key) {
                 // A name that looks like a key was refused as such.
                 if !(field == "name" && report.blames(&place)) {
-                    report.error(place, format!("{}.{field}", table.what).trim_end_matches('.'), fault());
+                    let name = format!("{}.{}", table.what, elided(field, 80));
+                    report.error(place, name.trim_end_matches('.'), fault());
                 }
             }
         }
