@@ -316,6 +316,14 @@ fn a_key_in_the_place_of_a_name_is_not_shown_even_if_it_was_set_nowhere() {
         known.errors(),
         [format!("gatepost.toml:2:8: rule.name: the name looks like a key; {remedy}")]
     );
+    // A word alone is a whole top-level domain.
+    let wide = errors(&format!(
+        "[[rule]]\nname = 'r'\nlist = 'zen'\naction = 'allow'\nwhen = {{ recipient = '{KEY}' }}\n\
+         [allow]\nsuffixes = ['{KEY}']\n"
+    ));
+    let cause = "\"(...)\" covers a large part of the Internet; name less, or";
+    assert_eq!(wide.iter().filter(|line| line.contains(cause)).count(), 2, "{wide:?}");
+    assert!(!wide.concat().contains(KEY), "{wide:?}");
     let errors = errors(&format!("[[expect]]\nname = 'with {KEY}'\n"));
     assert!(errors[0].starts_with("gatepost.toml:1:1: expect.with (...).decision: "), "{errors:?}");
 }

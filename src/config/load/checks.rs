@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Draft, index_of, name_at};
 use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
-use crate::config::value::{Fault, elided};
+use crate::config::value::{Fault, elided, shown};
 use crate::config::{Place, Syntax};
 use crate::dns::{Key, longest_base};
 use crate::policy::{Template, Trigger};
@@ -141,7 +141,7 @@ impl Draft {
         for (setting, entries) in found {
             for entry in entries {
                 let place = self.places[index_of(setting)].clone();
-                let cause = format!("{entry} covers a large part of the Internet");
+                let cause = format!("{} covers a large part of the Internet", shown(&entry));
                 let fault = Fault::new(cause, "name less, or set allow.force = true");
                 let compat = self.config.compat_parse;
                 self.report.lapse(compat, place.clone(), name_at(setting, &place), fault);

@@ -89,7 +89,7 @@ fn one(mut fields: Fields<'_>, name: &str, lists: &[OwnList]) -> Option<Rule> {
     wide.extend(wide_unless);
     if !force && (matches!(action, Action::Allow) || refuses) {
         for Wide { place, entry } in &wide {
-            let cause = format!("{entry} covers a large part of the Internet");
+            let cause = format!("{} covers a large part of the Internet", shown(entry));
             fields.fault(place, "when", cause, "name less, or say force = true in this rule");
         }
     }
