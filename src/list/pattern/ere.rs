@@ -17,8 +17,9 @@ use super::{Needles, bracket};
 const SIZE: usize = 1 << 20;
 /// As how many others an expression counts that is larger than a person writes; others have this part of the size.
 pub const LARGE: usize = 16;
-/// Octets that one search may keep between two subjects to be faster.
-const CACHE: usize = 1 << 16;
+/// How many times the octets of its compiled form a search may keep between two subjects to be faster. It needs somewhat more than once
+/// in any case, and the crate (regex-automata 0.4) recurses without end where it finds less than it needs.
+const CACHE: usize = 4;
 /// Groups within groups. Deeper ones are written by no person.
 const DEPTH: usize = 50;
 /// Highest number in an interval (`RE_DUP_MAX` of glibc).
@@ -83,7 +84,7 @@ impl Ere {
                 .case_insensitive(true)
                 .dot_matches_new_line(true)
                 .size_limit(size)
-                .dfa_size_limit(CACHE)
+                .dfa_size_limit(CACHE * size)
                 .build()
         };
         let small = build(SIZE / LARGE).map(|regex| (regex, 1));
