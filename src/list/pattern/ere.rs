@@ -17,8 +17,9 @@ use super::{Needles, bracket};
 const SIZE: usize = 1 << 20;
 /// As how many others an expression counts that is larger than a person writes; others have this part of the size.
 pub const LARGE: usize = 16;
-/// How many times the octets of its compiled form a search may keep between two subjects to be faster. It needs somewhat more than once
-/// in any case, and the crate (regex-automata 0.4) recurses without end where it finds less than it needs.
+/// How many times the octets that its compiled form may have a search may keep between two subjects, to be faster. For sets and stacks
+/// of its states it needs a little more than twice as many at most, and regex-automata 0.4, which counts on less, clears what it
+/// keeps again and again where they do not fit, until the stack is full.
 const CACHE: usize = 4;
 /// Groups within groups. Deeper ones are written by no person.
 const DEPTH: usize = 50;
@@ -431,6 +432,21 @@ mod tests {
             assert_eq!(matches(ere, &hay), Ok(false), "{ere}");
         }
         assert_eq!(matches(&("a".to_owned() + &"*".repeat(10_000)), ""), Ok(true));
+    }
+
+    #[test]
+    fn a_search_has_the_room_it_needs_however_large_the_expression() {
+        // Alternatives make it go through many states at once, and repetitions many times as many.
+        let mut read = 0;
+        for alternatives in [2, 7, 20, 50] {
+            for times in (9..=900).step_by(9) {
+                let ere = format!("(x{}y){{{times}}}z", "|".repeat(alternatives));
+                let Ok(ere) = Ere::new(&ere) else { break };
+                assert!(!ere.is_match(b"xy") && !ere.is_match(b"yx") && ere.is_match(b"z"));
+                read += 1;
+            }
+        }
+        assert!(read > 100, "{read}");
     }
 
     #[test]
