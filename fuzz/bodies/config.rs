@@ -1,6 +1,6 @@
 //! Configurations: any text of an env file and of a TOML file.
 
-use gatepost::config::{Config, Origin, SETTINGS};
+use gatepost::config::{Config, SETTINGS};
 use gatepost::dns::Key;
 use gatepost::smtp::Stage;
 
@@ -95,7 +95,7 @@ fn check(config: &Config) {
 /// What is in effect can be written as a file that reads as the same, with every rule, list and limit.
 fn set_again(config: &Config) {
     assert_eq!(config.origins().len(), SETTINGS.len());
-    let toml = written(config);
+    let toml = config.as_toml();
     // Neither the key nor what held it by mistake can be written.
     if toml.contains("(...)") {
         return;
@@ -104,21 +104,8 @@ fn set_again(config: &Config) {
     for (before, after) in config.origins().iter().zip(again.origins()) {
         assert!(before.value == after.value || before.value == "(set)", "{before:?} {after:?}");
     }
-    assert_eq!(written(&again), toml);
+    assert_eq!(again.as_toml(), toml);
     let rules =
         |config: &Config| config.additions.rules.iter().map(|(rule, _)| rule.clone()).collect::<Vec<_>>();
     assert_eq!(rules(config), rules(&again));
-}
-
-/// All of it, as `gatepost show-config` writes it.
-fn written(config: &Config) -> String {
-    let setting = |origin: &Origin| Some(format!("{} = {}\n", origin.toml, origin.literal()?));
-    let mut text: String = config.origins().iter().filter_map(setting).collect();
-    for table in &config.additions.tables {
-        for line in std::iter::once(table.header()).chain(table.lines()) {
-            text.push_str(&line);
-            text.push('\n');
-        }
-    }
-    text
 }

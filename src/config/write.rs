@@ -8,7 +8,21 @@ use serde_json::{Map, Value};
 
 use super::policy::{Node, Tree};
 use super::settings::by_toml;
-use super::{Origin, Place, Shape};
+use super::{Config, Origin, Place, Shape};
+
+impl Config {
+    /// All of it, as a file that reads as the same; nothing of any key. `gatepost show-config` adds its remarks.
+    pub fn as_toml(&self) -> String {
+        let setting = |origin: &Origin| Some(format!("{} = {}\n", origin.toml, origin.literal()?));
+        let mut text: String = self.origins().iter().filter_map(setting).collect();
+        for table in &self.additions.tables {
+            for line in std::iter::once(table.header()).chain(table.lines()) {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        text
+    }
+}
 
 impl Origin {
     /// Whether the value is another one than what is built in.

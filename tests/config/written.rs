@@ -95,19 +95,6 @@ fn config(env: &str, toml: &str) -> Config {
     Config::from_texts(env, toml).unwrap_or_else(|problems| panic!("{toml}\n{problems}"))
 }
 
-/// All of it, as `gatepost show-config` writes it.
-fn written(config: &Config) -> String {
-    let setting = |origin: &Origin| Some(format!("{} = {}\n", origin.toml, origin.literal()?));
-    let mut text: String = config.origins().iter().filter_map(setting).collect();
-    for table in &config.additions.tables {
-        for line in std::iter::once(table.header()).chain(table.lines()) {
-            text.push_str(&line);
-            text.push('\n');
-        }
-    }
-    text
-}
-
 /// What does not depend on where it stands.
 fn said(config: &Config) -> impl PartialEq + std::fmt::Debug {
     let origins: Vec<(String, Vec<String>)> =
@@ -128,11 +115,11 @@ fn what_is_written_reads_as_the_same() {
     let tuned = "SPAMHAUS_DQS_DNS_LIFETIME=9\nSPAMHAUS_DQS_COMPAT_PARSE=1\nSPAMHAUS_DQS_THREADS=many\n";
     for (env, toml) in [("", ""), ("", ODD), ("", POLICY), ("", FILES), (tuned, POLICY)] {
         let first = config(env, toml);
-        let text = written(&first);
+        let text = first.as_toml();
         let second = config("", &text);
         assert_eq!(format!("{:?}", said(&second)), format!("{:?}", said(&first)), "{text}");
         assert!(said(&second) == said(&first), "{text}");
-        assert_eq!(written(&second), text, "and is written as the same again");
+        assert_eq!(second.as_toml(), text, "and is written as the same again");
     }
 }
 
@@ -156,7 +143,7 @@ fn a_key_is_never_written_whatever_it_got_into() {
     );
     // The key in force is refused there; the one that it wins over is no less a key.
     let config = config("SPAMHAUS_DQS_API_KEY=zyxwvutsrq9876543210ponmlk\n", &toml);
-    let text = written(&config);
+    let text = config.as_toml();
     assert!(!text.contains(key) && !text.contains("key.value"), "{text}");
     let json: String = config.additions.tables.iter().map(|table| table.json().to_string()).collect();
     assert!(json.contains("(...)") && !json.contains(key), "{json}");
