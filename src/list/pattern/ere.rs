@@ -15,6 +15,8 @@ use super::{Needles, bracket};
 /// Octets that a compiled expression may take. What people write takes a few hundred to some ten
 /// thousand; `((a{99}){99}){99}` would take millions.
 const SIZE: usize = 1 << 20;
+/// What most have room in: what a search keeps is in proportion to the size that is allowed.
+const USUAL: usize = 1 << 14;
 /// As how many others an expression counts that is larger than a person writes; others have this part of the size.
 pub const LARGE: usize = 16;
 /// How many times the octets that its compiled form may have a search may keep between two subjects, to be faster. For sets and stacks
@@ -88,11 +90,10 @@ impl Ere {
                 .dfa_size_limit(CACHE * size)
                 .build()
         };
-        let small = build(SIZE / LARGE).map(|regex| (regex, 1));
-        let (regex, weight) = small
-            .or_else(|_| build(SIZE).map(|regex| (regex, LARGE)))
-            // Syntax has been looked at: what is left is size, and repetitions in each other too deep.
-            .map_err(|_| EreError::Size)?;
+        let sizes = [(USUAL, 1), (SIZE / LARGE, 1), (SIZE, LARGE)];
+        let smallest = sizes.into_iter().find_map(|(size, weight)| Some((build(size).ok()?, weight)));
+        // Syntax has been looked at: what is left is size, and repetitions in each other too deep.
+        let (regex, weight) = smallest.ok_or(EreError::Size)?;
         Ok(Self { regex, text: text.into(), weight })
     }
 
