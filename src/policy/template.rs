@@ -92,8 +92,8 @@ pub enum BadTemplate {
     /// A name between braces is none of [`Variable::ALL`].
     #[error("there is no variable {{{0}}}")]
     Variable(String),
-    /// Characters that cannot stand in a reply line.
-    #[error("a reply is one line of printable ASCII")]
+    /// Characters that cannot stand in a line of a reply or of a header field.
+    #[error("it may hold printable ASCII on one line only")]
     Character,
     /// So many octets, and more than there may be.
     #[error("it is {0} octets long and may have {1}")]
