@@ -42,7 +42,8 @@ impl Daemon {
         let others: Vec<Runtime> = (1..this.config.threads).map(|_| runtime()).collect::<io::Result<_>>()?;
         let first = runtime()?;
         let all = [&first].into_iter().chain(&others).map(|runtime| runtime.handle().clone());
-        watchdog::start(&this, all.collect());
+        let all = this.notes.runtimes.get_or_init(|| all.collect());
+        watchdog::start(&this, all.clone());
         let (report, failures) = mpsc::unbounded_channel();
         let threads: Vec<_> = others
             .into_iter()

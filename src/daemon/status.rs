@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use super::{Daemon, Step};
 use crate::dns::{QueryBudget, ZoneHealth, ZoneState};
@@ -24,6 +25,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Notes {
     pub(super) process: Process,
+    pub(super) runtimes: OnceLock<Vec<Handle>>,
     started: Instant,
     account: OnceLock<String>,
     reload: Mutex<Reload>,
@@ -35,6 +37,7 @@ impl Notes {
     pub(super) fn new() -> Self {
         Self {
             process: Process::new(),
+            runtimes: OnceLock::new(),
             started: Instant::now(),
             account: OnceLock::new(),
             reload: Mutex::default(),
@@ -83,6 +86,9 @@ pub struct Status {
     pub account: String,
     /// Seconds since the start.
     pub uptime_seconds: u64,
+    /// Tasks alive on all runtimes: one for each session, some for questions, and a few more.
+    #[serde(default)]
+    pub tasks: usize,
     /// `serving` or `draining`.
     pub state: String,
     /// The stage at which mail is refused.
@@ -289,6 +295,14 @@ impl Daemon {
             pid: std::process::id(),
             account: self.notes.account.get().cloned().unwrap_or_default(),
             uptime_seconds: self.notes.started.elapsed().as_secs(),
+            tasks: self
+                .notes
+                .runtimes
+                .get()
+                .into_iter()
+                .flatten()
+                .map(|each| each.metrics().num_alive_tasks())
+                .sum(),
             state: if self.server.is_draining() { "draining" } else { "serving" }.to_owned(),
             enforce: self.server.filter().rules().enforce.name().to_owned(),
             key: KeyStatus { present: key.is_some(), fingerprint: key },

@@ -1,10 +1,12 @@
-//! What a packet announces costs no memory: the program's own, as the kernel counts it.
+//! What a packet announces costs no memory, and what ends leaves no task: as the kernel and the program itself count.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use super::common::wire::{Wire, greeting, packet};
+use super::control;
 use super::process::{Daemon, new_key};
-use super::{Machine, Names, run};
+use super::{Machine, Names, Phone, run};
 
 /// What a process has, in KiB.
 #[derive(Debug, Clone, Copy)]
@@ -91,4 +93,30 @@ fn a_packet_that_does_not_come_costs_what_has_come() {
         assert!(after.addresses < before.addresses + (8 << 10), "{before:?} {after:?}");
         assert!(after.resident < before.resident + (4 << 10), "{before:?} {after:?}");
     });
+}
+
+#[test]
+fn each_session_is_a_task_and_leaves_none() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = control::machine(&names, &key, &["PROBE_INTERVAL=0"]);
+    let daemon = machine.start();
+    let tasks = || control::status(&machine)["tasks"].as_u64().expect("a number");
+    let before = tasks();
+    run(async {
+        let mut phones = Vec::new();
+        for _ in 0..20 {
+            let mut phone = Phone::dial(daemon.port).await;
+            // No list can know it, so that nothing is asked.
+            assert_eq!(phone.connect("192.0.2.1").await, "continue");
+            phones.push(phone);
+        }
+        assert_eq!(tasks(), before + 20);
+        for phone in phones {
+            assert!(phone.quit().await);
+        }
+    });
+    let end = Instant::now() + Duration::from_mins(1);
+    while tasks() > before {
+        assert!(Instant::now() < end, "{} tasks, {before} before", tasks());
+    }
 }

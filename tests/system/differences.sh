@@ -1,7 +1,7 @@
 #!/bin/bash
 # gatepost against the Python milter that it replaces: some 500 sessions over the same DNS. Each difference must be on
 # the list in differences/reasons.py and where differences/found.txt has it; docs/differences.md tells of them.
-# `write=1 tests/run differences` writes page and file anew: look at what changed in them.
+# `write=1 tests/run differences` writes page and file anew: look at what changed in them, answer by answer.
 source "$(dirname "$0")/lib.sh"
 
 # Both programs run as nobody, who may not get to where the sources are.

@@ -4,7 +4,8 @@
 source "$(dirname "$0")/lib.sh"
 source "$here/dns.sh"
 
-tcp=2525 unix=2526 sink=2600
+# `plain` knows no filter.
+tcp=2525 unix=2526 plain=2527 sink=2600
 sendmail=$results/unpacked
 
 # Sendmail logs to syslog alone: a /dev of our own, in which /dev/log leads to a file.
@@ -56,9 +57,9 @@ DAEMON_OPTIONS(\`Name=tcp, Family=inet, Addr=127.0.0.1, Port=$tcp, InputMailFilt
 DAEMON_OPTIONS(\`Name=tcp6, Family=inet6, Addr=::1, Port=$tcp, InputMailFilters=tcp')dnl
 DAEMON_OPTIONS(\`Name=unix, Family=inet, Addr=127.0.0.1, Port=$unix, InputMailFilters=unix')dnl
 DAEMON_OPTIONS(\`Name=unix6, Family=inet6, Addr=::1, Port=$unix, InputMailFilters=unix')dnl
+DAEMON_OPTIONS(\`Name=plain, Family=inet, Addr=127.0.0.1, Port=$plain')dnl
 MAIL_FILTER(\`tcp', \`S=inet:11332@127.0.0.1, F=T, T=C:5s;S:10s;R:10s;E:30s')dnl
 MAIL_FILTER(\`unix', \`S=local:$work/run/milter.sock, F=T, T=C:5s;S:10s;R:10s;E:30s')dnl
-define(\`confINPUT_MAIL_FILTERS', \`tcp')dnl
 MAILER(\`local')dnl
 MAILER(\`smtp')dnl
 M
@@ -77,12 +78,24 @@ M
     await 20 listens $tcp || die "Sendmail listens" "$(cat "$work/log/sendmail-start.txt" "$work/log/mail/maillog")"
 }
 
+# Waits of real clients, over TCP to the filter and without one.
+pace() {
+    local played
+    start_gatepost pace
+    python3 "$here/pace.py" --suite "$suite" --filtered $tcp --plain $plain --client 8.8.3.1 2>&1 | tee "$work/log/pace.txt"
+    [ "${PIPESTATUS[0]}" -le 1 ] || fail "pace.py plays to the end"
+    stop_gatepost pace
+    played=$(sed -n 's/^    sessions with the filter: //p' "$work/log/pace.txt")
+    check "the filter was asked in $played sessions and in no other" grep -q "event=stopped .*served=$played\b" "$gatepost_log"
+}
+
 start_dns
 make_syslog
 make_sendmail
 for file in "$here"/dialogues/*.txt; do play sendmail $tcp "$work/sink" "$file"; done
 for file in "$here"/{policies,maps}/*.txt; do play sendmail $tcp "$work/sink" "$file"; done
 for file in connect helo mail rcpt drain; do play sendmail $unix "$work/sink" "$here/dialogues/$file.txt"; done
+pace
 
 # "collect: premature EOM" is about the SMTP client that leaves in mid-mail, one of the dialogues.
 check "Sendmail found nothing wrong with the filter" \

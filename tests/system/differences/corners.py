@@ -77,11 +77,11 @@ def special(c):
     for address in ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"):
         c.usual(f"local {address}: all is listed", address=address, zen=XBL, helo_dbl=BLACK, dbl=BLACK, tags={"client:local"})
     c.usual("local 127.0.0.1: the sender is listed", address="127.0.0.1", dbl=BLACK, tags={"client:local"})
-    for address in ("fe80::1%eth0", "999.1.1.1", "1.2", ""):
+    for number, address in enumerate(("fe80::1%eth0", "999.1.1.1", "1.2", "")):
         family = "6" if ":" in address else "4"
         c.add(
             f"an address that cannot be read: {address!r}",
-            [client(address, family, {"client:unreadable"}), helo("mail.clean.example"), mail("<>"), rcpt(), END],
+            [client(address, family, {"client:unreadable"}), helo(f"mail.unread{number}.example"), mail("<>"), rcpt(), END],
         )
 
 
@@ -344,11 +344,11 @@ def settings(c):
 
 
 def actions(c):
-    def new(title, setting, **what):
+    def new(kind, title, setting, **what):
         c.usual(
             f"{title}: {', '.join(f'{name}={value}' for name, value in setting.items())}",
             settings=setting,
-            tags={"setting:new"} | what.pop("more_tags", set()),
+            tags={kind} | what.pop("more_tags", set()),
             **what,
         )
 
@@ -356,28 +356,29 @@ def actions(c):
         for zone, words in (("zen", XBL), ("helo_dbl", BLACK), ("dbl", BLACK)):
             c.usual(f"{zone} is listed, refused at {stage}", settings={"ENFORCE_STAGE": stage}, tags={"enforce"}, **{zone: words})
     for act in ("log", "tag", "quarantine", "discard", "tempfail"):
-        new("a young domain", {"ZRD_ACTION": act}, zrd=YOUNG)
-    new("a dynamic address", {"ZEN_ACTION": "10-11=tag"}, zen=PBL)
-    new("an infected machine", {"ZEN_ACTION": "10-11=tag"}, zen=XBL)
-    new("an abused domain", {"DBL_ACTION": "102-106=reject"}, dbl=ABUSED)
+        new("setting:milder", "a young domain", {"ZRD_ACTION": act}, zrd=YOUNG)
+    new("setting:milder", "a dynamic address", {"ZEN_ACTION": "10-11=tag"}, zen=PBL)
+    new("setting:milder", "an infected machine", {"ZEN_ACTION": "10-11=tag"}, zen=XBL)
+    new("setting:stricter", "an abused domain", {"DBL_ACTION": "102-106=reject"}, dbl=ABUSED)
     for act in ("tag", "quarantine", "discard", "tempfail"):
-        new("an abused domain", {"DBL_ACTION": f"102-106={act}"}, dbl=ABUSED)
-    new("a phisher", {"DBL_REJECT_CODES": "2,5"}, dbl=PHISH)
-    new("a domain of three hours", {"ZRD_MAX_AGE": "2"}, zrd=YOUNG)
-    new("DBL is off", {"DBL_ENABLE": "0"}, dbl=BLACK)
-    new("ZRD is off", {"ZRD_ENABLE": "0"}, zrd=YOUNG)
-    new("looking on", {"DRY_RUN": "1"}, zen=XBL)
-    new("a trusted network", {"TRUSTED_NETWORKS": "8.8.200.0/22"}, zen=XBL)
-    new("a domain of ours", {"LOCAL_DOMAINS": "example"}, helo_dbl=BLACK)
+        new("setting:stricter", "an abused domain", {"DBL_ACTION": f"102-106={act}"}, dbl=ABUSED)
+    new("setting:milder", "a phisher", {"DBL_REJECT_CODES": "2,5"}, dbl=PHISH)
+    new("setting:milder", "a domain of three hours", {"ZRD_MAX_AGE": "2"}, zrd=YOUNG)
+    new("setting:less", "DBL is off", {"DBL_ENABLE": "0"}, dbl=BLACK)
+    new("setting:less", "ZRD is off", {"ZRD_ENABLE": "0"}, zrd=YOUNG)
+    new("setting:milder", "looking on", {"DRY_RUN": "1"}, zen=XBL)
+    new("setting:less", "a trusted network", {"TRUSTED_NETWORKS": "8.8.200.0/22"}, zen=XBL)
+    new("setting:less", "a domain of ours", {"LOCAL_DOMAINS": "example"}, helo_dbl=BLACK)
     new(
+        "enforce",
         "an exempt recipient",
         {"ENFORCE_STAGE": "rcpt", "EXEMPT_RECIPIENTS": "postmaster@"},
         zen=XBL,
         rcpts=("<postmaster@here.example>", "<u@here.example>"),
     )
-    new("the client's name", {"RDNS_ENABLE": "1"}, name="mail.rdns.example")
-    new("private addresses", {"SKIP_SPECIAL": "0"}, address="10.9.8.7", zen=XBL)
-    new("a submission service by its name", {"SUBMISSION_DAEMONS": "subm"}, zen=PBL, at_connect={"{daemon_name}": "subm"})
-    new("stolen passwords", {"AUTHBL_ENABLE": "1"}, at_mail={"{auth_authen}": "alice"})
-    new("a list that fails", SHORT | {"ON_FAILURE": "tempfail"}, zen="silence", more_tags={"zen:silence"})
-    new("a word of one's own", {"REPLY_ZEN": "554 5.7.1 go away, {ip}"}, zen=XBL)
+    new("setting:more", "the client's name", {"RDNS_ENABLE": "1"}, name="mail.rdns.example")
+    new("setting:more", "private addresses", {"SKIP_SPECIAL": "0"}, address="10.9.8.7", zen=XBL)
+    new("setting:less", "a submission service by its name", {"SUBMISSION_DAEMONS": "subm"}, zen=PBL, at_connect={"{daemon_name}": "subm"})
+    new("setting:authbl", "stolen passwords", {"AUTHBL_ENABLE": "1"}, at_mail={"{auth_authen}": "alice"})
+    new("setting:failure", "a list that fails", SHORT | {"ON_FAILURE": "tempfail"}, zen="silence", more_tags={"zen:silence"})
+    new("setting:words", "a word of one's own", {"REPLY_ZEN": "554 5.7.1 go away, {ip}"}, zen=XBL)

@@ -1,7 +1,9 @@
 """What differs between the two programs at one step, and what it takes to explain it.
 
 A reason explains a difference if the step or the session has one of its tags, and the difference is one of its
-kinds. What is asked is told apart by why it might be asked, so that one reason does not cover for another.
+kinds, at a stage and about a list that the reason is about. The kind of a verdict says what became of the mail with
+either of them, so that a reason to let in is none to refuse; what is asked is told apart by why it might be asked.
+What each said and asked is in found.txt to the last word: a reason makes a difference lawful, not any difference.
 """
 
 from collections import Counter
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 
 from nameserver import ALIAS
 
-RANK = {"continue": 0, "accept": 0, "quarantine": 1, "discard": 1}
+OUTCOMES = {"continue": "in", "accept": "in", "reject": "refused", "tempfail": "deferred", "discard": "discarded"}
+ORDER = ["CONNECT", "HELO", "MAIL", "RCPT", "end of message"]
 
 
 @dataclass
@@ -22,9 +25,15 @@ class Difference:
     kind: str
     python: str
     gatepost: str
+    # The lists that one of them asks and the other does not.
+    lists: frozenset = frozenset()
+
+    def line(self, reason):
+        """As found.txt has it."""
+        return " | ".join((self.stage, self.kind, f"{visible(self.python)} / {visible(self.gatepost)}", reason))
 
     def shown(self):
-        return f"{self.stage}: {self.kind}: Python {self.python} | gatepost {self.gatepost} | {sorted(self.tags)}"
+        return f"{self.line('?')} {sorted(self.tags)}"
 
 
 @dataclass
@@ -37,9 +46,51 @@ class Reason:
     python: str
     gatepost: str
     why: str
+    # The stages at which it counts, and the lists whose questions it is about: all if nothing is said.
+    at: str = ""
+    lists: str = ""
 
     def explains(self, difference):
-        return difference.kind in self.kinds.split(", ") and any(set(tags.split()) <= difference.tags for tags in self.tags)
+        return (
+            difference.kind in self.kinds.split(", ")
+            and (not self.at or difference.stage in self.at.split(", "))
+            and (not self.lists or difference.lists <= set(self.lists.split()))
+            and any(set(tags.split()) <= difference.tags for tags in self.tags)
+        )
+
+
+def visible(text):
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def outcome(seen):
+    """What becomes of the mail."""
+    return OUTCOMES.get(seen.verdict) or {"4": "deferred", "5": "refused"}.get(seen.verdict[:1], seen.verdict)
+
+
+def said(seen):
+    """The whole answer."""
+    return " ".join(filter(None, (seen.verdict, seen.text, seen.at and f"at {seen.at}", seen.later and f"then {seen.later}")))
+
+
+def kind_of_answer(stage, python, gatepost):
+    """Nothing if both say the same."""
+    if stage == "start":
+        if python.verdict == gatepost.verdict:
+            return None
+        return "does not start" if gatepost.verdict == "ends with status 78" else "starts otherwise"
+    left, right = outcome(python), outcome(gatepost)
+    if left != right:
+        return f"{left} → {right}"
+    if left == "in" or said(python) == said(gatepost):
+        return None
+    if (python.verdict, python.text) == (gatepost.verdict, gatepost.text):
+        return "a later stage" if place(gatepost) > place(python) else "an earlier stage"
+    return "words" if (python.verdict, python.at) == (gatepost.verdict, gatepost.at) else f"{left} otherwise"
+
+
+def place(seen):
+    return ORDER.index(seen.at.partition(",")[0])
 
 
 def names(asked):
@@ -49,30 +100,19 @@ def names(asked):
 def words_of(stage, session, tags, python, gatepost, before=()):
     """The differences between what both did at a step, each with its kind."""
 
-    def found(kind, left, right):
-        return Difference(session.title, stage, tags | session.tags, kind, left, right)
+    def found(kind, left, right, lists=frozenset()):
+        return Difference(session.title, stage, tags | session.tags, kind, left, right, lists)
 
-    def weight(seen):
-        word = seen.verdict
-        return RANK.get(word, 2 if word.startswith("5") or word == "reject" else 1)
-
-    if python.verdict != gatepost.verdict and (weight(python), weight(gatepost)) != (0, 0):
-        if stage == "start":
-            kind = "start"
-        elif {"closed", "silent"} & {python.verdict, gatepost.verdict}:
-            kind = "no answer"
-        else:
-            order = weight(gatepost) - weight(python)
-            kind = "stricter" if order > 0 else "milder" if order < 0 else "otherwise"
-        yield found(kind, python.verdict, gatepost.verdict)
-    elif python.text != gatepost.text:
-        yield found("words", python.text, gatepost.text)
+    kind = kind_of_answer(stage, python, gatepost)
+    if kind:
+        yield found(kind, said(python), said(gatepost))
     if python.marks != gatepost.marks:
         yield found("marks", ", ".join(python.marks) or "nothing", ", ".join(gatepost.marks) or "nothing")
     if python.late != gatepost.late:
         yield found("late" if gatepost.late else "sooner", *("late" if seen.late else "in time" for seen in (python, gatepost)))
     for kind, missing, extra in questions(python.asked, gatepost.asked, before):
-        yield found(kind, "asks " + names(missing), "asks " + names(extra))
+        lists = frozenset(name.split(" ")[0] for name in missing + extra if name != ALIAS)
+        yield found(kind, "asks " + names(missing), "asks " + names(extra), lists)
 
 
 def questions(python, gatepost, before):

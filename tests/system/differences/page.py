@@ -1,5 +1,7 @@
 """docs/differences.md, from the list and from what was found."""
 
+import re
+
 HEAD = """# gatepost beside the Python milter
 
 `tests/run differences` plays {count} sessions, {generated} from a grammar and the others written by hand, to gatepost and to a program
@@ -8,9 +10,10 @@ pymilter and dnspython). Both are asked in the milter protocol, and ask one scri
 compared, the code and text of replies, what they add to a message, the names they ask about and how often, and whether they
 answer in time. gatepost runs with `REPLY_STYLE=python` where a row does not say otherwise.
 
-{differing} sessions differ somewhere. Here is why, all of it: the run fails when a difference is on no row, when a row has lost its
-differences, or a single session has, and when this page would be another one (`write=1 tests/run differences` writes it anew). How to
-move: [migration.md](migration.md). In this table settings stand without `SPAMHAUS_DQS_`.
+{differing} sessions differ somewhere. Here is why, all of it. What both say and ask where they differ is in
+`tests/system/differences/found.txt`, word by word. The run fails when either says or asks anything else there, when a difference is on no row,
+when a row has lost its differences, or a single session has, and when this page would be another one (`write=1 tests/run differences` writes both
+anew). How to move: [migration.md](migration.md). In this table settings stand without `SPAMHAUS_DQS_`.
 """
 FOOT = """
 ## Not compared
@@ -33,13 +36,22 @@ def shorter(text):
 
 def example(found):
     """The shortest of the strictest: verdicts tell more than questions."""
-    order = ("no answer", "start", "stricter", "milder", "otherwise", "words", "marks", "sooner")
+    order = ("closed → in", "does not start", "in → refused", "in → discarded", "in → deferred", "refused → in", "refused → deferred", "deferred → in",
+             "deferred → refused", "a later stage", "words", "marks", "sooner")
     best = min(
         found, key=lambda one: (order.index(one.kind) if one.kind in order else len(order), len(one.python + one.gatepost))
     )
-    left, right = (shorter(text) for text in (best.python, best.gatepost))
+    # The words of replies stand where they are what differs.
+    cut = " → " in best.kind or best.kind == "a later stage"
+    left, right = (shorter(brief(text) if cut else text) for text in (best.python, best.gatepost))
     title = best.session.split(": ", 1)[1] if best.session[:3].isdigit() else best.session
     return f"{shorter(title)}, {best.stage}: {left} / {right}"
+
+
+def brief(answer):
+    """A reply without its words: code, enhanced code, and the stage if it is told."""
+    found = re.fullmatch(r"(\d{3} \d\.\d\.\d) .*?( at [A-Z]+(, number \d+)?)?", answer)
+    return found[1] + (found[2] or "") if found else answer
 
 
 def page(explained, reasons, count, generated):

@@ -3,7 +3,7 @@
 
 Both are processes of their own, spoken to over Unix sockets as a mail server speaks, and both read the same env
 file. A session is compared step by step up to the step at which their verdicts part: from there on a mail
-server would say different things to them.
+server would say different things to them. Mail that only gatepost lets in goes on with it alone.
 """
 
 import argparse
@@ -23,7 +23,7 @@ sys.path.insert(1, os.path.join(HERE, "..", "libmilter"))
 # pylint: disable=wrong-import-position
 from answers import PATIENT
 from compare import Ended, Peer, Silent
-from difference import words_of
+from difference import said, words_of
 from mta import BITS, packet, strings
 from nameserver import NameServer
 from page import page
@@ -31,8 +31,9 @@ from reasons import REASONS
 from sessions import GENERATED, generated
 from corners import corners
 
-# Every difference of every session: title, stage, kind, reason.
+# Every difference of every session, with what both said or asked, and its reason.
 FOUND = os.path.join(HERE, "found.txt")
+INDENT = "    "
 PREFIX = "SPAMHAUS_DQS_"
 PYTHON, GATEPOST = "127.0.0.1", "127.0.0.2"
 STAGES = {
@@ -71,6 +72,10 @@ class Seen:
 
     verdict: str = "continue"
     text: str = ""
+    # Where, if it is about a whole session.
+    at: str = ""
+    # What becomes of the mail later on, if only this program lets it in here and does not just let it in there.
+    later: str = ""
     marks: tuple = ()
     asked: Counter = field(default_factory=Counter)
     took: float = 0.0
@@ -166,12 +171,22 @@ class Connection:
             return Seen("silent")
         if not packets:
             return Seen()
-        marks = tuple(sorted({"h": "header", "i": "header", "q": "quarantine"}.get(code, code) for code, _ in packets[:-1]))
+        marks = tuple(sorted(mark(code, data) for code, data in packets[:-1]))
         code, data = packets[-1]
         if code == "y":
             status, enhanced, text = data.rstrip(b"\0").decode("latin-1").split(" ", 2)
-            return Seen(f"{status} {enhanced}", text, marks)
-        return Seen({"c": "continue", "a": "accept", "r": "reject", "t": "tempfail", "d": "discard"}[code], "", marks)
+            return Seen(f"{status} {enhanced}", text, marks=marks)
+        return Seen({"c": "continue", "a": "accept", "r": "reject", "t": "tempfail", "d": "discard"}[code], marks=marks)
+
+
+def mark(code, data):
+    """What is done to a message beside the verdict, in words."""
+    words = data[4:] if code == "i" else data
+    texts = [text.decode("latin-1") for text in words.rstrip(b"\0").split(b"\0")]
+    if code in "hi":
+        place = f" at {struct.unpack('>I', data[:4])[0]}" if code == "i" else ""
+        return f"header{place} {': '.join(texts)}"
+    return " ".join([{"q": "quarantine"}.get(code, code), *texts])
 
 
 def play(session, programs, server):
@@ -195,7 +210,7 @@ def play(session, programs, server):
 
         with ThreadPoolExecutor(2) as both:
             steps, refused, earlier = [], False, frozenset()
-            for step in session.steps:
+            for place, step in enumerate(session.steps):
                 if refused and step.code != "A":
                     continue
                 tags = step.tags | earlier
@@ -208,11 +223,22 @@ def play(session, programs, server):
                 same, let_in = pair[0].verdict == pair[1].verdict, pair[0].verdict in ("continue", "accept")
                 # A refused message is not the end of the session.
                 refused = same and not let_in and step.code == "M"
+                if not same and not let_in and pair[1].verdict == "continue":
+                    pair[1].later = rest(crowd[1][0], session.steps[place + 1 :])
                 if not same or not (let_in or refused):
                     break
         for connection in sum(crowd, []):
             connection.peer.socket.close()
     return steps
+
+
+def rest(connection, steps):
+    """The first word of a program that goes on alone, if it is another one than to let the mail in."""
+    for step in steps:
+        seen = connection.step(step)
+        if seen.verdict not in ("continue", "accept") or seen.marks:
+            return f"{', '.join(seen.marks) or said(seen)} at {STAGES[step.code]}"
+    return ""
 
 
 def play_whole(session, programs, server):
@@ -224,10 +250,11 @@ def play_whole(session, programs, server):
     pair = []
     for program in programs:
         connection, whole = Connection(program), Seen()
-        for step in session.steps:
+        for place, step in enumerate(session.steps):
             seen = connection.step(step)
             if seen.verdict not in ("continue", "accept"):
-                whole = replace(seen, verdict=f"{seen.verdict} at {STAGES[step.code]}")
+                number = sum(one.code == step.code for one in session.steps[: place + 1])
+                whole = replace(seen, at=STAGES[step.code] + (f", number {number}" if number > 1 else ""))
                 break
         connection.peer.socket.close()
         whole.asked = Counter(server.take(program.address))
@@ -307,47 +334,61 @@ def main():
     for place, session in enumerate(sessions):
         order.setdefault(str(session.settings), place)
     sessions.sort(key=lambda session: order[str(session.settings)])
-    known, new = read_found(), []
+    known, new = read_found(), {}
     for session in sessions:
         # The only wait that nothing can shorten: how long a failure is believed.
         time.sleep(max(0.0, last + session.later - time.monotonic()) if session.later else 0)
-        problems, listed = [], set()
+        problems, listed = [], []
         for difference in differences(session, programs, server):
             reason = next((reason for reason in REASONS if reason.explains(difference)), None)
             if reason:
                 explained[reason.name].append(difference)
-                listed.add(f"{session.title} | {difference.stage} | {difference.kind} | {reason.name}")
+                listed.append(difference.line(reason.name))
             else:
                 problems.append("not on the list: " + difference.shown())
             if arguments.verbose:
                 print(f"    {reason and reason.name}: {difference.shown()}")
         last = time.monotonic()
         if not arguments.write:
-            before = {line for line in known if line.split(" | ", 1)[0] == session.title}
-            problems += [f"on the list, but new here: {line}" for line in sorted(listed - before)]
-            problems += [f"occurs no longer: {line}" for line in sorted(before - listed)]
-        new += sorted(listed)
+            before, now = Counter(known.get(session.title, [])), Counter(listed)
+            problems += [f"not in found.txt: {line}" for line in (now - before).elements()]
+            problems += [f"occurs no longer: {line}" for line in (before - now).elements()]
+        if listed:
+            new[session.title] = listed
         print(f"{'FAIL' if problems else 'ok'} {suite}: {session.title}", flush=True)
         for problem in problems:
             print("    " + problem)
     for program in programs:
         program.stop()
     if not arguments.only:
-        gone = [line for line in known if line.split(" | ", 1)[0] not in {session.title for session in sessions}]
+        gone = sorted(known.keys() - {session.title for session in sessions})
         finish(arguments, explained, len(sessions), new, [] if arguments.write else gone)
     print(f"{len(sessions)} sessions in {time.monotonic() - begun:.0f} s")
 
 
 def read_found():
-    """The differences of each session, as they were when the page was written."""
+    """The differences of each session, as they were when the page was written: by title, each a line."""
+    found = {}
     with open(FOUND, encoding="utf-8") as file:
-        return file.read().splitlines()
+        for line in file.read().splitlines():
+            if line.startswith(INDENT):
+                found[title].append(line.removeprefix(INDENT))
+            else:
+                title = line
+                found[title] = []
+    return found
+
+
+def write_found(found):
+    with open(FOUND, "w", encoding="utf-8") as file:
+        for title, lines in sorted(found.items()):
+            file.write("".join([title + "\n", *(INDENT + line + "\n" for line in lines)]))
 
 
 def finish(arguments, explained, count, found, gone):
     """What is to be said of the whole: every reason is one, and the page is what would be written."""
-    for line in gone:
-        print(f"FAIL {arguments.suite}: found.txt has a session that is none: {line}")
+    for title in gone:
+        print(f"FAIL {arguments.suite}: found.txt has a session that is none: {title}")
     for reason in REASONS:
         number = len(explained[reason.name])
         print(
@@ -358,8 +399,7 @@ def finish(arguments, explained, count, found, gone):
     if arguments.write:
         with open(arguments.page, "w", encoding="utf-8") as file:
             file.write(text)
-        with open(FOUND, "w", encoding="utf-8") as file:
-            file.write("".join(line + "\n" for line in sorted(found)))
+        write_found(found)
     with open(arguments.page, encoding="utf-8") as file:
         same = file.read() == text
     print(f"{'ok' if same else 'FAIL'} {arguments.suite}: docs/differences.md holds what was found")

@@ -30,9 +30,13 @@ class Conduct:
         # What changes files that are read, and who reads them.
         self.lock = asyncio.Lock()
         self.counts, self.wrong = {}, []
+        # Lists that were left alone though nothing was done to the name server.
+        self.odd = []
         self.foul, self.ending, self.status = False, False, {}
         # When all lists were last seen in use.
         self.well = 0.0
+        # When the last outage was over.
+        self.fair = self.clock()
         self.handed = 0
 
     def count(self, what):
@@ -186,8 +190,10 @@ class Conduct:
                 for trouble in self.history.troubles:
                     trouble[1] = min(trouble[1], now)
         elif not self.foul and not self.history.troubled(now, now):
+            # Its answers are judged as in an outage, which is no excuse: the run has failed.
             self.history.trouble(self.well - 3)
-            self.count("troubles in fair weather")
+            zones = ", ".join(f"{zone['zone']} {zone['state']}: {zone['reason']}" for zone in self.status["zones"] if zone["state"] != "ok")
+            self.odd.append(f"{now:.1f} in fair weather, {now - self.fair:.1f} s after an outage: {zones}")
 
     async def outage(self, weather, seconds):
         self.count("outages")
@@ -204,7 +210,7 @@ class Conduct:
                 await self.happens(told, "a new key comes into force")
         # What was asked before is answered, or given up, by then.
         await asyncio.sleep(6)
-        self.foul = False
+        self.foul, self.fair = False, self.clock()
         end = self.clock() + 360
         while self.history.troubled(self.clock(), self.clock()) and self.clock() < end and not self.ending:
             await asyncio.sleep(1)

@@ -11,7 +11,7 @@ LOOSE = 40
 # Seconds between two samples that are compared.
 APART = 60
 COLUMNS = (
-    "seconds generation rss_kib hwm_kib descriptors threads cpu_seconds open served under_way cache evictions driver_open "
+    "seconds generation rss_kib hwm_kib descriptors threads tasks cpu_seconds open served under_way cache evictions driver_open "
     "log_lines log_octets other_lines"
 ).split()
 
@@ -42,7 +42,7 @@ class Samples:
             return
         row = dict(zip(COLUMNS, (
             round(time.monotonic() - self.begun, 1), conduct.counts.get("restarts", 0), process["VmRSS"], process["VmHWM"], process["fd"],
-            process["Threads"], process["cpu"], status["sessions"]["open"], status["sessions"]["served"], status["cache"]["under_way"],
+            process["Threads"], status["tasks"], process["cpu"], status["sessions"]["open"], status["sessions"]["served"], status["cache"]["under_way"],
             status["cache"]["entries"], status["cache"]["evictions"], load.open, sum(keeper.log.lines.values()), keeper.log.octets, keeper.log.others(),
         )))
         self.rows.append(row)
@@ -80,9 +80,9 @@ def slope(rows, value):
     return statistics.median(slopes) if slopes else 0.0
 
 
-def drift(rows):
-    """Descriptors beside those of sessions: from what is usual in the first third to what is usual in the last, while nothing
-    is asked, since questions share sockets."""
-    beside = [row["descriptors"] - row["open"] for row in rows if not row["under_way"]]
+def drift(rows, column):
+    """Descriptors or tasks beside those of sessions: from what is usual in the first third to what is usual in the last, while
+    nothing is asked, since questions share sockets."""
+    beside = [row[column] - row["open"] for row in rows if not row["under_way"]]
     part = len(beside) // 3
     return statistics.median(beside[-part:]) - statistics.median(beside[:part]) if part else 0.0

@@ -3,9 +3,11 @@
 
 import argparse
 import asyncio
+import datetime
 import os
 import random
 import resource
+import subprocess
 import sys
 import time
 
@@ -63,7 +65,9 @@ async def sampling(samples, keeper, conduct, load):
 async def soak(arguments):
     clock, seconds = time.monotonic, arguments.minutes * 60
     seed = arguments.seed if arguments.seed is not None else int.from_bytes(os.urandom(4), "big")
-    print(f"seed {seed}", flush=True)
+    date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M")
+    version = subprocess.run([arguments.program, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    print(f"seed {seed}, {version}", flush=True)
     chance = random.Random(seed)
     names = Names("127.1.1.1", kind=Sky)
     log = Log(os.path.join(arguments.log, "gatepost.log"), (arguments.key, arguments.key2))
@@ -76,7 +80,7 @@ async def soak(arguments):
     conduct.prepare()
     await keeper.start()
     await conduct.look()
-    before = fields(keeper.pid)
+    before = fields(keeper.pid) | {"tasks": conduct.status["tasks"]}
     load = Load(keeper, history, seed + 1, arguments.rate)
     samples, begun = Samples(os.path.join(arguments.log, "samples.tsv")), clock()
     acts = [asyncio.ensure_future(act) for act in (
@@ -94,7 +98,7 @@ async def soak(arguments):
             told = clock()
             print(f"measured: {(told - begun) / 60:.0f} minutes: {load.counts['sessions']} sessions, {load.counts['answers']} answers, "
                   f"{load.counts['errors']} wrong, {load.counts['lost']} lost, {load.counts['deferred']} deferred, {load.open} open, "
-                  f"{conduct.counts}, {len(conduct.wrong) + len(log.wrong)} others wrong; {list(samples.rows[-1].values()) if samples.rows else ''}", flush=True)
+                  f"{conduct.counts}, {len(conduct.wrong) + len(conduct.odd) + len(log.wrong)} others wrong; {list(samples.rows[-1].values()) if samples.rows else ''}", flush=True)
     # The end: nothing new, and whoever is there finishes.
     load.ending = conduct.ending = True
     await asyncio.wait(acts, timeout=420)
@@ -109,22 +113,22 @@ async def soak(arguments):
     while clock() < end:
         await asyncio.sleep(1)
         await conduct.look()
-        after = fields(keeper.pid)
-        if conduct.status["sessions"]["open"] == 0 and after["fd"] <= before["fd"] and end - clock() < 45:
+        after = fields(keeper.pid) | {"tasks": conduct.status["tasks"]}
+        if conduct.status["sessions"]["open"] == 0 and all(after[what] <= before[what] for what in ("fd", "tasks")) and end - clock() < 45:
             break
     facts = {
         "seconds": clock() - begun, "before": before, "after": after, "open": conduct.status["sessions"]["open"], "unfinished": unfinished,
         "panics": conduct.status["sessions"]["panics"], "status": await keeper.stop(), "minutes": arguments.minutes, "rate": arguments.rate,
-        "seed": seed,
+        "seed": seed, "date": date, "version": version,
     }
     names.close()
     with open(os.path.join(arguments.log, "wrong.txt"), "w", encoding="utf-8") as file:
-        file.write("".join(line + "\n" for line in load.wrong + conduct.wrong + log.wrong[:500]))
+        file.write("".join(line + "\n" for line in load.wrong + conduct.wrong + conduct.odd + log.wrong[:500]))
     good = True
     for right, words in judge(load, conduct, keeper, samples, facts):
         print(f"{'ok' if right else 'FAIL'} {arguments.suite}: {words}", flush=True)
         good = good and right
-    for line in (load.wrong + conduct.wrong + log.wrong)[:12]:
+    for line in (load.wrong + conduct.wrong + conduct.odd + log.wrong)[:12]:
         print(f"     {line}")
     text = summary(load, conduct, keeper, samples, facts)
     if arguments.write and good:

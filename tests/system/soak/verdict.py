@@ -16,18 +16,19 @@ ENOUGH = 600
 # KiB that the second half of a life may add in all: outages have more sessions and questions at once than any before. The
 # driver opens 1,500 sessions at most, of some 5 KiB with what they wait for.
 PEAKS = 8 << 10
-# Descriptors: in the shortest span that is judged are a dozen reloads and two dozen new files.
+# Descriptors and tasks: in the shortest span that is judged are a dozen reloads and two dozen new files.
 DRIFT = 6
 CAUSES = ("clean", "client", "helo", "sender", "young", "banned", "soak access sender", "soak access recipient")
 
 
 def grown(samples):
-    """What grew in the second half of the longest life of a process: KiB in an hour, descriptors, sessions served in an
-    hour; how long that was in seconds, and what was added in all, in KiB."""
+    """What grew in the second half of the longest life of a process: KiB in an hour, descriptors and tasks, sessions served in
+    an hour; how long that was in seconds, and what was added in all, in KiB."""
     rows, _ = samples.longest()
     span = rows[-1]["seconds"] - rows[0]["seconds"]
     served = (rows[-1]["served"] - rows[0]["served"]) * 3600 / span if span else 0
-    return slope(rows, lambda row: row["rss_kib"]), drift(rows), served, span, rows[-1]["rss_kib"] - rows[0]["rss_kib"]
+    more = {column: drift(rows, column) for column in ("descriptors", "tasks")}
+    return slope(rows, lambda row: row["rss_kib"]), more, served, span, rows[-1]["rss_kib"] - rows[0]["rss_kib"]
 
 
 def judge(load, conduct, keeper, samples, facts):
@@ -40,26 +41,30 @@ def judge(load, conduct, keeper, samples, facts):
     yield not missing, f"every reason was given: {', '.join(missing) or 'none'} missing"
     yield counts["lost"] == 0, f"no session is lost: {counts['lost']} of {counts['sessions'] + counts['kept']}"
     yield counts["deferred"] == 0, f"nothing is deferred: {counts['deferred']} of {counts['answers']}"
+    yield not conduct.odd, f"no list is left alone in fair weather: {len(conduct.odd)} times"
     yield counts["sessions"] > 0.5 * facts["minutes"] * 60 * facts["rate"], f"the sessions were played: {counts['sessions']}"
     yield facts["unfinished"] == 0 and facts["open"] == 0, f"all sessions end: {facts['unfinished']} and {facts['open']} are left"
     yield restarts > 0 and conduct.handed > 0 and not conduct.wrong, \
         f"whatever is done to it is done: {len(conduct.wrong)} things went wrong; {conduct.handed} sessions handed over in {restarts} restarts"
     yield facts["status"] == 0 and facts["panics"] == 0, f"it ends with status 0 and without a panic: {facts['status']}, {facts['panics']}"
     yield keeper.silence < 30, f"signs of life come in time: the longest silence was {keeper.silence:.1f} s of 30"
-    # Memory, descriptors, threads.
+    # Memory, descriptors, tasks, threads.
     peak = max(row["hwm_kib"] for row in samples.rows)
     yield peak < MEMORY, f"memory stays below {MEMORY >> 10} MiB: {peak >> 10} MiB"
-    memory, descriptors, served, span, step = grown(samples)
+    memory, more, served, span, step = grown(samples)
     if span >= ENOUGH:
         limit = served * PIECE / 2 / 1024
         yield memory < limit, f"memory is flat: {memory:+.0f} KiB an hour, limit {limit:.0f}"
         yield step < PEAKS, f"peaks add little memory: {step} KiB in all in {span / 60:.0f} min, limit {PEAKS}"
-        yield descriptors < DRIFT, f"descriptors are flat: {descriptors:+.0f} beside sessions in {span / 60:.0f} min, limit {DRIFT}"
+        for column, grew in more.items():
+            yield grew < DRIFT, f"{column} are flat: {grew:+.0f} beside sessions in {span / 60:.0f} min, limit {DRIFT}"
     # What the daemon says and what the kernel says are of two moments, between which 300 connections may come at once.
     beside = sorted(row["descriptors"] - row["open"] - row["under_way"] for row in samples.rows)[int(len(samples.rows) * 0.9)]
     yield beside <= before["fd"] + LOOSE, \
         f"descriptors are those of sessions and questions: {beside} others in nine of ten samples, {before['fd']} at the start"
     yield after["fd"] <= before["fd"], f"no descriptor is left: {before['fd']} at the start, {after['fd']} at the end"
+    # How many wait for one question is not known, so that tasks are judged when nothing is asked.
+    yield after["tasks"] <= before["tasks"], f"no task is left: {before['tasks']} at the start, {after['tasks']} at the end"
     threads = max(row["threads"] for row in samples.rows)
     yield threads <= before["Threads"] + 4, f"threads are few: {before['Threads']} at the start, {threads} at most"
     # The log.
@@ -97,7 +102,7 @@ PEERS = {
 
 def summary(load, conduct, keeper, samples, facts):
     counts, log, before, after = load.counts, keeper.log, facts["before"], facts["after"]
-    memory, descriptors, served, span, step = grown(samples)
+    memory, more, served, span, step = grown(samples)
     _, life = samples.longest()
     peers = ", ".join(f"{thousands(counts[f'hostile {kind}'])} {words}" for kind, words in PEERS.items())
     minutes = facts["seconds"] / 60
@@ -111,14 +116,16 @@ def summary(load, conduct, keeper, samples, facts):
         ("wrong verdicts", counts["errors"]),
         ("lost sessions; deferred", f"{counts['lost']}; {counts['deferred']}"),
         ("what was done to it", acts(conduct.counts)),
-        ("times that a list was left alone without an outage", conduct.counts.get("troubles in fair weather", 0)),
+        ("times that a list was left alone without an outage", len(conduct.odd)),
         ("handed over to a next process", f"{thousands(conduct.handed)} sessions, none lost"),
         ("hostile peers", peers),
         ("resident memory", f"at most {max(row['hwm_kib'] for row in samples.rows) / 1024:.1f} MiB" + (
             f"; {memory:+.0f} KiB an hour in the second half ({span / 60:.0f} min) of the longest life, {memory * 1024 / served:+.2f} octets a session, limit {PIECE // 2}; "
             f"{step} KiB in all" if span >= ENOUGH else "")),
         ("descriptors", f"{before['fd']} before, {after['fd']} after; at most {max(row['descriptors'] for row in samples.rows)} with "
-         f"{max(row['open'] for row in samples.rows)} sessions" + (f"; {descriptors:+.0f} beside those of sessions in the second half of the longest life" if span >= ENOUGH else "")),
+         f"{max(row['open'] for row in samples.rows)} sessions" + (f"; {more['descriptors']:+.0f} beside those of sessions in the second half of the longest life" if span >= ENOUGH else "")),
+        ("tasks", f"{before['tasks']} before, {after['tasks']} after; at most {max(row['tasks'] for row in samples.rows)}"
+         + (f"; {more['tasks']:+.0f} beside those of sessions in the second half of the longest life" if span >= ENOUGH else "")),
         ("threads", f"{before['Threads']} before, {after['Threads']} after, at most {max(row['threads'] for row in samples.rows)}"),
         ("remembered answers", f"{thousands(max(row['cache'] for row in samples.rows))} of 20,000; {thousands(life[-1]['evictions'])} gave way in the longest life"),
         ("processor", f"{life[-1]['cpu_seconds'] * 1000 / (life[-1]['seconds'] - life[0]['seconds'] + 5):.1f} ms a second in the longest life"),
@@ -127,7 +134,7 @@ def summary(load, conduct, keeper, samples, facts):
         ("longest time without a sign of life", f"{keeper.silence:.1f} s of 30 s"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    return f"""In the run that wrote this, on {machine()}, {facts['rate']:g} sessions a second:
+    return f"""In the run that wrote this, begun on {facts['date']} (UTC) with {facts['version']}, on {machine()}, {facts['rate']:g} sessions a second:
 
 | | measured |
 |---|---|
