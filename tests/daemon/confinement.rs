@@ -81,6 +81,8 @@ fn a_key_file_outside_the_sandbox_is_told_with_the_restart() {
             {
                 assert!(line.contains(word), "{word}: {line}");
             }
+            let told = machine.run(&["check-config"]).stderr;
+            assert!(told.contains(&format!("key.file: {} lies outside ", file.display())), "{told}");
             // Next to the other files it is read, even a new one.
             let near = machine.write("dqs.key", &key);
             machine.configure(&names, &key, &[sandbox, &format!("API_KEY_FILE={}", near.display())]);
@@ -90,6 +92,8 @@ fn a_key_file_outside_the_sandbox_is_told_with_the_restart() {
         assert_eq!(daemon.stop().0, Some(0));
         let checked = machine.run(&["check-config"]);
         assert_eq!(checked.status, Some(0), "{checked:?}");
+        assert!(!checked.stderr.contains("lies outside"), "{checked:?}");
+        // That of the port of the name servers.
         assert_eq!(checked.stderr.contains("only after a restart"), !taken, "{checked:?}");
     }
 }
