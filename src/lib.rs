@@ -56,7 +56,7 @@
 //! - [`verdict`]: what a filter decides, and may change.
 //! - [`milter`]: the protocol without I/O, both sides of it.
 //! - [`server`]: sockets, deadlines, limits, draining.
-//! - [`limits`]: every limit, each with its reason.
+//! - [`limits`]: what a server allows its peers, each figure with its reason.
 //!
 //! For one that asks lists:
 //!

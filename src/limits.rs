@@ -1,7 +1,8 @@
-//! Every limit of the program, each with its reason.
+//! The limits of serving, each with its reason.
 //!
-//! Nothing here is policy: these figures keep a hostile or broken peer from taking
-//! memory, descriptors or time that others need.
+//! These figures keep a hostile or broken peer from taking memory, descriptors or time that others need; some of them are
+//! settings of the administrator. What only one module has to do with is a constant there, with its reason beside it: what
+//! an access map may take, what is kept of a message, what a control socket hears.
 
 use std::time::Duration;
 

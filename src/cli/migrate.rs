@@ -13,7 +13,10 @@ use crate::daemon::Exit;
 const OLD_WAYS: &[(&str, &str)] = &[
     ("cache.honor_ttl = false", "answers are kept as long as DNS says, 600 and 300 s at most"),
     ("reply.style = \"python\"", "replies name list and identity, with a link"),
-    ("session.auth_skip = false", "a client that has logged in is judged by neither address nor HELO name"),
+    (
+        "session.auth_skip = false",
+        "a client that has logged in is judged by neither address, HELO name nor sender",
+    ),
 ];
 
 /// What has no switch.

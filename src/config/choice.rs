@@ -91,7 +91,7 @@ words! { Logins { Trusted = "trust", Ignored = "ignore", } }
 words! { Duplicates { First = "first", Last = "last", } }
 words! { Comments { Lines = "line", Inline = "inline", } }
 words! { OnTrouble { LetIn = "accept", Defer = "tempfail", } }
-words! { ReplyStyle { Own = "new", Python = "python" | "seed", } }
+words! { ReplyStyle { Own = "new", Python = "python", } }
 
 impl Word for Stage {
     /// Verdicts can be given at the stages of the envelope.

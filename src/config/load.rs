@@ -12,6 +12,7 @@ use super::env::{self, ENV_FILE, Values};
 use super::policy::Section;
 use super::problem::NO_KEY;
 use super::report::{Naming, Report, Tally};
+use super::secrets::Secrets;
 use super::settings::{PREFIX, SETTINGS, Setting, by_env};
 use super::text::{Missing, WORLD, drop_ins, open_mode, read};
 use super::value::{Fault, Value};
@@ -51,6 +52,7 @@ pub struct Rough {
     pub config: Config,
     /// All problems; none if it is sound.
     pub errors: Vec<Problem>,
+    secrets: Secrets,
 }
 
 impl Rough {
@@ -59,8 +61,16 @@ impl Rough {
     /// # Errors
     /// All problems.
     pub fn sound(self) -> Result<Config, Problems> {
-        let Self { config, errors } = self;
+        let Self { config, errors, .. } = self;
         if errors.is_empty() { Ok(config) } else { Err(Problems { errors, notices: config.notices }) }
+    }
+
+    /// A problem that was found later, in a file that the configuration names, without anything that was given as a key:
+    /// it may stand in the path.
+    #[must_use]
+    pub fn censored(&self, mut problem: Problem) -> Problem {
+        self.secrets.censor(&mut problem);
+        problem
     }
 }
 
@@ -358,6 +368,7 @@ impl Draft {
 
     /// Takes a key that a credential held when the process started.
     fn keep_key(&mut self, key: Key) {
+        self.report.hide_key(&key);
         self.places[index_of("API_KEY")] = Place::Credential(CREDENTIAL.into());
         self.config.key = Some(key);
     }
@@ -403,9 +414,9 @@ impl Draft {
         let tables = std::mem::take(&mut self.config.additions.tables).into_iter();
         let clean = |text| self.report.clean(text);
         self.config.additions.tables = tables.map(|table| table.cleaned(&clean)).collect();
-        let (errors, notices) = self.report.close();
+        let (errors, notices, secrets) = self.report.close();
         self.config.notices = notices;
-        Rough { config: self.config, errors }
+        Rough { config: self.config, errors, secrets }
     }
 
     /// Says so if there is no key, unless it is told already why the one that was given is none.

@@ -152,7 +152,7 @@ pub struct Config {
     /// The reply while a list cannot be reached; always temporary.
     pub reply_failure: Option<Template>,
 
-    /// Clients that ZEN is not asked about.
+    /// Clients whose address no list is asked about, neither those of DQS nor those of the administrator.
     pub ip_whitelist: Vec<IpNet>,
     /// Clients of whose sessions nothing is checked.
     pub trusted_networks: Vec<IpNet>,
@@ -162,7 +162,7 @@ pub struct Config {
     pub domain_suffix_whitelist: Vec<Domain>,
     /// Whether a client in [`Config::ip_whitelist`] is spared all checks.
     pub whitelist_skip_all: bool,
-    /// Whether a login spares the session the checks of address and HELO name.
+    /// Whether a login spares the session the checks of address, HELO name and sender.
     pub auth_skip: bool,
     /// Whether the sender's domain is checked in spite of a login.
     pub auth_domain_checks: bool,

@@ -7,6 +7,7 @@ use super::secrets::Secrets;
 use super::settings::{PREFIX, Setting};
 use super::value::Fault;
 use super::{Place, Problem};
+use crate::dns::Key;
 
 /// How a source names settings.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,11 @@ impl Report {
         self.secrets.add(secret);
     }
 
+    /// Remembers a key that must not be shown.
+    pub(super) fn hide_key(&mut self, key: &Key) {
+        self.secrets.add_key(key);
+    }
+
     /// Fixes the place of a file in the order of problems.
     pub(super) fn begin(&mut self, path: PathBuf) {
         self.files.push(path);
@@ -85,30 +91,18 @@ impl Report {
         self.errors.iter().any(|problem| problem.place == *place)
     }
 
-    /// The errors, and the notices.
-    pub(super) fn close(mut self) -> (Vec<Problem>, Vec<Problem>) {
+    /// The errors, the notices, and what nobody may show later either.
+    pub(super) fn close(mut self) -> (Vec<Problem>, Vec<Problem>, Secrets) {
         let mut errors = std::mem::take(&mut self.errors);
         let mut notices = std::mem::take(&mut self.notices);
         for list in [&mut errors, &mut notices] {
             for problem in list.iter_mut() {
-                self.censor(problem);
+                self.secrets.censor(problem);
             }
             list.sort_by_cached_key(|problem| self.rank(&problem.place));
             list.dedup();
         }
-        (errors, notices)
-    }
-
-    fn censor(&self, problem: &mut Problem) {
-        for text in [&mut problem.setting, &mut problem.cause, &mut problem.remedy] {
-            *text = self.clean(std::mem::take(text));
-        }
-        // A key that was given as the name of a file, by mistake.
-        if let Place::File { path, .. } | Place::Credential(path) = &mut problem.place
-            && let Some(text) = path.to_str()
-        {
-            *path = self.clean(text.to_owned()).into();
-        }
+        (errors, notices, self.secrets)
     }
 
     /// A text without anything that was given as a key, in whatever case it appears.

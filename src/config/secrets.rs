@@ -3,15 +3,19 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Bound;
 
 use zeroize::Zeroizing;
+
+use super::{Place, Problem};
+use crate::dns::Key;
 
 /// Shorter texts are no keys, and taking them out of messages would only garble these.
 const SHORTEST: usize = 6;
 
 /// Texts to be taken out of messages, in whatever case they appear.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Secrets(BTreeSet<Secret>);
 
 impl Secrets {
@@ -20,6 +24,26 @@ impl Secrets {
         let text = text.trim();
         if text.len() >= SHORTEST {
             self.0.insert(Secret(Zeroizing::new(text.to_ascii_lowercase().into_bytes())));
+        }
+    }
+
+    /// Remembers a key.
+    pub(super) fn add_key(&mut self, key: &Key) {
+        if key.label().len() >= SHORTEST {
+            self.0.insert(Secret(Zeroizing::new(key.label().to_ascii_lowercase())));
+        }
+    }
+
+    /// Takes all of them out of a problem.
+    pub(super) fn censor(&self, problem: &mut Problem) {
+        for text in [&mut problem.setting, &mut problem.cause, &mut problem.remedy] {
+            *text = self.clean(std::mem::take(text));
+        }
+        // A key that was given as the name of a file, by mistake.
+        if let Place::File { path, .. } | Place::Credential(path) = &mut problem.place
+            && let Some(text) = path.to_str()
+        {
+            *path = self.clean(text.to_owned()).into();
         }
     }
 
@@ -61,7 +85,14 @@ impl Secrets {
     }
 }
 
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
 /// Octets in lower case that are wiped when dropped.
+#[derive(Clone)]
 struct Secret(Zeroizing<Vec<u8>>);
 
 impl Borrow<[u8]> for Secret {

@@ -211,7 +211,7 @@ settings! {
         "reply while a list cannot be reached";
 
     "IP_WHITELIST" "allow.addresses" List = "", ip_whitelist: read::networks,
-        "clients that ZEN is not asked about: addresses and networks";
+        "clients whose address no list is asked about, your own included: addresses and networks";
     "DOMAIN_WHITELIST" "allow.domains" List = "", domain_whitelist: read::domains,
         "domains that are not asked about";
     "DOMAIN_SUFFIX_WHITELIST" "allow.suffixes" List = "", domain_suffix_whitelist: read::suffixes,
@@ -227,7 +227,7 @@ settings! {
     "TRUSTED_NETWORKS" "trusted_networks" List = "", trusted_networks: read::networks,
         "clients of which nothing is checked: addresses and networks";
     "AUTH_SKIP" "session.auth_skip" Flag = "1", auth_skip: read::flag,
-        "do not check address and HELO name of a client that has logged in";
+        "do not check address, HELO name and sender of a client that has logged in";
     "AUTH_DOMAIN_CHECKS" "session.auth_domain_checks" Flag = "0", auth_domain_checks: read::flag,
         "check the sender's domain of a client that has logged in";
     "SUBMISSION_DAEMONS" "session.submission_daemons" List = "", submission_daemons: read::names,

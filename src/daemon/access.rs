@@ -3,12 +3,11 @@
 //! The process does not become the account: only how the file system sees it changes, and is taken back. So modes,
 //! access lists and the directories on the way all count. What a service manager hides from the daemon is not seen.
 
-use std::ffi::CString;
 use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, getgrouplist, getgroups, setfsgid, setfsuid, setgroups};
+use nix::unistd::{Gid, Group, Uid, getgroups, setfsgid, setfsuid, setgroups};
 
 use super::privileges::{Account, PrivilegeError, step};
 use crate::source;
@@ -101,11 +100,10 @@ struct Eyes {
 impl Eyes {
     fn of(account: &Account) -> Result<Self, PrivilegeError> {
         let doing = "look at files as the account";
-        let name = CString::new(account.name()).map_err(|cause| step(doing, cause))?;
         let (uid, gid) = (Uid::from_raw(account.uid()), Gid::from_raw(account.group()));
         let groups = getgroups().map_err(|cause| step(doing, cause.desc()))?;
-        let theirs = getgrouplist(&name, gid).map_err(|cause| step(doing, cause.desc()))?;
-        setgroups(&theirs).map_err(|cause| step(doing, cause.desc()))?;
+        // Those that the daemon will have.
+        setgroups(&account.groups()?).map_err(|cause| step(doing, cause.desc()))?;
         // They tell what was there before, and nothing else.
         let eyes = Self { groups, group: setfsgid(gid), user: setfsuid(uid) };
         if setfsuid(uid) == uid && setfsgid(gid) == gid {

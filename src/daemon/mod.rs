@@ -230,7 +230,7 @@ impl Daemon {
                 Listen::Unix(path) => Some(path.as_path()),
                 _ => None,
             });
-            let bounds = Bounds::new(&self.config, paths);
+            let mut bounds = Bounds::new(&self.config, paths);
             bounds.enforce(&mut confinement);
             let holds =
                 confinement.steps().iter().any(|step| step.name == "landlock" && step.extent != Extent::Off);

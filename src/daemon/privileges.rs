@@ -2,6 +2,7 @@
 //!
 //! Must run while there is one thread only: capabilities and `no_new_privs` are a thread's own.
 
+use std::ffi::CString;
 use std::fmt::Display;
 
 use caps::{CapSet, CapsHashSet};
@@ -88,6 +89,13 @@ impl Account {
     pub(super) fn uid(&self) -> u32 {
         self.uid.as_raw()
     }
+
+    /// All its groups: its own, and those that it is a member of, as after a login and with a service manager's `User=`.
+    pub(super) fn groups(&self) -> Result<Vec<Gid>, PrivilegeError> {
+        let doing = "look up the groups of the account";
+        let name = CString::new(self.name.as_str()).map_err(|cause| step(doing, cause))?;
+        unistd::getgrouplist(&name, self.gid).map_err(|cause| step(doing, cause.desc()))
+    }
 }
 
 /// Who owns the Unix sockets that the daemon makes.
@@ -131,7 +139,7 @@ pub(super) fn drop_to(account: &Account) -> Result<(), PrivilegeError> {
         caps::drop(None, CapSet::Bounding, capability)
             .map_err(|cause| step("drop the bounding set", cause))?;
     }
-    unistd::setgroups(&[account.gid]).map_err(|cause| step("set the groups", cause))?;
+    unistd::setgroups(&account.groups()?).map_err(|cause| step("set the groups", cause))?;
     unistd::setresgid(account.gid, account.gid, account.gid).map_err(|cause| step("set the group", cause))?;
     unistd::setresuid(account.uid, account.uid, account.uid).map_err(|cause| step("set the user", cause))?;
     if unistd::setuid(Uid::from_raw(0)).is_ok() || unistd::setgid(Gid::from_raw(0)).is_ok() {
@@ -182,7 +190,7 @@ pub(super) fn read_back(confinement: &mut Confinement, name: Option<String>) {
             (Extent::Partial, "the group root is among them; start it with groups of its own".to_owned())
         }
         Ok(groups) if groups.iter().any(|group| *group != own) => {
-            (Extent::Enforced, format!("{} of them, from the start", groups.len()))
+            (Extent::Enforced, format!("{} of them", groups.len()))
         }
         Ok(_) => (Extent::Enforced, String::new()),
         Err(error) => (Extent::Off, error.to_string()),

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own, which no runtime can hold up. It says so only if, within a third of the manager's
 //! patience, a task ran on each runtime, every accepting loop moved, and a session went through the real
-//! code. That session has no client address and no sender, so nobody is asked about it.
+//! code. That session has no client address and no sender, so no list is asked about it; access maps pass over it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};

@@ -83,7 +83,7 @@ impl Key {
     }
 
     /// The label.
-    pub(super) fn label(&self) -> &[u8] {
+    pub(crate) fn label(&self) -> &[u8] {
         &self.0
     }
 }

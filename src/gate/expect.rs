@@ -1,7 +1,8 @@
 //! The administrator's own tests: sessions that are played in memory.
 //!
 //! No query leaves: every answer of a list in DNS stands in the expectation, and what is not stated is not listed. A
-//! list in a file answers from it, unless the expectation says something about that list.
+//! list in a file answers from it, unless the expectation says something about that list. An access map in memory answers
+//! as it is; one that is asked key by key says nothing.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::config::{Answered, Config, Expectation, Problem};
 use crate::dns::{self, Answers, Dns, Key, Source, Subject};
 use crate::milter::Filter as _;
 use crate::smtp::{Client, Dialog, Domain, Recipient, Stage, Transaction, canonical};
+use crate::source::Map;
 use crate::telemetry;
 use crate::verdict::{Act, Decision, Edit, Trouble, Verdict};
 
@@ -44,10 +46,17 @@ struct Outcome {
     stage: Option<Stage>,
     rule: Option<String>,
     said: String,
+    /// The stage whose judgement waits for something outside the session, so that nothing is known of it.
+    waits: Option<Stage>,
 }
 
 impl Outcome {
+    const NOTHING: Self = Self { act: None, stage: None, rule: None, said: String::new(), waits: None };
+
     fn meets(&self, expected: &Expectation) -> Result<(), String> {
+        if let Some(stage) = self.waits {
+            return Err(format!("it cannot be played: {stage} waits for an answer from outside"));
+        }
         let word = |act: Option<Act>| act.map_or("accept", Act::name);
         let by = self.rule.as_ref().map_or_else(String::new, |rule| format!(" by rule {rule}"));
         let at = self.stage.map_or_else(String::new, |stage| format!(" at {stage}"));
@@ -134,6 +143,10 @@ fn play(config: &Config, tables: &Tables, expected: &Expectation) -> Outcome {
             check.table = None;
         }
     }
+    // A server or a database that is not there now would keep a good policy from coming into force.
+    if let Some(access) = &mut rules.access {
+        access.check.maps.retain(Map::is_held);
+    }
     let gate = Gate::new(rules, dns);
     let mut dialog = Dialog {
         client: expected.client.map_or(Client::Unknown, |ip| Client::Ip(canonical(ip))),
@@ -144,7 +157,7 @@ fn play(config: &Config, tables: &Tables, expected: &Expectation) -> Outcome {
         dialog.macros.store(b'C', format!("{{daemon_port}}\0{port}\0").as_bytes(), MACROS);
     }
     let mut memory = Memory::default();
-    let mut outcome = Outcome { act: None, stage: None, rule: None, said: String::new() };
+    let mut outcome = Outcome::NOTHING;
     if outcome.after(&gate, Stage::Connect, &dialog, &mut memory) {
         return outcome;
     }
@@ -173,8 +186,9 @@ fn play(config: &Config, tables: &Tables, expected: &Expectation) -> Outcome {
             message.recipients.push(Recipient { address, parameters: Vec::new() });
         }
         let is_last = number + 1 == expected.recipients.len();
-        let mut one = Outcome { act: None, stage: None, rule: None, said: String::new() };
-        if one.after(&gate, Stage::Rcpt, &dialog, &mut memory) && is_last {
+        let mut one = Outcome::NOTHING;
+        let ends = one.after(&gate, Stage::Rcpt, &dialog, &mut memory);
+        if ends && (is_last || one.waits.is_some()) {
             return one;
         }
         if is_last {
@@ -189,7 +203,10 @@ impl Outcome {
     /// Plays one stage. Whether the session, or the recipient, ends there.
     fn after(&mut self, gate: &Gate, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> bool {
         // All answers are there, so that there is nothing to wait for.
-        let Some(decision) = gate.judge(stage, dialog, memory).now_or_never() else { return true };
+        let Some(decision) = gate.judge(stage, dialog, memory).now_or_never() else {
+            self.waits = Some(stage);
+            return true;
+        };
         if stage < Stage::Data
             && stage >= gate.rules().enforce
             && let Some(cause) = gate.weigh(stage, dialog, memory).cause
@@ -221,5 +238,30 @@ impl Outcome {
     fn end(&mut self, act: Act, stage: Stage, said: String) -> bool {
         (self.act, self.stage, self.said) = (Some(act), Some(stage), said);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::access::Location;
+    use crate::source::Watcher;
+
+    #[tokio::test]
+    async fn a_judgement_that_waits_is_no_outcome() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("maps");
+        let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        let mut config = Config::default();
+        let map = format!("socketmap:unix:{}:access", socket.display());
+        config.access.map = vec![map.parse::<Location>().expect("a map")];
+        let (tables, _) = Tables::open(&config, &Watcher::default(), &[]).expect("no file is opened");
+        let dns = Dns::new(dns::Settings::from(&config), None::<Key>, Source::Table(answers(&[])));
+        let gate = Gate::compile(&config, &tables, dns);
+        let client = Client::Ip(Ipv4Addr::new(8, 8, 0, 2).into());
+        let (dialog, mut memory) = (Dialog { client, ..Dialog::default() }, Memory::default());
+        let mut outcome = Outcome::NOTHING;
+        assert!(outcome.after(&gate, Stage::Connect, &dialog, &mut memory));
+        assert_eq!(outcome.waits, Some(Stage::Connect));
     }
 }

@@ -1,7 +1,7 @@
 //! From sources to what a gate is made of: a configuration, the tables of its lists, both tried out.
 
 use super::{Tables, expect, pointless};
-use crate::config::{Config, Problems, Rough, Sources};
+use crate::config::{Config, Problem, Problems, Sources};
 use crate::source::Watcher;
 
 /// A configuration that can come into force.
@@ -26,14 +26,19 @@ impl From<Config> for Loaded {
 /// # Errors
 /// All problems of all sources and of all files of lists; if there are none, the expectations that are not met.
 pub fn load(sources: &Sources, watcher: &Watcher) -> Result<Loaded, Problems> {
-    let Rough { mut config, mut errors } = Config::read(sources);
+    let rough = Config::read(sources);
+    // A key may stand in the path of a file.
+    let censored = |problems: Vec<Problem>| {
+        problems.into_iter().map(|problem| rough.censored(problem)).collect::<Vec<_>>()
+    };
+    let (mut config, mut errors) = (rough.config.clone(), rough.errors.clone());
     let tables = match Tables::open(&config, watcher, &sources.confined_to) {
         Ok((tables, notices)) => {
-            config.notices.extend(notices);
+            config.notices.extend(censored(notices));
             tables
         }
         Err(problems) => {
-            errors.extend(problems);
+            errors.extend(censored(problems));
             Tables::default()
         }
     };

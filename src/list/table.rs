@@ -21,6 +21,7 @@ mod values;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::recipients::folded;
 use crate::smtp::Domain;
 
 use self::names::Names;
@@ -177,15 +178,14 @@ impl Table {
     /// The entry for a mailbox, if it is listed and not excluded: for the mailbox itself, for its domain, for its
     /// local part, in this order.
     ///
-    /// The local part comes without quotes; upper and lower case are the same. A mailbox without a domain is found
-    /// as `user@`; with an empty local part as well it is the null reverse-path, `<>`.
+    /// The local part comes without quotes; upper and lower case of all letters are the same. A mailbox without a
+    /// domain is found as `user@`; with an empty local part as well it is the null reverse-path, `<>`.
     pub fn mailbox(&self, local: &str, domain: Option<&Domain>) -> Option<Entry<'_>> {
         if self.kind != Kind::Mailbox {
             return None;
         }
         // None in the table is longer, and none is without its `@`.
-        let mut key =
-            if local.len() <= plain::LOCAL { local.to_ascii_lowercase() + "@" } else { String::new() };
+        let mut key = if local.len() <= plain::LOCAL { folded(local) + "@" } else { String::new() };
         let end = key.len();
         let whole = domain.and_then(|domain| {
             key.push_str(domain.as_str());

@@ -1,6 +1,8 @@
 //! Lists in files: what the configuration says of them, and files as people leave them.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use gatepost::config::{Config, Problem};
@@ -208,6 +210,42 @@ fn an_expectation_meets_the_file_unless_it_says_something_else() {
         tables.states().map(|(list, state)| (list.name(), state.entries)).collect::<Vec<_>>(),
         [("own", 1)]
     );
+}
+
+#[test]
+fn an_expectation_asks_no_map_key_by_key_and_needs_no_runtime() {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let server = UnixListener::bind(path("socket")).expect("a socket");
+    server.set_nonblocking(true).expect("a socket that does not wait");
+    fs::write(path("access"), "Connect:192.0.2.1 REJECT\n").expect("a file");
+    let policy = |decision: &str| {
+        format!(
+            "[access]\nmap = [\"socketmap:unix:{}:access\", \"text:{}\"]\n[enforce]\nstage = \"connect\"\n\
+             [[expect]]\nname = \"known\"\nclient = \"192.0.2.1\"\nrecipient = \"b@mail.example\"\n\
+             decision = \"{decision}\"\n[[expect]]\nname = \"unknown\"\nclient = \"192.0.2.2\"\n\
+             decision = \"accept\"\n",
+            path("socket"),
+            path("access")
+        )
+    };
+    let check = |decision| {
+        let config = config(&policy(decision));
+        let (tables, _) = Tables::open(&config, &Watcher::default(), &[]).expect("good maps");
+        let told = expect::check(&config, &tables).err().unwrap_or_default();
+        told.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let wrong =
+        ["gatepost.toml:5:1: expect.known: accept is expected, but it is reject at rcpt by rule access; \
+         mend the rules or the expectation; gatepost explain shows such a session"];
+    // As at a start, before there is a runtime, and as at a reload.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for _within in [None, Some(runtime.enter())] {
+        assert_eq!(check("reject"), [""; 0]);
+        assert_eq!(check("accept"), wrong);
+    }
+    let asked = server.accept().err().map(|error| error.kind());
+    assert_eq!(asked, Some(ErrorKind::WouldBlock), "nobody asked the server");
 }
 
 #[test]

@@ -89,14 +89,18 @@ impl Machine {
     }
 
     fn load(&self) -> Result<Config, Problems> {
-        Config::load(&Sources {
+        Config::load(&self.sources())
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
             environment: self.environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             overrides: self.overrides.clone(),
             default_config: self.path("gatepost.toml"),
             default_env_file: self.path("milter.env"),
             credential: None,
             confined_to: Vec::new(),
-        })
+        }
     }
 
     fn config(&self) -> Config {

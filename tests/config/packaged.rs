@@ -40,23 +40,39 @@ fn every_line_of_the_packaged_files_may_be_uncommented() {
             setting.toml
         );
     }
-    // What stands behind a # is what is built in.
-    let toml_only = Config::from_texts("", &toml).unwrap_or_else(|problems| panic!("{problems}"));
-    let examples = [
-        "socket.owner",
-        "socket.group",
-        "key.file",
-        "trusted_networks",
-        "without_key",
-        "enforce.stage",
-        "control.listen",
-        "metrics.listen",
-        "access.reply",
-    ];
-    for (origin, setting) in toml_only.origins().iter().zip(SETTINGS) {
-        if !examples.contains(&setting.toml) && !setting.toml.starts_with("reply.") {
-            assert_eq!(origin.value, setting.default, "{}", setting.toml);
+}
+
+#[test]
+fn what_stands_behind_a_hash_in_a_packaged_file_is_built_in_or_called_an_example() {
+    let is_setting = |line: &str| line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.contains('=');
+    for name in ["gatepost.toml", "gatepost.env"] {
+        // Comments in a row hold for all settings behind them.
+        let (mut above, mut table, mut examples) = (String::new(), String::new(), 0);
+        let mut was_comment = false;
+        for line in packaged(name).lines() {
+            let off = line.strip_prefix('#').filter(|rest| is_setting(rest));
+            let is_comment = line.starts_with('#') && off.is_none();
+            if is_comment && !was_comment {
+                above.clear();
+            }
+            was_comment = is_comment;
+            if is_comment {
+                above += line;
+            } else if line.starts_with('[') {
+                table = line.to_owned();
+                above.clear();
+            } else if let Some(off) = off {
+                let (env, toml) = if name == "gatepost.env" { (off, "") } else { ("", off) };
+                let config = Config::from_texts(env, &format!("{table}\n{toml}\n"));
+                let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+                let set = config.origins().iter().zip(SETTINGS).find(|(own, _)| own.place != Place::Default);
+                let (origin, setting) = set.expect("a setting");
+                let is_example = above.contains("example");
+                examples += usize::from(is_example);
+                assert!(is_example || origin.value == setting.default, "{name}: {off} below {above}");
+            }
         }
+        assert!(examples >= 3, "{name}: {examples}");
     }
 }
 

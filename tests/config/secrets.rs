@@ -1,5 +1,9 @@
 //! Where the key comes from, and that nobody sees it.
 
+use gatepost::config::Problem;
+use gatepost::gate;
+use gatepost::source::Watcher;
+
 use super::*;
 
 // case: Q09
@@ -145,15 +149,42 @@ fn a_key_that_others_can_read_is_told_with_the_command_that_mends_it() {
     assert_eq!(Machine::new().file_with_mode("gatepost.toml", &inline, 0o640).config().notices, []);
 }
 
-/// Everything that can reach a terminal or a log, of one load.
+/// Everything that can reach a terminal or a log, of one load: of the settings alone, and with the files that they name.
 fn all_text(machine: &Machine) -> String {
-    match machine.load() {
+    let settings = match machine.load() {
         Ok(config) => format!("{config:?} {:?} {:?}", config.origins(), config.notices),
-        Err(problems) => {
-            let notices: Vec<String> = problems.notices.iter().map(ToString::to_string).collect();
-            format!("{problems} {problems:?} {notices:?}")
-        }
+        Err(problems) => told(&problems),
+    };
+    settings + &text_of_files(&machine.sources())
+}
+
+fn text_of_files(sources: &Sources) -> String {
+    match gate::load(sources, &Watcher::default()) {
+        Ok(loaded) => format!("{:?}", loaded.config.notices),
+        Err(problems) => told(&problems),
     }
+}
+
+fn told(problems: &Problems) -> String {
+    let notices: Vec<String> = problems.notices.iter().map(ToString::to_string).collect();
+    // A line of a file is quoted without what is as long as a key.
+    let lines: Vec<String> = problems.errors.iter().filter_map(Problem::line).collect();
+    assert!(!lines.concat().contains(KEY), "{lines:?}");
+    format!("{problems} {problems:?} {notices:?}")
+}
+
+/// Settings that name files by a path with the key in it; none of the files is there.
+fn named_after_the_key(key: &str) -> Vec<String> {
+    vec![
+        format!("[[list]]\nname = 'own'\nformat = 'ip4set'\nfile = '/nonexistent/{key}'\n"),
+        format!("[[list]]\nname = 'own'\nformat = 'ip4set'\nfile = '/nonexistent/{key}'\non_trouble = 'x'\n"),
+        format!(
+            "[access]\nmap = ['/nonexistent/{key}', 'cdb:/nonexistent/{key}.cdb', 'lmdb:/nonexistent/{key}']\n"
+        ),
+        format!(
+            "[[recipient]]\nname = 'own'\nrecipients = ['a@mail.example']\nsenders = ['file:/nonexistent/{key}']\n"
+        ),
+    ]
 }
 
 #[test]
@@ -236,11 +267,26 @@ fn no_message_ever_holds_the_key() {
     ] {
         machines.push(Machine::new().toml(&text));
     }
+    machines.extend(named_after_the_key(KEY).iter().map(|text| Machine::keyed().toml(text)));
+    for text in named_after_the_key(short) {
+        let text = text_of_files(&Machine::new().env("API_KEY", short).toml(&text).sources());
+        assert!(text.contains("(...)") && !text.contains(short), "{text}");
+    }
     for machine in machines {
         let text = all_text(&machine);
         for key in [KEY, short] {
             assert!(!text.contains(key), "{text}");
         }
+    }
+}
+
+#[test]
+fn a_key_from_a_credential_is_hidden_at_a_reload_as_it_was_at_the_start() {
+    for text in named_after_the_key(KEY).into_iter().chain([format!("[dns]\nservers = ['{KEY}']\n")]) {
+        let machine = Machine::new().toml(&text);
+        let sources = Sources { credential: Key::new(KEY).ok(), ..machine.sources() };
+        let text = text_of_files(&sources);
+        assert!(text.contains("(...)") && !text.contains(KEY), "{text}");
     }
 }
 

@@ -81,6 +81,8 @@ fn a_key_file_outside_the_sandbox_is_told_with_the_restart() {
             {
                 assert!(line.contains(word), "{word}: {line}");
             }
+            let told = machine.run(&["check-config"]).stderr;
+            assert!(told.contains(&format!("key.file: {} lies outside ", file.display())), "{told}");
             // Next to the other files it is read, even a new one.
             let near = machine.write("dqs.key", &key);
             machine.configure(&names, &key, &[sandbox, &format!("API_KEY_FILE={}", near.display())]);
@@ -90,6 +92,8 @@ fn a_key_file_outside_the_sandbox_is_told_with_the_restart() {
         assert_eq!(daemon.stop().0, Some(0));
         let checked = machine.run(&["check-config"]);
         assert_eq!(checked.status, Some(0), "{checked:?}");
+        assert!(!checked.stderr.contains("lies outside"), "{checked:?}");
+        // That of the port of the name servers.
         assert_eq!(checked.stderr.contains("only after a restart"), !taken, "{checked:?}");
     }
 }
@@ -202,6 +206,41 @@ fn a_missing_step_is_told_and_fatal_if_all_are_required() {
     });
     let ended = Machine::with(&names, &key, &["SANDBOX=sometimes"]).run(&["check-config"]);
     assert!(ended.status == Some(78) && ended.stderr.contains("choose from on, require, off"), "{ended:?}");
+}
+
+#[test]
+fn a_file_that_a_group_of_the_account_may_read_is_read_at_a_reload_too() {
+    let (names, key) = (Names::start(), new_key());
+    let machine = Machine::with(&names, &key, &[]);
+    if !Uid::effective().is_root() {
+        // The groups are those that it was started with.
+        let daemon = machine.start();
+        let own = fs::read_to_string("/proc/self/status").expect("a process");
+        assert!(own.contains(&format!("Groups:\t{}", status(&daemon, "Groups"))), "{own}");
+        assert_eq!(daemon.stop().0, Some(0));
+        return;
+    }
+    // As Debian's ssl-cert: the account is a member, and it is not its own group.
+    let groups = fs::read_to_string("/etc/group").expect("groups") + "gatepost-test-keys:x:54321:nobody\n";
+    fs::write(machine.path("group"), groups).expect("a file");
+    let file = machine.write("dqs.key", &key);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("a mode");
+    std::os::unix::fs::chown(&file, Some(0), Some(54_321)).expect("root may");
+    machine.configure(&names, &key, &[&format!("API_KEY_FILE={}", file.display())]);
+    let among_groups = format!(
+        "exec unshare --mount sh -c 'mount --bind {} /etc/group && exec \"$@\"' sh \"$@\";",
+        machine.path("group").display()
+    );
+    let null = || fs::File::open("/dev/null").expect("it is everywhere");
+    let machine = machine.launched(&among_groups, null(), null());
+    let checked = machine.run(&["check-config"]);
+    assert!(checked.status == Some(0) && !checked.stderr.contains("cannot read"), "{checked:?}");
+    let mut daemon = machine.start();
+    assert!(daemon.with(&["a reload will not be able"]).is_empty(), "{:#?}", daemon.lines());
+    assert!(status(&daemon, "Groups").split(' ').any(|group| group == "54321"), "it has all its groups");
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for(&["event=reloaded"]);
+    assert_eq!(daemon.stop().0, Some(0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::report::Report;
 use crate::cli::lookup::explain;
-use crate::config::Config;
+use crate::config::{Config, Rough};
 use crate::dns::{Answer, Dns, Key, Settings, Source, Subject, test_entries};
 use crate::gate::Tables;
 use crate::smtp::Domain;
@@ -33,8 +33,8 @@ pub(super) fn name_servers(report: &mut Report, config: &Config) {
     }
 }
 
-/// Reads the files of lists.
-pub(super) fn files(report: &mut Report, config: &Config) {
+/// Reads the files of lists. `rough` is what the configuration was made of.
+pub(super) fn files(report: &mut Report, config: &Config, rough: &Rough) {
     match Tables::open(config, &Watcher::default(), &[]) {
         Ok((tables, notices)) => {
             for (list, state) in tables.states() {
@@ -52,12 +52,12 @@ pub(super) fn files(report: &mut Report, config: &Config) {
                 let entries = map.state().map_or(0, |state| state.entries);
                 report.fine("lists", format!("the access map {} has {entries} entries", map.location()));
             }
-            for notice in notices {
+            for notice in notices.into_iter().map(|notice| rough.censored(notice)) {
                 report.warning("lists", format!("{}: {}", notice.place, notice.cause), notice.remedy);
             }
         }
         Err(problems) => {
-            for problem in problems {
+            for problem in problems.into_iter().map(|problem| rough.censored(problem)) {
                 report.wrong("lists", format!("{}: {}", problem.place, problem.cause), problem.remedy);
             }
         }

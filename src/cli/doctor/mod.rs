@@ -23,7 +23,8 @@ use report::Report;
 
 pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
     let mut report = Report::default();
-    let strict = Config::load(sources);
+    let rough = Config::read(sources);
+    let strict = rough.clone().sound();
     let starts = strict.is_ok();
     // With no key as the only problem there is still much to look at.
     let config =
@@ -37,7 +38,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
                     let text = format!("{}: {} {}", problem.place, problem.setting, problem.cause);
                     report.wrong("configuration", text, &problem.remedy);
                 }
-                lists::files(&mut report, &Config::read(sources).config);
+                lists::files(&mut report, &rough.config, &rough);
                 None
             }
         };
@@ -50,7 +51,7 @@ pub(super) fn run(sources: &Sources, what: &args::Doctor) -> Exit {
         service::units(&mut report, unit.as_ref(), config);
         service::sockets(&mut report, &listens);
         running::look(&mut report, config);
-        lists::files(&mut report, config);
+        lists::files(&mut report, config, &rough);
         lists::name_servers(&mut report, config);
         if what.offline {
             report.skipped("lists", "not asked, as --offline says");

@@ -14,6 +14,8 @@ pub use members::Members;
 pub use party::Party;
 pub use senders::{Files, Membership, SenderKey, Senders};
 
+pub(super) use party::folded;
+
 use senders::parents;
 
 /// What a login is worth.

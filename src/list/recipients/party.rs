@@ -95,7 +95,7 @@ fn step(local: &str) -> Option<(&str, &str)> {
 
 /// A local part in the one form in which letters are compared. Postfix folds case as Unicode does, where the long s is
 /// an s and a ligature two letters: to write one must not be a way around a key.
-pub(super) fn folded(local: &str) -> String {
+pub(in crate::list) fn folded(local: &str) -> String {
     if local.is_ascii() {
         return local.to_ascii_lowercase();
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::list::recipients::folded;
 use crate::smtp::{Domain, NoDomain};
 
 use super::fault::{Wrong, wrong};
@@ -165,8 +166,8 @@ pub(super) fn mailbox(entry: &[u8]) -> Result<Mailboxes<'_>, Wrong> {
         let (name, reach) = self::domain(domain)?;
         return Ok(Mailboxes::Domain(name, reach));
     }
-    let mut key = unquoted(local).filter(|local| local.len() <= LOCAL).ok_or_else(invalid)?;
-    key.make_ascii_lowercase();
+    let local = unquoted(local).map(|local| folded(&local));
+    let mut key = local.filter(|local| local.len() <= LOCAL).ok_or_else(invalid)?;
     key.push('@');
     if !domain.is_empty() {
         key.push_str(&canonical(domain)?);

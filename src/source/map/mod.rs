@@ -149,6 +149,11 @@ impl Map {
         if let Kind::Held(map) = &self.0.kind { map.current().has(tag) } else { false }
     }
 
+    /// Whether it is held in memory, and so never waits; others are asked key by key.
+    pub fn is_held(&self) -> bool {
+        matches!(self.0.kind, Kind::Held(_))
+    }
+
     /// How its file does, if it is held in memory.
     pub fn state(&self) -> Option<State> {
         if let Kind::Held(map) = &self.0.kind { Some(map.state()) } else { None }

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gatepost::smtp::SessionId;
 use gatepost::source::map::wire;
 
 use super::*;
@@ -126,6 +127,20 @@ async fn a_socket_map_decides_where_the_maps_before_it_say_nothing() {
     let later = told(&gate, "203.0.113.1", "<x@y.example>", "<a@d.example>").await;
     assert_eq!(later, "451 4.7.1 Access denied for now, try again later");
     assert_eq!(told(&gate, "203.0.113.1", "<x@y.example>", "<b@d.example>").await, "goes on");
+}
+
+#[tokio::test]
+async fn a_session_that_the_process_has_with_itself_asks_no_map() {
+    let desk = Desk::new("");
+    let (location, asked) = serve(&desk, |_| "NOTFOUND ");
+    let gate = gate(&desk, &[location], "");
+    for (id, asks) in [(SessionId::rehearsal(7), false), (SessionId { process: 7, number: 1 }, true)] {
+        let dialog = Dialog { id, client_name: b"localhost".to_vec(), ..Dialog::default() };
+        let mut session = Session { gate: &gate, dialog, memory: Memory::default() };
+        session.judge(Stage::Connect).await;
+        assert_eq!(session.mail("<>", None).await, "goes on");
+        assert_eq!(asked.load(Ordering::Relaxed) > 0, asks, "{id}");
+    }
 }
 
 #[tokio::test]

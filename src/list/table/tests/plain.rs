@@ -1,6 +1,7 @@
 //! Plain lists.
 
 use super::*;
+use crate::smtp::Mailbox;
 
 #[test]
 fn a_plain_list_of_addresses_takes_both_families_and_exclusions() {
@@ -104,6 +105,27 @@ fn a_plain_list_of_mailboxes_looks_at_the_mailbox_its_domain_and_its_local_part(
         assert_eq!(says(local, name), value, "{local} {name:?}");
     }
     assert_eq!(list.domain(&domain("bulk.example")).map(|entry| entry.value), None);
+}
+
+#[test]
+fn a_local_part_with_capitals_beyond_ascii_is_found_however_it_is_written() {
+    let list = plain_list(
+        Kind::Mailbox,
+        "\u{c4}RGER@spam.example\n<\"stra\u{df}e 1\"@spam.example>\n\u{3a9}@\n!\u{c4}rger@bulk.example\n@bulk.example\n",
+    );
+    // As subjects come: in lower case, as Unicode has it.
+    for (argument, is_listed) in [
+        ("<\u{e4}rger@spam.example>", true),
+        ("<\u{c4}rger@spam.example>", true),
+        ("<\"STRASSE 1\"@spam.example>", true),
+        ("<\u{3c9}@any.example>", true),
+        ("<\u{e4}rger@bulk.example>", false),
+        ("<arger@spam.example>", false),
+    ] {
+        let mailbox = Mailbox::parse(argument.as_bytes()).expect("a mailbox");
+        let entry = list.mailbox(&mailbox.local, mailbox.domain.as_ref());
+        assert_eq!(entry.is_some(), is_listed, "{argument}");
+    }
 }
 
 #[test]
