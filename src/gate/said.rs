@@ -43,7 +43,7 @@ impl Gate {
     /// memory until the next one. When it began, unless nothing of this session is checked.
     pub(super) async fn hear(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Instant> {
         memory.said.clear();
-        memory.counted.clear();
+        self.forget_counted(stage, memory);
         let trust = self.rules.exempt.session(dialog);
         let access = self.rules.access.as_ref().filter(|access| access.concerns(trust, dialog));
         let begun = (trust.is_none() || access.is_some()).then(Instant::now);
