@@ -202,9 +202,13 @@ async fn a_message_whose_recipients_are_all_refused_counts_for_no_rate_of_messag
     }
     // Whatever becomes of others, with one recipient it comes in: once.
     assert_eq!(session.mail(&["<x@good.example>"]).await, "Continue");
-    for (recipient, said) in
-        [("bad", "550 5.7.1 "), ("a", "Continue"), ("bad", "550 5.7.1 "), ("b", "Continue"), ("c", "Continue")]
-    {
+    for (recipient, said) in [
+        ("bad", "550 5.7.1 "),
+        ("a", "Continue"),
+        ("bad", "550 5.7.1 "),
+        ("b", "Continue"),
+        ("c", "Continue"),
+    ] {
         let heard = session.rcpt(&format!("<{recipient}@own.example>")).await;
         assert!(heard.starts_with(said), "{recipient}: {heard}");
     }
