@@ -300,9 +300,7 @@ impl Zone {
             Answer::Listed(_) => return count(&counts.listed),
             Answer::NotListed => return count(&counts.not_listed),
             Answer::Failed(Trouble::Misuse) => count(&counts.misuse),
-            Answer::Failed(Trouble::Service(_) | Trouble::Declined | Trouble::Bogus) => {
-                return count(&counts.service_errors);
-            }
+            Answer::Failed(trouble) if trouble.is_about_us() => return count(&counts.service_errors),
             Answer::Failed(Trouble::Busy | Trouble::Resting | Trouble::NoKey) => return,
             Answer::Failed(_) => count(&counts.failures),
         }
