@@ -329,7 +329,6 @@ impl<F: Filter> Shared<F> {
             match end.map(|end| connection.finish(end)) {
                 Ok(Outcome::Ended(end)) => self.ended(id, &end),
                 Ok(Outcome::Rested(rested)) => {
-                    self.metrics.session(Ended::HandedOver);
                     self.rested.lock().unwrap_or_else(PoisonError::into_inner).push(rested);
                 }
                 Err(_) => {

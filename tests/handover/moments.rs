@@ -238,11 +238,13 @@ async fn who_cannot_hand_over_after_all_takes_its_sessions_back_and_drains() {
     let rested = server.hand_over(ENOUGH).await;
     assert_eq!(rested.iter().filter(|rested| rested.in_message).count(), 1);
     server.drain();
-    assert_eq!(server.take_over(rested).taken, 2);
+    assert_eq!(server.take_back(rested).taken, 2);
     assert_eq!(open.exchange(&packet(b'E', b""), 1).await, "c");
     assert!(idle.is_closed().await);
     assert!(open.is_closed().await);
     assert_eq!(log.with(&["reason=drained"]).len(), 2);
+    let tally = server.tally();
+    assert_eq!((tally.handed, tally.taken, tally.dropped), (0, 2, 0), "they came here, and went nowhere");
 }
 
 #[tokio::test]
