@@ -241,8 +241,43 @@ impl<F: Filter> Server<F> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UnixStream;
+
     use super::super::envelope::{HEAD, checksum};
+    use super::super::serve::Counted;
     use super::*;
+    use crate::limits::Limits;
+    use crate::smtp::{Dialog, Needs, Stage};
+    use crate::verdict::Decision;
+
+    struct Quiet;
+
+    impl Filter for Quiet {
+        type Memory = ();
+
+        fn needs(&self) -> Needs {
+            Needs::default()
+        }
+
+        async fn judge(&self, _: Stage, _: &Dialog, (): &mut ()) -> Decision {
+            Decision::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_another_thread_takes_as_a_hand_over_begins_is_not_lost() {
+        let server = Server::new(Quiet, Limits::default());
+        let accepting = Counted::new(&server.shared);
+        let mut phase = server.shared.phase.subscribe();
+        let handle = server.clone();
+        let handing = tokio::spawn(async move { handle.hand_over(Duration::ZERO).await });
+        phase.wait_for(|phase| *phase != Phase::Serving).await.expect("it begins");
+        // accept() has returned, and the connection has no place yet.
+        let (stream, _peer) = UnixStream::pair().expect("a connection");
+        Arc::clone(&server.shared).take(Stream::Unix(stream));
+        drop(accepting);
+        assert_eq!(handing.await.expect("no panic").len(), 1);
+    }
 
     #[test]
     fn what_is_packed_can_be_unpacked_and_nothing_else() {
