@@ -12,12 +12,9 @@ use crate::check::{Admissions, Counted, Meter, Meters, Rate};
 use crate::config::{Of, Per};
 use crate::list::recipients::{Party, Ruling};
 use crate::list::{Mailboxes, Networks};
-use crate::policy::{Cause, Judgement, Mode, OnTrouble, Said, Template, Word};
+use crate::policy::{Cause, Judgement, Mode, OnTrouble, SYNTAX, Said, Template, Word};
 use crate::smtp::{AddressFaults, Dialog, Event, Mailbox, Needs, Part, Side, Stage, printable};
 use crate::verdict::Act;
-
-/// What the log calls checks of addresses.
-const SYNTAX: &str = "syntax";
 
 /// Longest path in a log line, in characters.
 const PATH: usize = 200;

@@ -9,8 +9,8 @@ use crate::config::near::nearest;
 use crate::config::report::Report;
 use crate::config::value::{elided, shown};
 use crate::policy::{
-    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag,
-    Template, Trigger,
+    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, LIMIT, Mode, RECIPIENT, Rule, SCORE, SYNTAX,
+    Score, Spares, Tag, Template, Trigger,
 };
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
 
@@ -55,8 +55,7 @@ fn is_of_settings(name: &str, lists: &[OwnList]) -> bool {
         .any(|list| name.strip_prefix(list.name()).is_some_and(|rest| rest.is_empty() || is_range(rest)));
     let troubled = name.strip_suffix("-trouble").is_some_and(|name| list(name, lists).is_some());
     // The log calls policies about recipients, limits and checks of addresses so.
-    let said = name == super::SYNTAX
-        || [super::recipients::PREFIX, super::limits::PREFIX].iter().any(|prefix| name.starts_with(prefix));
+    let said = name == SYNTAX || [RECIPIENT, LIMIT].iter().any(|prefix| name.starts_with(prefix));
     of_dqs || troubled || said || [ACCESS, EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
 }
 
