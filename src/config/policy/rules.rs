@@ -3,13 +3,14 @@
 use super::conditions::{self, Wide};
 use super::lists::OwnList;
 use super::node::{Fields, Node};
+use super::recipients::mode;
 use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::near::nearest;
 use crate::config::report::Report;
 use crate::config::value::{elided, shown};
 use crate::policy::{
-    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, LIMIT, Mode, RECIPIENT, Rule, SCORE, SYNTAX,
+    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, LIMIT, RECIPIENT, Rule, SCORE, SYNTAX,
     Score, Spares, Tag, Template, Trigger,
 };
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
@@ -71,12 +72,7 @@ fn one(mut fields: Fields<'_>, name: &str, lists: &[OwnList]) -> Option<Rule> {
     let (trigger, is_listed) = trigger(&mut fields, lists);
     let (when, mut wide) = whom(&mut fields, "when");
     let (unless, wide_unless) = whom(&mut fields, "unless");
-    let mode = fields.each("mode", "choose enforce, shadow or off", |text| match text {
-        "enforce" => Some(Some(Mode::Enforce)),
-        "shadow" => Some(Some(Mode::Shadow)),
-        "off" => Some(None),
-        _ => None,
-    });
+    let mode = mode(&mut fields);
     let force = fields.flag("force").unwrap_or_default();
     let (effect, action) = effect(&mut fields, lists);
     let refuses = matches!(action, Action::Act(Act::Refuse | Act::Discard | Act::Defer));
@@ -92,7 +88,6 @@ fn one(mut fields: Fields<'_>, name: &str, lists: &[OwnList]) -> Option<Rule> {
             fields.fault(place, "when", cause, "name less, or say force = true in this rule");
         }
     }
-    let mode = mode.and_then(|modes| modes.into_iter().next()).map_or(Some(Mode::Enforce), |(mode, _)| mode);
     let (_, sound) = fields.finish();
     let rule = Rule { when, unless, mode: mode?, ..Rule::new(name, trigger, effect) };
     sound.then_some(rule)
