@@ -231,7 +231,7 @@ fn reload(list: &'static List) -> Result<u32, Failure> {
                 replacing.store(true, Ordering::Relaxed);
                 let begun = Instant::now();
                 fs::rename(&aside, &path)?;
-                watcher.look();
+                watcher.refresh();
                 while file.state().loaded == before {
                     if begun.elapsed().as_secs() > 60 {
                         return Err("the list was not read anew".into());
@@ -240,7 +240,7 @@ fn reload(list: &'static List) -> Result<u32, Failure> {
                 }
                 reloads.push(begun.elapsed());
                 // The old list is freed by the look after this one.
-                watcher.look();
+                watcher.refresh();
                 std::thread::sleep(Duration::from_millis(200));
                 replacing.store(false, Ordering::Relaxed);
             }

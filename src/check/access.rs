@@ -7,7 +7,6 @@ use crate::list::access::{Address, Answer, Because, Heard, Hit, Host, Logins, Ru
 use crate::smtp::{Dialog, printable};
 use tokio::time::Instant;
 
-use crate::source::map::BUDGET;
 use crate::source::{Map, Unanswered};
 
 /// Longest key that is shown as evidence, in characters: those of two addresses and their tags.
@@ -47,15 +46,15 @@ impl<T> Told<T> {
 }
 
 impl Access {
-    /// What the maps say about the client.
-    pub async fn connect(&self, dialog: &Dialog) -> Told<Heard> {
+    /// What the maps say about the client. The time until `end` is that of the whole step of the session, here and below.
+    pub async fn connect(&self, dialog: &Dialog, end: Instant) -> Told<Heard> {
         let host = host(dialog);
-        self.ask(|| Search::connect(&host, &self.rules), end()).await.map(|told| told.heard)
+        self.ask(|| Search::connect(&host, &self.rules), end).await.map(|told| told.heard)
     }
 
     /// What the maps say about the sender; a login is looked up first.
-    pub async fn mail(&self, dialog: &Dialog) -> Told<Heard> {
-        let (host, sender, end) = (host(dialog), sender(dialog), end());
+    pub async fn mail(&self, dialog: &Dialog, end: Instant) -> Told<Heard> {
+        let (host, sender) = (host(dialog), sender(dialog));
         let login = dialog.macros.find("{auth_authen}").filter(|authen| dialog.is_login(Some(authen)));
         let mut before = None;
         if let Some(login) = login {
@@ -77,14 +76,14 @@ impl Access {
     }
 
     /// What the maps say about the recipient in question.
-    pub async fn rcpt(&self, dialog: &Dialog) -> Told<OfRecipient> {
+    pub async fn rcpt(&self, dialog: &Dialog, end: Instant) -> Told<OfRecipient> {
         let message = dialog.transaction.as_ref();
         let recipient = message.and_then(|message| message.recipients.last());
         let Some(recipient) = recipient.and_then(|recipient| Address::parse(&recipient.address)) else {
             return Told::default();
         };
         let (host, sender) = (host(dialog), sender(dialog));
-        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules), end()).await
+        self.ask(|| Search::rcpt(&host, sender.as_ref(), &recipient, &self.rules), end).await
     }
 
     /// Asks one map after the other, until one of them says something. All of them have the same time together.
@@ -133,11 +132,6 @@ fn evidence(map: &Map, hit: &Hit) -> Box<str> {
         Some(number) => format!(", pattern {number}"),
     };
     format!("{key} in {}{pattern}", map.line(hit.line)).into()
-}
-
-/// When a step of the session that begins now has waited long enough.
-fn end() -> Instant {
-    Instant::now() + BUDGET
 }
 
 fn host(dialog: &Dialog) -> Host {

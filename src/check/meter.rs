@@ -4,7 +4,7 @@
 //! takes a bounded amount of memory whatever clients do, and lives as long as a configuration has a limit like it.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use lru::LruCache;
 use tokio::time::Instant;
+
+use crate::smtp::household;
 
 /// Clients or senders that one meter knows at a time; each takes some 60 octets. Beyond it the one that was not seen for
 /// the longest time is forgotten: it begins anew, which is what would have become of most of them anyway.
@@ -78,7 +80,7 @@ impl Meter {
 /// Whom something is counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted<'a> {
-    /// A client: its address, or the /64 that a customer of IPv6 has at least.
+    /// A client, as its [household].
     Client(IpAddr),
     /// A sender.
     Sender(&'a str),
@@ -87,10 +89,7 @@ pub enum Counted<'a> {
 impl Counted<'_> {
     /// The client with this address.
     pub fn client(ip: IpAddr) -> Self {
-        Self::Client(match ip {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-            IpAddr::V4(_) => ip,
-        })
+        Self::Client(household(ip))
     }
 }
 

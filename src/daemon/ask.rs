@@ -13,8 +13,12 @@ pub const CONTROL_SOCKET: &str = "/run/gatepost/control.sock";
 /// Where the socket is that only tells, if nobody says otherwise.
 pub const METRICS_SOCKET: &str = "/run/gatepost/metrics.sock";
 
-/// Longest time for a reply. A reload is the longest job: it reads a few files.
+/// Longest time for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is waited for as long as it takes: it reads all files, perhaps after somebody else's reading, and whoever gave up
+/// would take what comes into force for a failure. systemd has a time of its own for it (`TimeoutStartSec=`), and a daemon
+/// that hangs is ended by its watchdog.
+const RELOAD: &str = "reload";
 /// Longest reply that is read, in octets; the metrics have some 20,000.
 const LONGEST: u64 = 4 << 20;
 
@@ -71,5 +75,33 @@ pub async fn ask(socket: &Path, request: &str) -> Result<String, AskError> {
         }
         Ok(reply)
     };
+    if request == RELOAD {
+        return asking.await;
+    }
     timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(AskError::Late(socket.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_that_takes_a_minute_is_waited_for_and_nothing_else_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("somebody who asks");
+                let read = stream.read(&mut [0; 64]).await;
+                read.expect("a request");
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                let _ = stream.write_all(b"done\n").await;
+            }
+        });
+        assert_eq!(ask(&socket, "reload").await.expect("a reply"), "done\n");
+        assert!(matches!(ask(&socket, "status").await, Err(AskError::Late(_))));
+    }
 }

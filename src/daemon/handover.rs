@@ -80,6 +80,7 @@ pub(super) async fn leave(server: &Server<Gate>, dns: &Dns) {
     let drained = rested.split_off(fitting(&rested, room));
     match push(&store, &rested) {
         Ok(true) => {
+            server.count_handed(rested.len());
             // In the place of the last look, while the sessions wait for the next process anyway.
             let answers = answers::leave(&store, dns).unwrap_or_else(|error| {
                 tracing::warn!(event = "answers", %error, "remembered answers are lost");
@@ -96,7 +97,7 @@ pub(super) async fn leave(server: &Server<Gate>, dns: &Dns) {
             );
             if !drained.is_empty() {
                 server.drain_within(REST);
-                server.take_over(drained);
+                server.take_back(drained);
             }
         }
         outcome => {
@@ -112,7 +113,7 @@ pub(super) async fn leave(server: &Server<Gate>, dns: &Dns) {
                 let _ = store.forget(&name);
             }
             server.drain();
-            server.take_over(rested.into_iter().chain(drained));
+            server.take_back(rested.into_iter().chain(drained));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::gate::Access;
 use crate::server::Socket;
 use crate::source::State;
 use crate::telemetry::{self, FileFigures, Handover, Process, Snapshot, ZoneFigures};
-use crate::verdict::{List, Trouble};
+use crate::verdict::List;
 
 /// The number of the format of all replies in JSON; a member that goes or changes its meaning raises it.
 pub const FORMAT: u32 = 1;
@@ -470,7 +470,7 @@ fn figures_of(list: Option<List>, name: Box<str>, state: &State) -> FileFigures 
 fn zone(health: &ZoneHealth) -> ZoneStatus {
     let now = tokio::time::Instant::now();
     let (state, until) = match health.state {
-        ZoneState::Open { trouble: Trouble::Service(_) | Trouble::Bogus, until } => ("error", Some(until)),
+        ZoneState::Open { trouble, until } if trouble.is_about_us() => ("error", Some(until)),
         ZoneState::Open { until, .. } => ("resting", Some(until)),
         ZoneState::Ok if health.trouble().is_some() => ("doubtful", None),
         ZoneState::Ok => ("ok", None),
@@ -494,3 +494,6 @@ fn zone(health: &ZoneHealth) -> ZoneStatus {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{DnsResponse, Message, ResponseCode};
+use hickory_resolver::proto::op::{DnsResponse, Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record};
 
 use crate::verdict::{Codes, List, Origin, Trouble};
@@ -120,13 +120,18 @@ pub(super) enum Fault {
 }
 
 impl Reply {
-    /// What a response with records says. Aliases are passed over: they have been followed, and their
-    /// targets' records are taken.
-    pub(super) fn found(message: &Message) -> Result<Self, Fault> {
+    /// What a response with records says to a question about a name: what stands at the end of the aliases that begin there.
+    ///
+    /// Records of other names, and those of another class, say nothing about the subject (RFC 5452, section 6).
+    pub(super) fn found(message: &Message, asked: &Name) -> Result<Self, Fault> {
         tell(message.response_code)?;
         let mut reply = Self::default();
+        let end = end(asked, &message.answers);
         for record in &message.answers {
-            if let RData::A(address) = &record.data {
+            if let RData::A(address) = &record.data
+                && record.name == *end
+                && record.dns_class == DNSClass::IN
+            {
                 reply.records.push(address.0);
                 let ttl = in_bounds(record.ttl);
                 reply.ttl = Some(reply.ttl.map_or(ttl, |least| least.min(ttl)));
@@ -136,27 +141,24 @@ impl Reply {
     }
 
     /// What the octets of a response say; nothing if they cannot be read.
-    ///
-    /// Records of other names than the question's and its aliases', and those of another class, say nothing about the
-    /// subject (RFC 5452, section 6).
     pub(super) fn read(octets: &[u8]) -> Option<Result<Self, Fault>> {
-        let mut response = DnsResponse::from_buffer(octets.to_vec()).ok()?;
+        let response = DnsResponse::from_buffer(octets.to_vec()).ok()?;
         if response.truncation {
             return Some(Err(Fault::Truncated));
         }
-        let asked = response.queries.first().map(|query| query.name().clone());
-        let end = asked.as_ref().map(|asked| end(asked, &response.answers).clone());
-        response
-            .answers
-            .retain(|record| Some(&record.name) == end.as_ref() && record.dns_class == DNSClass::IN);
-        let mut said = Self::found(&response);
-        if let Ok(reply) = &mut said
-            && reply.records.is_empty()
-        {
-            reply.ttl = response.negative_ttl().map(in_bounds);
-            reply.alias = end.filter(|end| Some(end) != asked.as_ref());
-        }
-        Some(said)
+        let asked = response.queries.first().map(Query::name);
+        // A refusal may come without the question, and says what it says.
+        let said = asked.map_or_else(
+            || tell(response.response_code).map(|()| Self::default()),
+            |asked| Self::found(&response, asked),
+        );
+        Some(said.map(|reply| {
+            if !reply.records.is_empty() {
+                return reply;
+            }
+            let end = asked.map(|asked| end(asked, &response.answers)).filter(|end| Some(*end) != asked);
+            Self { ttl: response.negative_ttl().map(in_bounds), alias: end.cloned(), ..reply }
+        }))
     }
 
     /// What the resolver library takes for an error. Negative answers are among that.

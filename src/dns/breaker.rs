@@ -97,7 +97,7 @@ impl Breaker {
         };
         match trouble {
             _ if asks => Ok(()),
-            Trouble::Service(_) | Trouble::Declined | Trouble::Bogus => Err(trouble),
+            _ if trouble.is_about_us() => Err(trouble),
             _ => Err(Trouble::Resting),
         }
     }

@@ -14,7 +14,7 @@ use hickory_resolver::Resolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
 };
-use hickory_resolver::net::NetError;
+use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::RecordType;
 use tokio::runtime::{Handle, Id};
 
@@ -24,7 +24,7 @@ use super::query::PAYLOAD;
 use super::question::Question;
 use super::wire::{Wire, silently};
 
-/// How many aliases are followed, one question each: as many as the library follows.
+/// How many aliases are followed, one question each: about as many as the library follows.
 const ALIASES: usize = 8;
 
 /// How a question travels.
@@ -74,14 +74,15 @@ impl Exchange {
         }
     }
 
-    /// A name server that leaves it to its client to look where an alias leads is asked about that, too.
+    /// A name server that leaves it to its client to look where an alias leads is asked about that, too. A chain without an end
+    /// says nothing about the subject.
     async fn send_and_follow(&self, server: SocketAddr, question: &Question) -> Result<Reply, Fault> {
         let mut reply = self.send(server, question).await?;
         for _ in 0..ALIASES {
             let Some(target) = reply.alias.take() else { break };
             reply = self.send(server, &Question::of(target)).await?;
         }
-        Ok(reply)
+        if reply.alias.is_some() { Err(Fault::Garbled) } else { Ok(reply) }
     }
 
     async fn send(&self, server: SocketAddr, question: &Question) -> Result<Reply, Fault> {
@@ -100,12 +101,23 @@ impl Exchange {
     /// Never over an old connection: one that a firewall has forgotten would swallow question after question.
     async fn connect_and_ask(&self, server: SocketAddr, question: &Question) -> Result<Reply, Fault> {
         let Some(resolver) = self.resolver(server) else { return Err(Fault::Unreachable) };
-        match silently(resolver.lookup(question.name().clone(), RecordType::A)).await {
-            Ok(found) => Reply::found(found.message()),
-            // Whoever asks has a clock of their own.
-            Err(NetError::Timeout) => pending().await,
-            Err(error) => Reply::not_found(&error),
+        let mut name = question.name().clone();
+        // The library does not tell the end of a chain of aliases from where it had enough of it: only who asks there does.
+        for _ in 0..2 {
+            let error = match silently(resolver.lookup(name.clone(), RecordType::A)).await {
+                Ok(found) => return Reply::found(found.message(), &name),
+                // Whoever asks has a clock of their own.
+                Err(NetError::Timeout) => pending().await,
+                Err(error) => error,
+            };
+            match &error {
+                NetError::Dns(DnsError::NoRecordsFound(nothing)) if *nothing.query.name() != name => {
+                    name = nothing.query.name().clone();
+                }
+                _ => return Reply::not_found(&error),
+            }
         }
+        Err(Fault::Garbled)
     }
 
     fn resolver(&self, server: SocketAddr) -> Option<Resolver<Wire>> {

@@ -46,12 +46,12 @@ impl Pace {
 /// Losses of a few per cent are within it; a name server that is dead or overloaded gets a tenth more and not
 /// three times as much.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Allowance {
     /// In tenths of a datagram.
     tenths: u32,
 }
 
-impl Budget {
+impl Allowance {
     const DATAGRAM: u32 = 10;
     const MOST: u32 = 10 * Self::DATAGRAM;
 
@@ -68,7 +68,7 @@ impl Budget {
     }
 }
 
-impl Default for Budget {
+impl Default for Allowance {
     fn default() -> Self {
         Self { tenths: Self::MOST }
     }
@@ -118,12 +118,12 @@ mod tests {
 
     #[test]
     fn one_question_in_ten_is_asked_again_after_the_first_ten() {
-        let mut budget = Budget::default();
+        let mut allowance = Allowance::default();
         let mut again = 0;
         for _ in 0..1_000 {
-            budget.earn();
+            allowance.earn();
             for _ in 0..2 {
-                again += u32::from(budget.spend());
+                again += u32::from(allowance.spend());
             }
         }
         assert!((100..=110).contains(&again), "{again}");

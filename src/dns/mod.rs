@@ -20,7 +20,6 @@ mod probe;
 mod query;
 mod question;
 mod quota;
-mod repeat;
 mod servers;
 mod settings;
 mod wire;

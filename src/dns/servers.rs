@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Settings;
 use super::answer::{Answer, Fault, Reply, classify};
 use super::exchange::{Exchange, Transport};
-use super::hedge::{Budget, Pace};
+use super::hedge::{Allowance, Pace};
 use super::landing::GRACE;
 use super::question::Question;
 use crate::verdict::{List, Trouble};
@@ -36,7 +36,7 @@ struct Record {
     silent: Vec<Option<Instant>>,
     /// By server.
     paces: Vec<Pace>,
-    hedges: Budget,
+    hedges: Allowance,
 }
 
 impl Record {
@@ -51,7 +51,7 @@ impl Servers {
         let record = Mutex::new(Record {
             silent: vec![None; addresses.len()],
             paces: vec![Pace::default(); addresses.len()],
-            hedges: Budget::default(),
+            hedges: Allowance::default(),
         });
         // Every try is listened to as long as its question lives.
         let exchange = Exchange::new(settings.lifetime + GRACE);

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::answer::{Words, remedy};
 use super::breaker::{Breaker, Change, State};
-use super::repeat::Repeat;
 use super::{Answer, Subject};
+use crate::telemetry::Budget;
 use crate::verdict::{List, Trouble};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -40,14 +40,14 @@ pub(super) struct Zone {
 /// The lines that may repeat.
 struct Lines {
     /// A list that is left alone for trouble that time may mend.
-    rest: Repeat,
+    rest: Budget,
     /// A list that is left alone for trouble with the key or the zone's name.
-    key: Repeat,
-    timeout: Repeat,
-    error: Repeat,
-    network: Repeat,
-    misuse: Repeat,
-    test_entry: Repeat,
+    key: Budget,
+    timeout: Budget,
+    error: Budget,
+    network: Budget,
+    misuse: Budget,
+    test_entry: Budget,
 }
 
 macro_rules! counts {
@@ -183,13 +183,13 @@ impl Zone {
             test_entry: Mutex::default(),
             strange: Mutex::default(),
             lines: Lines {
-                rest: Repeat::every(MINUTE),
-                key: Repeat::every(HOUR),
-                timeout: Repeat::every(MINUTE),
-                error: Repeat::every(MINUTE),
-                network: Repeat::every(MINUTE),
-                misuse: Repeat::every(HOUR),
-                test_entry: Repeat::every(HOUR),
+                rest: Budget::new(1, MINUTE),
+                key: Budget::new(1, HOUR),
+                timeout: Budget::new(1, MINUTE),
+                error: Budget::new(1, MINUTE),
+                network: Budget::new(1, MINUTE),
+                misuse: Budget::new(1, HOUR),
+                test_entry: Budget::new(1, HOUR),
             },
         }
     }
@@ -240,7 +240,7 @@ impl Zone {
         let reason = format!("{}: {}", Words(trouble), remedy(trouble));
         let state = "open";
         if matches!(trouble, Trouble::Service(250..=252)) {
-            if let Some(suppressed) = self.lines.key.allow() {
+            if let Some(suppressed) = self.lines.key.spend() {
                 tracing::error!(
                     event = "zone_state",
                     zone,
@@ -251,7 +251,7 @@ impl Zone {
                     "{zone} is not asked for {for_s} s"
                 );
             }
-        } else if let Some(suppressed) = self.lines.rest.allow() {
+        } else if let Some(suppressed) = self.lines.rest.spend() {
             tracing::warn!(
                 event = "zone_state",
                 zone,
@@ -273,7 +273,7 @@ impl Zone {
         };
         *lock(&self.test_entry) = entry;
         if entry == TestEntry::Missing
-            && let Some(suppressed) = self.lines.test_entry.allow()
+            && let Some(suppressed) = self.lines.test_entry.spend()
         {
             let zone = self.list.name();
             tracing::warn!(
@@ -300,9 +300,7 @@ impl Zone {
             Answer::Listed(_) => return count(&counts.listed),
             Answer::NotListed => return count(&counts.not_listed),
             Answer::Failed(Trouble::Misuse) => count(&counts.misuse),
-            Answer::Failed(Trouble::Service(_) | Trouble::Declined | Trouble::Bogus) => {
-                return count(&counts.service_errors);
-            }
+            Answer::Failed(trouble) if trouble.is_about_us() => return count(&counts.service_errors),
             Answer::Failed(Trouble::Busy | Trouble::Resting | Trouble::NoKey) => return,
             Answer::Failed(_) => count(&counts.failures),
         }
@@ -313,7 +311,7 @@ impl Zone {
             Trouble::ServFail | Trouble::Refused => &self.lines.error,
             _ => &self.lines.network,
         };
-        if let Some(suppressed) = line.allow() {
+        if let Some(suppressed) = line.spend() {
             let (zone, result, reason) = (self.list.name(), trouble.name(), Words(trouble));
             tracing::warn!(event = "dns", zone, %subject, result, suppressed, "{reason}");
         }
@@ -373,7 +371,7 @@ impl Zone {
     /// Lines held back so far: about its state, about questions.
     pub(super) fn held_back(&self) -> (u64, u64) {
         let Lines { rest, key, timeout, error, network, misuse, test_entry } = &self.lines;
-        let sum = |lines: &[&Repeat]| lines.iter().map(|line| line.held_back()).sum();
+        let sum = |lines: &[&Budget]| lines.iter().map(|line| line.held_back()).sum();
         (sum(&[rest, key, test_entry]), sum(&[timeout, error, network, misuse]))
     }
 }

@@ -11,7 +11,8 @@ use crate::limits::Limits;
 use crate::list::access;
 use crate::list::recipients::{Admission, Senders};
 use crate::policy::{
-    Condition, EXEMPT_RECIPIENTS, Effect, OnTrouble, Policy, Replies, Rule, Spares, Template, Trigger,
+    Condition, EXEMPT_RECIPIENTS, Effect, LIMIT, OnTrouble, Policy, RECIPIENT, Replies, Rule, Spares,
+    Template, Trigger,
 };
 use crate::smtp::{Domain, Stage};
 use crate::verdict::{Act, Class, Codes, Identities, Identity, Kind, List};
@@ -122,7 +123,7 @@ fn envelope(config: &Config) -> Envelope {
             logins: policy.logins,
         });
         envelope.terms.push(Terms {
-            by: format!("recipient-{}", policy.name).into(),
+            by: format!("{RECIPIENT}{}", policy.name).into(),
             reply: policy
                 .reply
                 .clone()
@@ -146,7 +147,7 @@ fn envelope(config: &Config) -> Envelope {
             }
         };
         Limit {
-            by: format!("limit-{}", limit.name).into(),
+            by: format!("{LIMIT}{}", limit.name).into(),
             per: limit.per,
             of: limit.of,
             most: limit.most,

@@ -12,12 +12,9 @@ use crate::check::{Admissions, Counted, Meter, Meters, Rate};
 use crate::config::{Of, Per};
 use crate::list::recipients::{Party, Ruling};
 use crate::list::{Mailboxes, Networks};
-use crate::policy::{Cause, Judgement, Mode, OnTrouble, Said, Template, Word};
+use crate::policy::{Cause, Judgement, Mode, OnTrouble, SYNTAX, Said, Template, Word};
 use crate::smtp::{AddressFaults, Dialog, Event, Mailbox, Needs, Part, Side, Stage, printable};
 use crate::verdict::Act;
-
-/// What the log calls checks of addresses.
-const SYNTAX: &str = "syntax";
 
 /// Longest path in a log line, in characters.
 const PATH: usize = 200;
@@ -135,6 +132,15 @@ impl Limit {
         }
     }
 
+    /// Whether what it counts has come in with whatever is let in at this stage.
+    fn is_final(&self, stage: Stage, is_due: bool) -> bool {
+        match self.of {
+            // Lists are not heard before the stage at which verdicts are given.
+            Of::Connections => is_due,
+            Of::Messages | Of::Recipients => stage == Stage::Rcpt,
+        }
+    }
+
     /// Counts one more. Whether it was one too many.
     fn is_over(&self, dialog: &Dialog, let_in: u32) -> bool {
         if self.meter.is_none() {
@@ -233,16 +239,32 @@ impl Gate {
         let would = judgement.shadow.as_ref().filter(|_| self.rules.policy.is_observing());
         let is_lost = |cause: &Cause| matches!(cause.act, Act::Refuse | Act::Defer);
         if would.or(judgement.cause.as_ref()).is_some_and(is_lost) {
-            for limit in memory.counted.drain(..).filter_map(|place| limits.get(place)) {
-                limit.give_back(dialog);
+            for place in memory.counted.drain(..) {
+                if let Some(limit) = limits.get(place) {
+                    limit.give_back(dialog);
+                    memory.returned.push(place);
+                }
             }
-        } else if stage == Stage::Rcpt
+            return;
+        }
+        let is_due = stage >= self.rules.enforce;
+        memory.counted.retain(|place| limits.get(*place).is_some_and(|limit| !limit.is_final(stage, is_due)));
+        if stage == Stage::Rcpt
             && limits.iter().any(|limit| limit.per == Per::Message)
             && !Self::has_friend(memory)
             && !self.is_uncounted(stage, dialog)
         {
             memory.let_in = memory.let_in.saturating_add(1);
         }
+    }
+
+    /// Forgets what counted for whoever was in question before this stage. A connection and a message stay until something
+    /// of them is let in: they are nothing that came in as long as all of it is refused.
+    pub(super) fn forget_counted(&self, stage: Stage, memory: &mut Memory) {
+        let limits = &self.rules.envelope.limits;
+        let goes_on = |place: &usize| limits.get(*place).is_some_and(|limit| limit.stage() < stage);
+        memory.counted.retain(goes_on);
+        memory.returned.retain(goes_on);
     }
 
     /// Whether the recipient in question is one that mail always gets to.
@@ -305,25 +327,20 @@ impl Gate {
             if dialog.client.ip().is_none_or(|ip| limit.exempt.contains(ip)) {
                 continue;
             }
-            let name = || memory.crowded.iter().any(|name| **name == *limit.by);
-            let is_over = match (limit.of, stage) {
+            let is_spared = has_login && !limit.counts_logins;
+            // What was refused as a whole comes in with the first part of it that is not.
+            let comes_again = stage >= Stage::Mail && memory.returned.contains(&place);
+            let counts = (stage == limit.stage() || comes_again) && !is_spared;
+            let mut is_over = counts && limit.is_over(dialog, memory.let_in);
+            counted.extend((counts && !is_over).then_some(place));
+            if limit.of == Of::Connections && !limit.counts_logins {
                 // Who may log in yet is told at MAIL, when it is known whether somebody has.
-                (Of::Connections, Stage::Mail) => !limit.counts_logins && !has_login && name(),
-                (Of::Connections, Stage::Connect) => {
-                    let is_over = limit.is_over(dialog, memory.let_in);
-                    if is_over {
-                        memory.crowded.push(Box::from(&*limit.by));
-                    }
-                    counted.extend((!is_over).then_some(place));
-                    is_over && limit.counts_logins
+                if stage == Stage::Connect && std::mem::take(&mut is_over) {
+                    memory.crowded.push(Box::from(&*limit.by));
                 }
-                _ if stage != limit.stage() || (has_login && !limit.counts_logins) => false,
-                _ => {
-                    let is_over = limit.is_over(dialog, memory.let_in);
-                    counted.extend((!is_over).then_some(place));
-                    is_over
-                }
-            };
+                let is_crowded = || memory.crowded.iter().any(|name| **name == *limit.by);
+                is_over |= stage == Stage::Mail && !is_spared && is_crowded();
+            }
             if is_over {
                 is_put_off |= limit.mode == Mode::Enforce;
                 let reply = self.rules.policy.words(&limit.reply, &limit.by, stage, dialog);
@@ -336,7 +353,8 @@ impl Gate {
                 self.rules.envelope.limits[place].give_back(dialog);
             }
         } else {
-            memory.counted = counted;
+            memory.returned.retain(|place| !counted.contains(place));
+            memory.counted.extend(counted);
         }
     }
 }

@@ -41,9 +41,12 @@ pub struct Memory {
     /// The open message began in a process that looked at the parameters of MAIL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_parameters: bool,
-    /// Limits that count whoever is in question now, by their place.
+    /// Limits that count what is in question now, and what of the session may be refused yet, by their place.
     #[serde(skip)]
     pub(super) counted: Vec<usize>,
+    /// Limits that count the session or the open message no more, since all of it was refused so far, by their place.
+    #[serde(skip)]
+    pub(super) returned: Vec<usize>,
     /// What access maps say about the client, and about the open message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) access: Option<Box<access::Standing>>,

@@ -11,6 +11,7 @@ use crate::list::access::{Delay, Denial, Exemption, Heard, Loopback, Ruling, Sta
 use crate::policy::{ACCESS, Cause, Mode, OnTrouble, Policy, Said, Template, Word};
 use crate::smtp::{Dialog, Mailbox, Reply, Stage};
 use crate::source::Unanswered;
+use crate::source::map::BUDGET;
 use crate::verdict::{Act, Trust};
 
 /// Words of a denial for which neither a map nor a setting has any.
@@ -43,7 +44,7 @@ impl Gate {
     /// memory until the next one. When it began, unless nothing of this session is checked.
     pub(super) async fn hear(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Option<Instant> {
         memory.said.clear();
-        memory.counted.clear();
+        self.forget_counted(stage, memory);
         let trust = self.rules.exempt.session(dialog);
         let access = self.rules.access.as_ref().filter(|access| access.concerns(trust, dialog));
         let begun = (trust.is_none() || access.is_some()).then(Instant::now);
@@ -91,17 +92,18 @@ impl Access {
     /// What the maps say at a stage. What was said before is remembered, and asked again only where it is not: after trouble,
     /// and in a process that has the session from one that had no maps.
     async fn say(&self, policy: &Policy, stage: Stage, dialog: &Dialog, memory: &mut Memory) -> Vec<Said> {
+        let end = Instant::now() + BUDGET;
         let standing = memory.access.get_or_insert_default();
         let (mut client, mut sender, mut recipient) = (Told::default(), Told::default(), Told::default());
         let asks = (!standing.knows_client(), stage >= Stage::Mail && !standing.knows_sender());
         if asks.0 {
-            client = self.check.connect(dialog).await;
+            client = self.check.connect(dialog, end).await;
         }
         if asks.1 && !self.is_over(&client) {
-            sender = self.check.mail(dialog).await;
+            sender = self.check.mail(dialog, end).await;
         }
         if stage == Stage::Rcpt && !self.is_over(&client) && !self.is_over(&sender) {
-            recipient = self.check.rcpt(dialog).await;
+            recipient = self.check.rcpt(dialog, end).await;
         }
         let is_sure = (client.trouble.is_none(), sender.trouble.is_none());
         let trouble = client.trouble.or(sender.trouble).or(recipient.trouble);

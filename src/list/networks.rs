@@ -32,6 +32,12 @@ impl Networks {
     }
 }
 
+/// Whether a network covers so much of the Internet that it was hardly meant. No private network does, `fc00::/7` (RFC 4193)
+/// included. IPv4-mapped networks must be IPv4 already.
+pub fn is_wide(network: &IpNet) -> bool {
+    network.prefix_len() < if matches!(network, IpNet::V4(_)) { 8 } else { 7 }
+}
+
 impl FromIterator<IpNet> for Networks {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         let networks: Vec<IpNet> = networks.into_iter().map(|network| network.trunc()).collect();

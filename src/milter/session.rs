@@ -174,14 +174,9 @@ impl Session {
         Frame::within(input, Longest { frame, header_frame, negotiation_frame })
     }
 
-    /// Gives a session that was taken out of storage the limits of its new server, and tells at which
-    /// stage a judgement was under way when it was stored.
-    pub fn resume(&mut self, limits: &Limits) -> Option<Stage> {
+    /// Gives a session that was taken out of storage the limits of its new server.
+    pub fn resume(&mut self, limits: &Limits) {
         self.limits = limits.into();
-        match self.due {
-            Due::Judgement(stage) => Some(stage),
-            _ => None,
-        }
     }
 
     /// Has it keep from now on what its new filter looks at: the MTA has no part in that.

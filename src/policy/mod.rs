@@ -61,6 +61,15 @@ pub const EXEMPT_RECIPIENTS: &str = "exempt-recipients";
 /// The name of access maps in the log, where that of a rule would stand.
 pub const ACCESS: &str = "access";
 
+/// The name of checks of addresses in the log, where that of a rule would stand.
+pub const SYNTAX: &str = "syntax";
+
+/// What stands before the name of a recipient policy in the log.
+pub const RECIPIENT: &str = "recipient-";
+
+/// What stands before the name of a limit in the log.
+pub const LIMIT: &str = "limit-";
+
 /// What stands in the place of a rule where a message is refused for its header fields.
 pub const FORGED_FIELDS: &str = "forged-fields";
 

@@ -123,8 +123,8 @@ impl<F: Filter> Connection<F> {
         let left = left.map(Duration::from_millis).map(|left| left.min(shared.limits.idle));
         // The wait was for the rest of a packet, unless something could not leave.
         let due = left.filter(|_| output.is_empty() && !input.is_empty());
-        // It had one, unless it was refused one.
-        let seat = shared.admit(session.dialog().id, &session.dialog().client).unwrap_or_default();
+        // It had one, unless it was refused one, which it goes on without.
+        let seat = shared.readmit(&session.dialog().client);
         Ok(Self {
             seat,
             due: due.map(|left| Instant::now() + left.min(shared.limits.frame_time)),

@@ -3,10 +3,10 @@
 //! Off by default, and costs nothing then.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::smtp::Client;
+use crate::smtp::{Client, household};
 
 /// The sessions of each client, up to a limit.
 #[derive(Debug)]
@@ -26,14 +26,10 @@ impl Crowd {
         self.limit > 0
     }
 
-    /// What is counted as one client: the address, or the /64 that a customer of IPv6 has at least. Nothing for
-    /// a client without an address, and for this host, which may well be the MTA's own content filter.
+    /// What a client is counted as. Nothing for one without an address, and for this host, which may well be the MTA's own
+    /// content filter.
     pub(super) fn group(client: &Client) -> Option<IpAddr> {
-        let ip = client.ip().filter(|ip| !ip.is_loopback())?;
-        Some(match ip {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-            IpAddr::V4(_) => ip,
-        })
+        client.ip().filter(|ip| !ip.is_loopback()).map(household)
     }
 
     /// Counts one more session, if there may be one more.

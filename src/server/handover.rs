@@ -20,7 +20,7 @@ use super::room::Place;
 use super::serve::{Phase, Server};
 use super::stream::Stream;
 use crate::milter::{Filter, Session};
-use crate::telemetry::Handover;
+use crate::telemetry::{Ended, Handover};
 
 /// The form of the states that is written. Fields may be added to a state without a new number if the
 /// release before can be read without them; anything else needs one, and a reader for the old form.
@@ -143,7 +143,8 @@ impl<F: Filter> Server<F> {
     /// they are.
     ///
     /// A judgement under way has until `judging` to end; if it does not, it is begun anew by who takes the
-    /// connection over. Gives nothing if the server is draining already.
+    /// connection over. Gives nothing if the server is draining already. What becomes of them is for
+    /// [`Server::count_handed`] and [`Server::take_back`].
     pub async fn hand_over(&self, judging: Duration) -> Vec<Rested> {
         let shared = &self.shared;
         let judged = Instant::now() + judging;
@@ -162,11 +163,17 @@ impl<F: Filter> Server<F> {
             tracing::error!(event = "handover", open, "sessions did not come to rest in time and are lost");
         }
         let mut rested = shared.rested.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = std::mem::take(&mut *rested);
-        let handed = u64::try_from(rested.len()).unwrap_or_default();
-        shared.handed.fetch_add(handed, Ordering::Relaxed);
-        shared.metrics.handover(Handover::Out, handed);
-        rested
+        std::mem::take(&mut *rested)
+    }
+
+    /// Counts connections that another process gets.
+    pub fn count_handed(&self, count: usize) {
+        let handed = u64::try_from(count).unwrap_or_default();
+        self.shared.handed.fetch_add(handed, Ordering::Relaxed);
+        self.shared.metrics.handover(Handover::Out, handed);
+        for _ in 0..count {
+            self.shared.metrics.session(Ended::HandedOver);
+        }
     }
 
     /// Serves connections that were brought to rest by [`Server::hand_over`], here or in another process:
@@ -174,6 +181,15 @@ impl<F: Filter> Server<F> {
     ///
     /// They count as open connections, whatever the limit. One that cannot go on is closed and counted.
     pub fn take_over(&self, connections: impl IntoIterator<Item = Rested>) -> Taken {
+        let count = self.take_back(connections);
+        let taken = u64::try_from(count.taken).unwrap_or_default();
+        self.shared.taken.fetch_add(taken, Ordering::Relaxed);
+        self.shared.metrics.handover(Handover::In, taken);
+        count
+    }
+
+    /// The same with connections of this server that no other process could get: they never left.
+    pub fn take_back(&self, connections: impl IntoIterator<Item = Rested>) -> Taken {
         let mut count = Taken::default();
         let (mut first, mut partly) = (None, 0);
         for rested in connections {
@@ -199,9 +215,6 @@ impl<F: Filter> Server<F> {
                 "the configuration wants to see more than open sessions have negotiated; they go on with what they have"
             );
         }
-        let taken = u64::try_from(count.taken).unwrap_or_default();
-        self.shared.taken.fetch_add(taken, Ordering::Relaxed);
-        self.shared.metrics.handover(Handover::In, taken);
         self.count_dropped(count.dropped);
         count
     }
@@ -228,8 +241,43 @@ impl<F: Filter> Server<F> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UnixStream;
+
     use super::super::envelope::{HEAD, checksum};
+    use super::super::serve::Counted;
     use super::*;
+    use crate::limits::Limits;
+    use crate::smtp::{Dialog, Needs, Stage};
+    use crate::verdict::Decision;
+
+    struct Quiet;
+
+    impl Filter for Quiet {
+        type Memory = ();
+
+        fn needs(&self) -> Needs {
+            Needs::default()
+        }
+
+        async fn judge(&self, _: Stage, _: &Dialog, (): &mut ()) -> Decision {
+            Decision::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_another_thread_takes_as_a_hand_over_begins_is_not_lost() {
+        let server = Server::new(Quiet, Limits::default());
+        let accepting = Counted::new(&server.shared);
+        let mut phase = server.shared.phase.subscribe();
+        let handle = server.clone();
+        let handing = tokio::spawn(async move { handle.hand_over(Duration::ZERO).await });
+        phase.wait_for(|phase| *phase != Phase::Serving).await.expect("it begins");
+        // accept() has returned, and the connection has no place yet.
+        let (stream, _peer) = UnixStream::pair().expect("a connection");
+        Arc::clone(&server.shared).take(Stream::Unix(stream));
+        drop(accepting);
+        assert_eq!(handing.await.expect("no panic").len(), 1);
+    }
 
     #[test]
     fn what_is_packed_can_be_unpacked_and_nothing_else() {

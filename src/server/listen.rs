@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::socket::{Backlog, listen};
+use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 
 use super::file::{knock, make, pin, pinned};
 use super::stream::Listener;
@@ -340,6 +340,9 @@ impl Socket {
             Kind::Tcp(listener) => {
                 let listener = listener.try_clone()?;
                 listener.set_nonblocking(true)?;
+                // What is accepted inherits it (Linux): the second of two answers in a row does not wait until the first is
+                // acknowledged, and no session pays for it.
+                setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
                 tokio::net::TcpListener::from_std(listener).map(Listener::Tcp)
             }
             Kind::Unix(listener) => {
@@ -438,6 +441,21 @@ mod tests {
         let connect = || std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(3));
         let waiting = (0..crowd).map(|_| connect()).collect::<Result<Vec<_>, _>>();
         assert_eq!(waiting.expect("there is room for all").len(), crowd);
+    }
+
+    #[tokio::test]
+    async fn answers_over_tcp_do_not_wait_for_an_acknowledgement_of_the_one_before() {
+        let any = Listen::Inet { port: 0, host: Some("127.0.0.1".into()) };
+        let bound = any.bind(0).expect("a port").remove(0);
+        let inherited = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let inherited = Socket::from_tcp(inherited, "milter").expect("a socket");
+        for socket in [bound, inherited] {
+            let listener = socket.tcp_listener().expect("a listener");
+            let address = listener.local_addr().expect("an address");
+            let (near, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+            assert!(!near.expect("a connection").nodelay().expect("what the system says"));
+            assert!(accepted.expect("a connection").0.nodelay().expect("what the system says"));
+        }
     }
 
     #[test]

@@ -62,6 +62,20 @@ impl<F: Filter> Shared<F> {
         }
     }
 
+    /// Takes the seat of a session that goes on, whether it has one or not.
+    pub(super) fn readmit(self: &Arc<Self>, client: &Client) -> Option<Seat<F>> {
+        self.group(client).and_then(|group| self.enter(group))
+    }
+
+    /// What a client is counted as, if clients are.
+    fn group(&self, client: &Client) -> Option<IpAddr> {
+        Crowd::group(client).filter(|_| self.crowd.is_limited())
+    }
+
+    fn enter(self: &Arc<Self>, group: IpAddr) -> Option<Seat<F>> {
+        self.crowd.enter(group).then(|| Seat { shared: Arc::clone(self), group })
+    }
+
     /// Takes a seat for one more session of an SMTP client, if it may have one.
     ///
     /// # Errors
@@ -71,9 +85,9 @@ impl<F: Filter> Shared<F> {
         id: SessionId,
         client: &Client,
     ) -> Result<Option<Seat<F>>, Decision> {
-        let Some(group) = Crowd::group(client).filter(|_| self.crowd.is_limited()) else { return Ok(None) };
-        if self.crowd.enter(group) {
-            return Ok(Some(Seat { shared: Arc::clone(self), group }));
+        let Some(group) = self.group(client) else { return Ok(None) };
+        if let Some(seat) = self.enter(group) {
+            return Ok(Some(seat));
         }
         let limit = self.limits.per_client;
         self.note_shed(|suppressed| {

@@ -300,7 +300,7 @@ impl<F: Filter> Shared<F> {
         }
     }
 
-    fn take(self: Arc<Self>, stream: Stream) {
+    pub(super) fn take(self: Arc<Self>, stream: Stream) {
         let number = self.served.fetch_add(1, Ordering::Relaxed) + 1;
         let id = SessionId { process: self.process, number };
         let place = Place::take(&self);
@@ -329,7 +329,6 @@ impl<F: Filter> Shared<F> {
             match end.map(|end| connection.finish(end)) {
                 Ok(Outcome::Ended(end)) => self.ended(id, &end),
                 Ok(Outcome::Rested(rested)) => {
-                    self.metrics.session(Ended::HandedOver);
                     self.rested.lock().unwrap_or_else(PoisonError::into_inner).push(rested);
                 }
                 Err(_) => {
@@ -424,10 +423,12 @@ impl<F: Filter> Shared<F> {
         }
     }
 
+    /// Waits until nobody accepts any more, and the last connection has ended.
     pub(super) async fn emptied(&self) {
         loop {
             let left = self.left.notified();
-            if self.open.load(Ordering::Relaxed) == 0 {
+            // In this order: what a loop has accepted has its place before the loop ends.
+            if self.loops.load(Ordering::SeqCst) == 0 && self.open.load(Ordering::SeqCst) == 0 {
                 return;
             }
             left.await;
@@ -436,12 +437,12 @@ impl<F: Filter> Shared<F> {
 }
 
 /// An accepting loop among the others, until it is dropped.
-struct Counted<F> {
+pub(super) struct Counted<F> {
     shared: Arc<Shared<F>>,
 }
 
 impl<F> Counted<F> {
-    fn new(shared: &Arc<Shared<F>>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared<F>>) -> Self {
         shared.loops.fetch_add(1, Ordering::SeqCst);
         Self { shared: Arc::clone(shared) }
     }
@@ -450,6 +451,7 @@ impl<F> Counted<F> {
 impl<F> Drop for Counted<F> {
     fn drop(&mut self) {
         self.shared.loops.fetch_sub(1, Ordering::SeqCst);
+        self.shared.left.notify_waiters();
     }
 }
 

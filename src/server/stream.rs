@@ -105,7 +105,7 @@ impl Stream {
         }
     }
 
-    /// Lets the kernel find out about an MTA that vanished, and sends answers without waiting.
+    /// Lets the kernel find out about an MTA that vanished.
     pub(super) fn prepare(&self) {
         if let Self::Tcp(stream) = self {
             let _ = setsockopt(stream, sockopt::KeepAlive, &true);

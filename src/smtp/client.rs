@@ -59,6 +59,14 @@ impl fmt::Display for Client {
     }
 }
 
+/// What is counted as one client: the address, or the /64 that a customer of IPv6 has at least.
+pub fn household(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        IpAddr::V4(_) => ip,
+    }
+}
+
 fn parse(address: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(address).ok()?.trim();
     let text = match text.get(..5) {

@@ -142,11 +142,6 @@ impl Macros {
         self.fresh = false;
         self.begin_message();
     }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.forget_from(0);
-    }
 }
 
 /// A one-letter name without its braces; any other name as it is.

@@ -14,7 +14,7 @@ mod stage;
 mod syntax;
 mod text;
 
-pub use client::{Client, canonical, is_special};
+pub use client::{Client, canonical, household, is_special};
 pub use dialog::{Dialog, Recipient, SessionId, Transaction};
 pub use domain::{Domain, NoDomain};
 pub use macros::Macros;

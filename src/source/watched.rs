@@ -317,8 +317,6 @@ pub(super) trait Source: Send + Sync {
     /// Looks whether the file has changed, and reads it if so. Frees what nobody reads any more.
     fn look(&self, look: Look);
 
-    fn state(&self) -> State;
-
     /// Whether this is that file, read in that way.
     fn is(&self, path: &Path, form: &str) -> bool;
 
@@ -350,10 +348,6 @@ impl<T: Send + Sync + 'static> Source for Watched<T> {
         }
         notes.writing = None;
         self.reload(&mut notes, seen);
-    }
-
-    fn state(&self) -> State {
-        Self::state(self)
     }
 
     fn is(&self, path: &Path, form: &str) -> bool {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::watched::{Look, Source, State, Watched};
+use super::watched::{Look, Source, Watched};
 use super::{Failure, Parse};
 
 /// How often files are looked at: an administrator who saves a file should not wait, and a `stat` costs nothing.
@@ -22,17 +22,9 @@ pub struct Watcher(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     sources: Mutex<Vec<Arc<dyn Source>>>,
-    bell: Mutex<Bell>,
+    /// The thread is to end.
+    ends: Mutex<bool>,
     rings: Condvar,
-}
-
-/// What the thread is to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Bell {
-    #[default]
-    Silent,
-    Look,
-    End,
 }
 
 impl Watcher {
@@ -88,21 +80,16 @@ impl Watcher {
         thread.spawn(move || shared.live(period)).map(drop)
     }
 
-    /// Has all files looked at at once, and those that changed read without waiting for whoever writes them. Does
-    /// not wait for it.
-    pub fn look(&self) {
-        self.0.ring(Bell::Look);
-    }
-
-    /// Does in the calling thread what [`Watcher::look`] has the thread do: the states are those of now after it. Takes
-    /// its time, so the caller should not be a thread of a runtime.
+    /// Looks at all files at once, and reads those that changed without waiting for whoever writes them: the states are those
+    /// of now after it. Takes its time in the calling thread, which should not be one of a runtime.
     pub fn refresh(&self) {
         self.0.pass(Look::Ordered);
     }
 
-    /// How each file does.
-    pub fn states(&self) -> Vec<State> {
-        lock(&self.0.sources).iter().map(|source| source.state()).collect()
+    /// How many files it looks after.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0.sources).len()
     }
 
     fn find<T: Send + Sync + 'static>(&self, path: &Path, form: &str) -> Option<Arc<Watched<T>>> {
@@ -115,31 +102,21 @@ impl Watcher {
 impl Drop for Watcher {
     /// Ends the thread as soon as it has read what it reads.
     fn drop(&mut self) {
-        self.0.ring(Bell::End);
+        *lock(&self.0.ends) = true;
+        self.0.rings.notify_one();
     }
 }
 
 impl Shared {
-    fn ring(&self, bell: Bell) {
-        *lock(&self.bell) = bell;
-        self.rings.notify_one();
-    }
-
     fn live(&self, period: Duration) {
         loop {
-            let bell = lock(&self.bell);
-            let (mut bell, _) = self
-                .rings
-                .wait_timeout_while(bell, period, |bell| *bell == Bell::Silent)
-                .unwrap_or_else(PoisonError::into_inner);
-            let look = match *bell {
-                Bell::End => return,
-                Bell::Look => Look::Ordered,
-                Bell::Silent => Look::Due,
-            };
-            *bell = Bell::Silent;
-            drop(bell);
-            self.pass(look);
+            let waiting = self.rings.wait_timeout_while(lock(&self.ends), period, |ends| !*ends);
+            let (ends, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+            if *ends {
+                return;
+            }
+            drop(ends);
+            self.pass(Look::Due);
         }
     }
 

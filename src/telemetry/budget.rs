@@ -35,6 +35,11 @@ impl Budget {
         self.held_back.load(Ordering::Relaxed)
     }
 
+    /// Begins anew: the next line is written, and tells of those that were held back.
+    pub fn reset(&self) {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).since = None;
+    }
+
     /// Asks whether a line may be written. `Some(n)` is a yes, and `n` lines were held back since the
     /// last yes: the line should say so.
     pub fn spend(&self) -> Option<u64> {
@@ -70,5 +75,7 @@ mod tests {
         assert_eq!(budget.spend(), Some(0));
         assert_eq!(budget.spend(), None);
         assert_eq!(budget.held_back(), 9_999);
+        budget.reset();
+        assert_eq!(budget.spend(), Some(1));
     }
 }

@@ -226,6 +226,11 @@ impl Trouble {
         Self::ALL.into_iter().find(|trouble| trouble.name() == name)
     }
 
+    /// Whether this is what the list, or whoever answers in its place, says about us: waiting does not mend it.
+    pub fn is_about_us(self) -> bool {
+        matches!(self, Self::Service(_) | Self::Declined | Self::Bogus)
+    }
+
     /// Whether this is trouble with reaching the list, for which mail may be deferred if the
     /// administrator wants that. Operator errors never defer mail.
     pub fn is_transport(self) -> bool {

@@ -33,6 +33,10 @@ pub enum Act {
     Alias(Vec<Ipv4Addr>, u32),
     /// An alias that leads nowhere: NOERROR or NXDOMAIN.
     DeadAlias(ResponseCode),
+    /// An alias of this name, and no records.
+    AliasOf(&'static str),
+    /// Two A records of 60 s, the first one of another name.
+    Strange([Ipv4Addr; 2]),
     /// An AAAA record and nothing else.
     Aaaa,
     /// NXDOMAIN, with a SOA record of this time to live and minimum, or without.
@@ -373,6 +377,14 @@ fn filled(question: &Message, act: &Act) -> Message {
         Act::DeadAlias(code) => {
             response.add_answer(alias);
             response.metadata.response_code = *code;
+        }
+        Act::AliasOf(target) => {
+            let target = Name::from_ascii(target).expect("a name");
+            response.add_answer(Record::from_rdata(name, 60, RData::CNAME(CNAME(target))));
+        }
+        Act::Strange([first, second]) => {
+            response.add_answer(Record::from_rdata(elsewhere, 60, RData::A(A(*first))));
+            response.add_answer(Record::from_rdata(name, 60, RData::A(A(*second))));
         }
         Act::Aaaa => {
             let loopback = RData::AAAA(AAAA::new(0, 0, 0, 0, 0, 0, 0, 1));

@@ -229,6 +229,54 @@ async fn what_an_alias_leads_to_is_asked_for_and_a_ring_is_left() {
     assert_eq!((server.count("2.0.8.8.zen"), server.total()), (1, 4), "an alias of itself leads nowhere");
 }
 
+#[tokio::test]
+async fn a_chain_of_aliases_without_an_end_is_trouble_and_not_a_clean_answer() {
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    let steps = [
+        "a1.example.",
+        "a2.example.",
+        "a3.example.",
+        "a4.example.",
+        "a5.example.",
+        "a6.example.",
+        "a7.example.",
+        "a8.example.",
+        "a9.example.",
+    ];
+    for by_tcp in [false, true] {
+        let act = |act| if by_tcp { Act::Cut(Box::new(act)) } else { act };
+        let (near, far) =
+            if by_tcp { ("1.0.8.8.zen", "2.0.8.8.zen") } else { ("3.0.8.8.zen", "4.0.8.8.zen") };
+        for step in steps.windows(2) {
+            server.on(step[0], act(Act::AliasOf(step[1])));
+        }
+        server.on("a9.example.", act(Act::records(["127.0.0.2"])));
+        server.on(near, act(Act::AliasOf("a3.example.")));
+        server.on("b.example.", act(Act::AliasOf("c.example.")));
+        server.on("c.example.", act(Act::AliasOf("b.example.")));
+        server.on(far, act(Act::AliasOf("b.example.")));
+        let asked = async |name: &str| {
+            let client = ip(&format!("8.8.0.{}", name.split('.').next().expect("a number")));
+            ask(&dns, List::ZEN, client).await.answer
+        };
+        assert_eq!(asked(near).await, listed(0, [2]), "by TCP: {by_tcp}");
+        assert_eq!(asked(far).await, Answer::Failed(Trouble::Network), "by TCP: {by_tcp}");
+    }
+}
+
+#[tokio::test]
+async fn records_of_other_names_say_nothing_over_tcp_either() {
+    let server = NameServer::start().await;
+    let dns = dns(&[server.address()]);
+    let strange = Act::Strange([[127, 0, 0, 2].into(), [127, 0, 0, 3].into()]);
+    for (n, act) in [strange.clone(), Act::Cut(Box::new(strange))].into_iter().enumerate() {
+        server.on(&format!("{n}.0.8.8.zen"), act);
+        let answered = ask(&dns, List::ZEN, ip(&format!("8.8.0.{n}"))).await;
+        assert_eq!(answered.answer, listed(0, [3]), "{n}");
+    }
+}
+
 // case: Z07
 #[tokio::test]
 async fn a_question_of_the_wrong_kind_is_counted_and_told_once() {

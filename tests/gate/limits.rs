@@ -181,6 +181,84 @@ async fn what_a_rule_refuses_counts_for_no_rate() {
     assert!(later.starts_with("550 5.7.1 "), "refused rather than put off: {later}");
 }
 
+/// Refuses a sender as lists do: not before RCPT.
+const LATE: &str = "[enforce]\nstage = \"rcpt\"\n\
+                    [[rule]]\nname = \"no\"\nwhen = { sender = [\"@bad.example\"] }\naction = \"reject\"\n\
+                    [[rule]]\nname = \"none\"\nwhen = { recipient = [\"bad@own.example\"] }\naction = \"reject\"\n";
+
+fn hourly(of: &str, most: u32) -> String {
+    format!("[[limit]]\nname = \"x\"\nper = \"client\"\nof = \"{of}\"\nmost = {most}\nwithin = \"1h\"\n")
+}
+
+#[tokio::test]
+async fn a_message_whose_recipients_are_all_refused_counts_for_no_rate_of_messages() {
+    let gate = Desk::new().gate(&format!("{LATE}{}", hourly("messages", 2)));
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    for _ in 0..5 {
+        assert_eq!(session.mail(&["<x@bad.example>"]).await, "Continue");
+        for _ in 0..3 {
+            assert!(session.rcpt("<b@own.example>").await.starts_with("550 5.7.1 "));
+        }
+    }
+    // Whatever becomes of others, with one recipient it comes in: once.
+    assert_eq!(session.mail(&["<x@good.example>"]).await, "Continue");
+    for (recipient, said) in [
+        ("bad", "550 5.7.1 "),
+        ("a", "Continue"),
+        ("bad", "550 5.7.1 "),
+        ("b", "Continue"),
+        ("c", "Continue"),
+    ] {
+        let heard = session.rcpt(&format!("<{recipient}@own.example>")).await;
+        assert!(heard.starts_with(said), "{recipient}: {heard}");
+    }
+    assert_eq!(session.mail(&["<x@good.example>"]).await, "Continue");
+    assert!(session.rcpt("<bad@own.example>").await.starts_with("550 5.7.1 "));
+    // Its place goes to another one, which is not too much, and then it is.
+    let mut other = Session::from(&gate, "192.0.2.7").await;
+    assert_eq!(other.mail(&["<x@good.example>"]).await, "Continue");
+    assert_eq!(other.rcpt("<a@own.example>").await, "Continue");
+    let over = "450 4.7.1 Client host [192.0.2.7]: too many messages, try again later";
+    for _ in 0..2 {
+        assert_eq!(session.rcpt("<a@own.example>").await, over);
+    }
+    assert_eq!(session.mail(&["<x@good.example>"]).await, over);
+}
+
+#[tokio::test]
+async fn a_connection_that_brings_nothing_in_counts_for_no_rate_of_connections() {
+    for (stage, logins) in [("mail", "exempt"), ("rcpt", "exempt"), ("mail", "count"), ("rcpt", "count")] {
+        let limit = hourly("connections", 2) + &format!("logins = \"{logins}\"\n");
+        let gate = Desk::new().gate(&format!("{}{limit}", LATE.replacen("rcpt", stage, 1)));
+        let sent = async |session: &mut Session<'_>, sender: &str| match session.mail(&[sender]).await {
+            said if said == "Continue" => session.rcpt("<b@own.example>").await,
+            said => said,
+        };
+        for _ in 0..5 {
+            let mut session = Session::from(&gate, "192.0.2.7").await;
+            for _ in 0..2 {
+                let said = sent(&mut session, "<x@bad.example>").await;
+                assert!(said.starts_with("550 5.7.1 "), "{stage} {logins}: {said}");
+            }
+        }
+        // One that brings something in later counts, and once.
+        let mut session = Session::from(&gate, "192.0.2.7").await;
+        assert!(sent(&mut session, "<x@bad.example>").await.starts_with("550 5.7.1 "));
+        for _ in 0..3 {
+            assert_eq!(sent(&mut session, "<x@good.example>").await, "Continue");
+        }
+        let mut refused = Session::from(&gate, "192.0.2.7").await;
+        assert!(sent(&mut refused, "<x@bad.example>").await.starts_with("550 5.7.1 "));
+        let mut second = Session::from(&gate, "192.0.2.7").await;
+        assert_eq!(sent(&mut second, "<x@good.example>").await, "Continue");
+        // Its place is taken now.
+        let over = "450 4.7.1 Client host [192.0.2.7]: too many connections, try again later";
+        for _ in 0..2 {
+            assert_eq!(sent(&mut refused, "<x@good.example>").await, over, "{stage} {logins}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_only_looks_on_counts_what_would_be_let_in() {
     let per_message = "[[limit]]\nname = \"message\"\nper = \"message\"\nmost = 2\n";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gatepost::dns::{Dns, Source};
 use gatepost::gate::{Gate, Memory, Tables};
 use gatepost::limits::Limits;
-use gatepost::milter::{Filter as _, Frame, Session, Step};
+use gatepost::milter::{Due, Filter as _, Frame, Session, Step};
 use gatepost::smtp::SessionId;
 
 use super::common::wire::{connect, offer, packet};
@@ -43,7 +43,8 @@ impl Side {
                     let judging = self.gate.judge(stage, self.session.dialog(), &mut self.memory);
                     drop(futures_util::FutureExt::now_or_never(judging));
                     self = self.hand_over(gate);
-                    stage = self.session.resume(&Limits::default()).expect("a judgement is due");
+                    let Due::Judgement(due) = self.session.due() else { panic!("a judgement is due") };
+                    stage = due;
                 }
                 let decision = self.gate.judge(stage, self.session.dialog(), &mut self.memory).await;
                 self.session.resolve(&decision, &mut out).expect("to say it");

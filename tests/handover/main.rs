@@ -62,6 +62,7 @@ async fn exchange<F: Filter>(from: &Server<F>, to: &Server<F>, judging: Duration
     let packed = pack(states.iter().map(|state| &state[..]).zip(0..).map(|(state, n)| (n, state)));
     let states = unpack(&packed).expect("what was packed");
     assert_eq!(states.len(), sockets.len());
+    from.count_handed(sockets.len());
     let rested = states.into_iter().zip(sockets).map(|((_, state), stream)| Rested {
         stream,
         state: state.to_owned(),

@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use super::{Clock, ENOUGH, Log, Wire, call, exchange, greeting, packet};
+use super::{Clock, ENOUGH, Log, Wire, call, connect, exchange, greeting, offer, packet};
 
 /// Octets of a body that no socket takes at once.
 const LARGE: usize = 8 << 20;
@@ -238,11 +238,28 @@ async fn who_cannot_hand_over_after_all_takes_its_sessions_back_and_drains() {
     let rested = server.hand_over(ENOUGH).await;
     assert_eq!(rested.iter().filter(|rested| rested.in_message).count(), 1);
     server.drain();
-    assert_eq!(server.take_over(rested).taken, 2);
+    assert_eq!(server.take_back(rested).taken, 2);
     assert_eq!(open.exchange(&packet(b'E', b""), 1).await, "c");
     assert!(idle.is_closed().await);
     assert!(open.is_closed().await);
     assert_eq!(log.with(&["reason=drained"]).len(), 2);
+    let tally = server.tally();
+    assert_eq!((tally.handed, tally.taken, tally.dropped), (0, 2, 0), "they came here, and went nowhere");
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_without_a_seat_is_not_told_of_as_one_too_many() {
+    let (log, _guard) = Log::listen();
+    let one = || limited(Limits { per_client: 1, ..Limits::default() });
+    let (old, new) = (one(), one());
+    let (mut first, mut second) = (call(&old).await, call(&old).await);
+    let begin = [offer(), connect("192.0.2.1")].concat();
+    assert_eq!(first.exchange(&begin, 2).await, "Oc");
+    assert_eq!(second.exchange(&begin, 2).await, "Oa");
+    assert_eq!((old.tally().shed, log.with(&["event=shed"]).len()), (1, 1));
+    assert_eq!(exchange(&old, &new, ENOUGH).await, 2);
+    assert_eq!(first.exchange(&mail("us"), 1).await, "c");
+    assert_eq!((new.tally().shed, log.with(&["event=shed"]).len()), (0, 1), "{:#?}", log.lines());
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use crate::config::settings::SETTINGS;
 use crate::config::value::{Fault, elided, shown};
 use crate::config::{Place, Syntax};
 use crate::dns::{Key, longest_base};
+use crate::list::is_wide;
 use crate::policy::{Template, Trigger};
 use crate::smtp::Domain;
 use crate::verdict::{Act, List};
@@ -127,9 +128,8 @@ impl Draft {
         if config.allow_force {
             return;
         }
-        // All private networks are narrower than that, fc00::/7 included.
-        let is_wide = |net: &&IpNet| net.prefix_len() < if matches!(net, IpNet::V4(_)) { 8 } else { 7 };
-        let networks = |nets: &[IpNet]| nets.iter().filter(is_wide).map(ToString::to_string).collect();
+        let networks =
+            |nets: &[IpNet]| nets.iter().filter(|net| is_wide(net)).map(ToString::to_string).collect();
         let domains = |domains: &[Domain]| -> Vec<String> {
             domains.iter().filter(|domain| domain.labels() < 2).map(ToString::to_string).collect()
         };

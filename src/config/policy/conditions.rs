@@ -1,12 +1,10 @@
 //! For whom a rule holds.
 
-use ipnet::IpNet;
-
 use super::node::{Fields, Node, Tree};
 use crate::config::Place;
 use crate::config::read::one_network;
 use crate::config::report::Report;
-use crate::list::MailboxPattern;
+use crate::list::{MailboxPattern, is_wide};
 use crate::policy::Condition;
 use crate::smtp::Domain;
 use crate::verdict::Class;
@@ -53,8 +51,7 @@ fn one(mut fields: Fields<'_>) -> (Condition, Vec<Wide>, bool) {
     let mut wide: Vec<Wide> = Vec::new();
     let mut note = |entry: String, place: &Place| wide.push(Wide { place: place.clone(), entry });
     for (network, place) in &client {
-        let least = if matches!(network, IpNet::V4(_)) { 8 } else { 7 };
-        if network.prefix_len() < least {
+        if is_wide(network) {
             note(network.to_string(), place);
         }
     }

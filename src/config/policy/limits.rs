@@ -82,9 +82,6 @@ impl Of {
 /// Longest time that a limit looks at.
 const LONGEST: Duration = Duration::from_hours(24 * 31);
 
-/// What the log calls a limit: `limit-` and its name.
-pub(super) const PREFIX: &str = "limit-";
-
 pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Vec<Limit> {
     let mut limits: Vec<Limit> = Vec::new();
     let mut names: Vec<String> = Vec::new();

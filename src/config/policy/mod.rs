@@ -26,9 +26,6 @@ use super::write::Table;
 use crate::policy::{Rule, Score};
 pub(super) use node::{Node, Tree};
 
-/// What the log calls checks of addresses.
-pub(super) const SYNTAX: &str = "syntax";
-
 /// A table that stands beside the settings.
 pub(super) struct Section {
     pub(super) kind: Kind,

@@ -43,9 +43,6 @@ pub struct MemberFile {
     pub place: Place,
 }
 
-/// What the log calls a policy: `recipient-` and its name.
-pub(super) const PREFIX: &str = "recipient-";
-
 /// Reads the tables. Whether there are domains that `@local` could stand for is known only when all settings are read.
 pub(super) fn read(nodes: Vec<Node>, report: &mut Report) -> Recipients {
     let mut all = Recipients::default();

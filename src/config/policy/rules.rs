@@ -3,14 +3,15 @@
 use super::conditions::{self, Wide};
 use super::lists::OwnList;
 use super::node::{Fields, Node};
+use super::recipients::mode;
 use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::near::nearest;
 use crate::config::report::Report;
 use crate::config::value::{elided, shown};
 use crate::policy::{
-    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, Mode, Rule, SCORE, Score, Spares, Tag,
-    Template, Trigger,
+    ACCESS, Condition, EXEMPT_RECIPIENTS, Effect, FORGED_FIELDS, LIMIT, RECIPIENT, Rule, SCORE, SYNTAX,
+    Score, Spares, Tag, Template, Trigger,
 };
 use crate::verdict::{Act, Answers, Codes, Identities, Identity, Kind, List};
 
@@ -55,8 +56,7 @@ fn is_of_settings(name: &str, lists: &[OwnList]) -> bool {
         .any(|list| name.strip_prefix(list.name()).is_some_and(|rest| rest.is_empty() || is_range(rest)));
     let troubled = name.strip_suffix("-trouble").is_some_and(|name| list(name, lists).is_some());
     // The log calls policies about recipients, limits and checks of addresses so.
-    let said = name == super::SYNTAX
-        || [super::recipients::PREFIX, super::limits::PREFIX].iter().any(|prefix| name.starts_with(prefix));
+    let said = name == SYNTAX || [RECIPIENT, LIMIT].iter().any(|prefix| name.starts_with(prefix));
     of_dqs || troubled || said || [ACCESS, EXEMPT_RECIPIENTS, FORGED_FIELDS].contains(&name)
 }
 
@@ -72,12 +72,7 @@ fn one(mut fields: Fields<'_>, name: &str, lists: &[OwnList]) -> Option<Rule> {
     let (trigger, is_listed) = trigger(&mut fields, lists);
     let (when, mut wide) = whom(&mut fields, "when");
     let (unless, wide_unless) = whom(&mut fields, "unless");
-    let mode = fields.each("mode", "choose enforce, shadow or off", |text| match text {
-        "enforce" => Some(Some(Mode::Enforce)),
-        "shadow" => Some(Some(Mode::Shadow)),
-        "off" => Some(None),
-        _ => None,
-    });
+    let mode = mode(&mut fields);
     let force = fields.flag("force").unwrap_or_default();
     let (effect, action) = effect(&mut fields, lists);
     let refuses = matches!(action, Action::Act(Act::Refuse | Act::Discard | Act::Defer));
@@ -93,7 +88,6 @@ fn one(mut fields: Fields<'_>, name: &str, lists: &[OwnList]) -> Option<Rule> {
             fields.fault(place, "when", cause, "name less, or say force = true in this rule");
         }
     }
-    let mode = mode.and_then(|modes| modes.into_iter().next()).map_or(Some(Mode::Enforce), |(mode, _)| mode);
     let (_, sound) = fields.finish();
     let rule = Rule { when, unless, mode: mode?, ..Rule::new(name, trigger, effect) };
     sound.then_some(rule)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::list::address;
 use crate::smtp::{Domain, TypedMailbox};
 
 /// Longest domain that is looked at. Longer ones cannot exist in DNS; their right end can be a key.
@@ -99,9 +100,7 @@ impl Address {
 
     /// The local part without its detail: up to the first delimiter that is not its first character.
     pub fn without_detail(&self, delimiters: &str) -> Option<&str> {
-        let local = self.local();
-        let (at, _) = local.char_indices().skip(1).find(|&(_, c)| delimiters.contains(c))?;
-        Some(&local[..at])
+        address::without_detail(self.local(), delimiters)
     }
 }
 
@@ -115,12 +114,7 @@ pub(super) fn bracketed(ip: IpAddr) -> String {
 
 /// An address literal in that form, if it is one.
 pub(super) fn literal(text: &str) -> Option<String> {
-    let inside = text.strip_prefix('[')?.strip_suffix(']')?;
-    let inside = match inside.get(..5) {
-        Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => &inside[5..],
-        _ => inside,
-    };
-    inside.parse::<IpAddr>().ok().map(|ip| bracketed(ip.to_canonical()))
+    address::literal(text).map(bracketed)
 }
 
 /// A domain of any origin as keys have it.

@@ -1,8 +1,8 @@
 //! A sender or recipient in the one form in which keys and addresses are compared.
 
 use std::fmt;
-use std::net::IpAddr;
 
+use crate::list::address;
 use crate::smtp::{Domain, TypedMailbox};
 
 /// A mailbox: letters in lower case, the domain as A-labels without a final dot, no brackets, quotes or source route.
@@ -57,8 +57,7 @@ impl Party {
 
     /// The local part without its detail: up to the first of these delimiters that is not its first character.
     pub fn without_detail(&self, delimiters: &str) -> Option<&str> {
-        let (at, _) = self.local.char_indices().skip(1).find(|&(_, c)| delimiters.contains(c))?;
-        Some(&self.local[..at])
+        address::without_detail(&self.local, delimiters)
     }
 
     /// Whether it is the mail server itself that knows what domain is meant: a local part alone, at an address literal,
@@ -104,12 +103,8 @@ pub(in crate::list) fn folded(local: &str) -> String {
 
 /// A domain or address literal as it is compared; nothing if it is neither.
 pub(super) fn canonical(text: &str) -> Option<String> {
-    if let Some(inside) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        let inside = match inside.get(..5) {
-            Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => &inside[5..],
-            _ => inside,
-        };
-        return inside.parse::<IpAddr>().ok().map(|ip| format!("[{}]", ip.to_canonical()));
+    if text.starts_with('[') && text.ends_with(']') {
+        return address::literal(text).map(|ip| format!("[{ip}]"));
     }
     // Nearly all names are of these letters, and need no IDNA.
     let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::list::is_wide;
 use crate::list::recipients::folded;
 use crate::smtp::{Domain, NoDomain};
 
@@ -14,12 +15,6 @@ use super::names::Reach;
 
 /// Longest local part in octets: four times what SMTP has (RFC 5321, section 4.5.3.1.1), as some senders do it.
 pub(super) const LOCAL: usize = 256;
-
-/// Fewest bits of an IPv4 network: what is larger was hardly meant. No private network is.
-const WIDEST4: u32 = 8;
-
-/// Fewest bits of an IPv6 network: those of `fc00::/7` (RFC 4193).
-const WIDEST6: u32 = 7;
 
 /// The entry of a line, and what follows it: nothing, or blanks and more.
 pub(super) fn split(line: &[u8]) -> (&[u8], &[u8]) {
@@ -71,14 +66,12 @@ pub(super) fn networks(entry: &[u8], mut each: impl FnMut(IpNet)) -> Result<(), 
             format!("write {}, or the address alone", network.trunc()),
         ));
     }
-    let (bits, least) = match network {
-        IpNet::V4(network) => (u32::from(network.prefix_len()), WIDEST4),
-        IpNet::V6(network) => {
-            let (address, bits) = (network.network().to_bits(), u32::from(network.prefix_len()));
-            ip6::mapped(address, bits).map_or((bits, WIDEST6), |(_, bits)| (bits, WIDEST4))
-        }
+    let mapped = |network: &IpNet| {
+        let IpNet::V6(six) = network else { return None };
+        let (four, bits) = ip6::mapped(six.network().to_bits(), six.prefix_len().into())?;
+        ipnet::Ipv4Net::new(four.into(), u8::try_from(bits).ok()?).ok().map(IpNet::V4)
     };
-    if bits < least {
+    if is_wide(&mapped(&network).unwrap_or(network)) {
         let remedy =
             "name smaller networks; of IPv4 a range such as 224.0.0.0-255.255.255.255, if you mean it";
         return Err(wrong("it covers a large part of the Internet", remedy));

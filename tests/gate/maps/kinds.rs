@@ -3,9 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use gatepost::smtp::SessionId;
 use gatepost::source::map::wire;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -219,6 +221,24 @@ async fn what_is_said_during_an_outage_is_asked_again_after_it() {
     assert_eq!(session.rcpt("<a@d.example>").await, "goes on");
     let _ = serve(&desk, |key| if key == "connect:192.0.2" { "OK REJECT" } else { "NOTFOUND " });
     assert_eq!(session.rcpt("<b@d.example>").await, "550 5.7.1 Access denied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_at_which_client_sender_and_recipient_are_asked_waits_half_a_second_in_all() {
+    let desk = Desk::new("");
+    // Nobody accepts: the kernel does, and the questions lie there.
+    let path = desk.folder.path().join("socket");
+    let _listener = UnixListener::bind(&path).expect("a socket");
+    let stalls = gate(&desk, &[format!("socketmap:unix:{}:access", path.display())], "");
+    // The session began in a process that had no maps.
+    let before = desk.open("").expect("a gate").0;
+    let (mut session, _) = Session::connect(&before, "192.0.2.1", "mx.sender.example").await;
+    session.mail("<x@y.example>", None).await;
+    session.gate = &stalls;
+    let begun = Instant::now();
+    assert_eq!(session.rcpt("<a@d.example>").await, "goes on");
+    let (least, most) = (Duration::from_millis(500), Duration::from_millis(700));
+    assert!((least..most).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
