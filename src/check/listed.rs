@@ -1,5 +1,7 @@
 //! A list, asked about parts of the dialog.
 
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Inquiry, Target};
@@ -75,7 +77,7 @@ impl Listed {
             (Target::Ip(ip), None) => match self.list.kind() {
                 Kind::Address => {
                     let ticket = now.ask(self.list, Subject::Ip(*ip));
-                    Inquiry::asked(self.list, identity, ip.to_string().into(), 0, ticket)
+                    Inquiry::asked(self.list, identity, text(*ip), 0, ticket)
                 }
                 _ => Inquiry::skipped(self.list, identity, Skip::Kind),
             },
@@ -95,9 +97,7 @@ impl Listed {
             Inquiry::looked_up(self.list, identity, subject, entry.as_ref())
         };
         match (self.list.kind(), target) {
-            (Kind::Address, Target::Ip(ip) | Target::Special(ip)) => {
-                found(ip.to_string().into(), table.address(*ip))
-            }
+            (Kind::Address, Target::Ip(ip) | Target::Special(ip)) => found(text(*ip), table.address(*ip)),
             (Kind::Domain, Target::Domain { domain, trimmed, .. }) => {
                 found(domain.shared(), table.domain(domain)).trimmed(*trimmed)
             }
@@ -133,6 +133,19 @@ impl Listed {
     }
 }
 
+/// An address as text. Nothing is taken from the heap but what the finding keeps.
+fn text(ip: IpAddr) -> Arc<str> {
+    let mut text = [0; LONGEST];
+    let mut rest = &mut text[..];
+    // There is room for every address.
+    let _ = write!(rest, "{ip}");
+    let length = LONGEST - rest.len();
+    str::from_utf8(&text[..length]).unwrap_or_default().into()
+}
+
+/// The longest text of an address: eight groups of four digits.
+const LONGEST: usize = 39;
+
 /// A mailbox in the form in which lists of digests keep it: one for all addresses of the same person.
 fn uniform(mailbox: &Mailbox) -> String {
     let domain = mailbox.domain.as_ref().map_or("", Domain::as_str);
@@ -147,6 +160,17 @@ fn uniform(mailbox: &Mailbox) -> String {
 mod tests {
     use super::*;
     use crate::verdict::Digest;
+
+    #[test]
+    fn an_address_has_the_text_that_it_has_everywhere() {
+        let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        for address in
+            ["192.0.2.1", "255.255.255.255", "::", "2001:db8::1", "::ffff:255.255.255.255", longest]
+        {
+            let ip: IpAddr = address.parse().expect("an address");
+            assert_eq!((&*text(ip), ip.to_string()), (address, address.to_owned()));
+        }
+    }
 
     // The digest is that of the test entry that Spamhaus documents.
     #[test]

@@ -291,7 +291,7 @@ impl Dns {
     async fn ask_directly(&self, list: List, subject: &Subject) -> Option<Answer> {
         let generation = self.generation.load(Ordering::Acquire);
         let live = self.live.load_full();
-        let dqs = self.key.load();
+        let dqs = self.key.load_full();
         let key = self.key_for(list, &live, dqs.as_ref()).ok()?;
         let question = Question::new(subject, key.map(AsRef::as_ref), list, &live.settings.zone_base)?;
         self.spend(list, &live);
