@@ -4,8 +4,10 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::{Job, Manner, Outcome};
 use crate::peer::{Peer, Transport};
-use crate::process::{NameServer, play};
+use crate::plot::{Bar, Plot};
+use crate::process::NameServer;
 use crate::report::{figure, millis, no_target, number};
+use crate::sessions::play;
 use crate::subject::{Crowd, Identity, KEY, Stage};
 use crate::{Failure, Run};
 use std::collections::HashMap;
@@ -15,7 +17,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
     const SESSIONS: u32 = 128;
     let rounds = if run.quick { 2 } else { 5 };
     let mut names = NameServer::start(Behaviour::Answer(20))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for peer in [Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Python] {
         let judged = matches!(peer, Peer::Gatepost(_));
         if run.peers_only && judged {
@@ -31,7 +33,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
                 manner: Manner::Burst,
                 ..Job::stream(&filter.door, crowd, SESSIONS)
             };
-            run.report.sound(peer, "equal sessions", &play(&job)?.outcome);
+            play(&mut run.report, peer, "equal sessions", &job)?;
             let asked = tally(&names.counts()?, &crowd.identity(0));
             most = most.max(asked.into_iter().max().unwrap_or_default());
             sum += asked.iter().sum::<u64>();
@@ -48,6 +50,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
             no_target()
         });
         rows.push(row);
+        bars.push(Bar { label: peer.title(), value: number(most), own: judged });
     }
     let header = [
         "filter",
@@ -58,6 +61,8 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("128 equal sessions at once, DNS 20 ms away", &header, &rows);
+    let title = "The most queries for one name, 128 equal sessions at once".into();
+    run.report.plot(Plot { name: "equal", title, unit: "queries", bars, target: Some(1.0) });
     Ok(())
 }
 
@@ -80,7 +85,7 @@ fn tally(counts: &HashMap<String, u64>, who: &Identity) -> [u64; 5] {
 pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
     const AT_ONCE: u32 = 1024;
     let names = NameServer::start(Behaviour::Answer(20))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for peer in [
         Peer::Gatepost(Stage::Connect),
         Peer::Gatepost(Stage::Rcpt),
@@ -111,21 +116,19 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
                 enforce: peer.enforce(),
                 ..Job::stream(&filter.door, crowd, sessions)
             };
-            let outcome = play(&job)?.outcome;
+            let outcome = play(&mut run.report, peer, "a crowd", &job)?;
             total.good += outcome.good;
             total.failed += outcome.failed;
             total.wrong += outcome.wrong;
+            total.elapsed += outcome.elapsed;
             total.wait_p50 = total.wait_p50.max(outcome.wait_p50);
             total.wait_max = total.wait_max.max(outcome.wait_max);
-            for (reason, times) in outcome.reasons {
-                *total.reasons.entry(reason).or_default() += times;
-            }
         }
         let mut row = vec![peer.title()];
         row.extend([total.good, total.failed, total.wrong].map(|number| number.to_string()));
+        row.push(figure(total.rate()));
         row.extend([total.wait_p50, total.wait_max].map(|time| figure(millis(time))));
         row.extend(if judged {
-            run.report.sound(peer, "a crowd", &total);
             run.report.at_most(
                 &format!("failed and wrong sessions of {}", peer.title()),
                 f64::from(total.failed + total.wrong),
@@ -134,24 +137,25 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
         } else {
             no_target()
         });
-        for (reason, times) in &total.reasons {
-            eprintln!("bench: crowd: {}: {times} × {reason}", peer.title());
-        }
-        if !total.reasons.is_empty() {
+        if total.failed + total.wrong > 0 {
             eprintln!("{}", filter.last_words());
         }
         rows.push(row);
+        bars.push(Bar { label: peer.title(), value: millis(total.wait_max), own: judged });
     }
     let header = [
         "filter",
         "good",
         "failed",
         "wrong",
+        "sessions/s",
         "wait p50 ms",
         "wait max ms",
         "target (failed, wrong)",
         "result",
     ];
     run.report.table("1,024 sessions at once, listed and clean, DNS 20 ms away", &header, &rows);
+    let title = "Longest waiting time of a session, 1,024 at once, DNS 20 ms away".into();
+    run.report.plot(Plot { name: "crowd", title, unit: "ms", bars, target: None });
     Ok(())
 }

@@ -6,8 +6,10 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Filter, Peer, Transport};
-use crate::process::{NameServer, play, tethered};
+use crate::plot::{Bar, Plot};
+use crate::process::{NameServer, tethered};
 use crate::report::{figure, no_target, number};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use nix::sys::signal::{Signal, kill};
@@ -21,13 +23,14 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     let sessions = if run.quick { 200 } else { 1_000 };
     let names = NameServer::start(Behaviour::Answer(0))?;
     let gatepost = Peer::Gatepost(Stage::Rcpt);
-    let (mut rows, mut bare) = (Vec::new(), f64::NAN);
+    let (mut rows, mut pictured, mut bare) = (Vec::new(), Vec::new(), f64::NAN);
     for peer in [Peer::Bare, Peer::Libmilter, gatepost, Peer::Python] {
         if run.peers_only && peer == gatepost {
             continue;
         }
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
-        play(&Job::stream(&filter.door, Crowd::Regulars(16), 200))?;
+        let greeting = Job::stream(&filter.door, Crowd::Regulars(16), 200);
+        play(&mut run.report, peer, "system calls, first acquaintance", &greeting)?;
         let warm = count(run, &filter, Crowd::Regulars(16), sessions)?;
         let strangers = Crowd::Strangers(run.strangers(sessions));
         // Those that ask nobody treat all alike.
@@ -37,6 +40,10 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         };
         if peer == Peer::Bare {
             bare = warm;
+        }
+        for (what, calls) in [("answers in the cache", Some(warm)), ("everything new", cold)] {
+            let label = format!("{}, {what}", peer.title());
+            pictured.extend(calls.map(|value| Bar { label, value, own: peer == gatepost }));
         }
         let mut row = vec![peer.title(), figure(warm), figure(warm / bare)];
         row.extend(if peer == gatepost {
@@ -66,6 +73,8 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("System calls of a session, TCP, sixteen at once", &header, &rows);
+    let title = "System calls of a session, TCP, sixteen at once".into();
+    run.report.plot(Plot { name: "calls", title, unit: "calls", bars: pictured, target: None });
     Ok(())
 }
 
@@ -85,8 +94,8 @@ fn count(run: &mut Run, filter: &Filter, crowd: Crowd, sessions: u32) -> Result<
     }
     // What it says of new threads must not fill the pipe.
     let drain = std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-    let outcome = play(&Job::stream(&filter.door, crowd, sessions))?.outcome;
-    run.report.sound(filter.peer, "system calls", &outcome);
+    let job = Job::stream(&filter.door, crowd, sessions);
+    let outcome = play(&mut run.report, filter.peer, "system calls", &job)?;
     kill(Pid::from_raw(i32::try_from(tracer.id())?), Signal::SIGINT)?;
     tracer.wait()?;
     // It was copied to nowhere.

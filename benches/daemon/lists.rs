@@ -3,8 +3,10 @@
 use crate::dns::Behaviour;
 use crate::load::{Job, Outcome};
 use crate::peer::{Filter, Peer, Transport};
-use crate::process::{NameServer, play};
+use crate::plot::{Bar, Plot};
+use crate::process::NameServer;
 use crate::report::{figure, millis, number};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fs;
@@ -60,9 +62,9 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     if run.peers_only {
         return Ok(());
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for kind in [Kind::List, Kind::Map] {
-        rows.extend(replaced(run, kind)?);
+        rows.extend(replaced(run, kind, &mut bars)?);
     }
     let header = [
         "what",
@@ -79,10 +81,12 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("Sessions while a million entries are replaced", &header, &rows);
+    let title = "Longest waiting time of a session while a million entries are replaced".into();
+    run.report.plot(Plot { name: "lists", title, unit: "ms", bars, target: Some(STALL) });
     Ok(())
 }
 
-fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
+fn replaced(run: &mut Run, kind: Kind, bars: &mut Vec<Bar>) -> Result<[Vec<String>; 2], Failure> {
     let names = NameServer::start(Behaviour::Answer(0))?;
     let rounds = if run.quick { 2 } else { 8 };
     let peer = Peer::Gatepost(Stage::Connect);
@@ -92,8 +96,8 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
         budget: Duration::from_secs(seconds),
         ..Job::stream(&filter.door, Crowd::Regulars(16), u32::MAX)
     };
-    play(&job(&without, 1))?;
-    let bare = without.resident()?;
+    play(&mut run.report, peer, "no list, first acquaintance", &job(&without, 1))?;
+    let empty = without.resident()?;
     drop(without);
 
     let list = run.workshop.path("list");
@@ -102,21 +106,23 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
     fs::write(&config, kind.config(&list))?;
     let filter =
         run.workshop.start_with(peer, Transport::Tcp, &names, &[("CONFIG", config.display().to_string())])?;
-    play(&job(&filter, 1))?;
-    let each = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
-    let at_rest = play(&job(&filter, 5))?.outcome;
+    let what = |when: &str| format!("sessions with a {}, {when}", kind.name());
+    play(&mut run.report, peer, &what("first acquaintance"), &job(&filter, 1))?;
+    let each = (filter.resident()? - empty) * 1024.0 / f64::from(ENTRIES);
+    let at_rest = play(&mut run.report, peer, &what("at rest"), &job(&filter, 5))?;
     // All sessions within the time that the rounds take.
     let (busy, longest) = thread::scope(|scope| {
-        let sessions = scope.spawn(|| play(&job(&filter, 3 * rounds)).map(|crowd| crowd.outcome));
-        let replaced = replace(&filter, kind, &list, rounds);
-        let sessions = sessions.join().map_err(|_| Failure::from("the load generator panicked"))?;
+        let replaced = scope.spawn(|| replace(&filter, kind, &list, rounds));
+        let sessions = play(&mut run.report, peer, &what("while it is replaced"), &job(&filter, 3 * rounds));
+        let replaced = replaced.join().map_err(|_| Failure::from("what replaces the list panicked"))?;
         Ok::<_, Failure>((sessions?, replaced?))
     })?;
-    for (what, outcome) in [("at rest", &at_rest), ("while it is replaced", &busy)] {
-        run.report.sound(peer, &format!("sessions with a {}, {what}", kind.name()), outcome);
-    }
     let figures =
         |outcome: &Outcome| [outcome.wait_p50, outcome.wait_p99, outcome.wait_max].map(|t| figure(millis(t)));
+    for (when, outcome) in [("at rest", &at_rest), ("read anew, and reloads", &busy)] {
+        let label = format!("{}, {when}", kind.name());
+        bars.push(Bar { label, value: millis(outcome.wait_max), own: true });
+    }
     let mut calm = vec![format!("{}, at rest", kind.name()), at_rest.good.to_string()];
     calm.extend(figures(&at_rest));
     calm.extend([String::new(), String::new(), String::new(), String::new(), figure(each)]);
@@ -132,7 +138,7 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
     ));
     row.extend([figure(longest.as_secs_f64()), figure(number(filter.peak()?) / 1024.0)]);
     // What each reading leaves behind would be in it.
-    let after = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
+    let after = (filter.resident()? - empty) * 1024.0 / f64::from(ENTRIES);
     row.push(figure(after));
     row.extend(run.report.at_most("octets of an entry after all of it", after, most));
     Ok([calm, row])

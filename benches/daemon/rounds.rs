@@ -4,8 +4,8 @@
 
 use crate::load::Job;
 use crate::peer::{Filter, Peer};
-use crate::process::play;
 use crate::report::{figure, spread};
+use crate::sessions::play;
 use crate::subject::Crowd;
 use crate::{Failure, Run};
 use std::rc::Rc;
@@ -23,6 +23,8 @@ pub(crate) struct Runner {
     pub(crate) job: Job,
     /// CPU per session in microseconds, round by round.
     pub(crate) costs: Vec<f64>,
+    /// Sessions in a second of wall-clock time, round by round.
+    rates: Vec<f64>,
     /// Per session, after the negotiation.
     pub(crate) replies: f64,
 }
@@ -35,12 +37,17 @@ impl Runner {
     }
 
     pub(crate) fn shaped(filter: &Rc<Filter>, job: Job) -> Self {
-        Self { filter: Rc::clone(filter), job, costs: Vec::new(), replies: 0.0 }
+        Self { filter: Rc::clone(filter), job, costs: Vec::new(), rates: Vec::new(), replies: 0.0 }
     }
 
     /// The median of all rounds.
     pub(crate) fn cost(&self) -> f64 {
         spread(&self.costs).0
+    }
+
+    /// The median of all rounds.
+    pub(crate) fn rate(&self) -> f64 {
+        spread(&self.rates).0
     }
 
     /// The median of the rounds' own ratios: what disturbs the machine in a round disturbs both.
@@ -57,6 +64,7 @@ impl Runner {
             self.replies.to_string(),
             figure(middle),
             format!("{} – {}", figure(low), figure(high)),
+            figure(self.rate()),
             format!("{:.0} %", self.filter.kernel_share()? * 100.0),
         ])
     }
@@ -79,12 +87,12 @@ pub(crate) fn rounds(
             let runner = &mut runners[runner];
             let job = Job { crowd: crowd(run, runner.job.sessions), ..runner.job.clone() };
             let before = runner.filter.cpu()?;
-            let outcome = play(&job)?.outcome;
+            let outcome = play(&mut run.report, runner.filter.peer, "CPU", &job)?;
             // The last sessions are closed, but perhaps not yet forgotten.
             thread::sleep(Duration::from_millis(20));
             let cost = runner.filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6;
-            run.report.sound(runner.filter.peer, "CPU", &outcome);
             runner.replies = f64::from(outcome.replies) / f64::from(outcome.sessions());
+            runner.rates.push(outcome.rate());
             runner.costs.push(cost / f64::from(outcome.sessions()));
         }
     }

@@ -4,8 +4,10 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::{Job, Manner};
 use crate::peer::{GATEPOST, Peer, Transport};
-use crate::process::{NameServer, play, succeeds};
+use crate::plot::{Bar, Plot};
+use crate::process::{NameServer, succeeds};
 use crate::report::{figure, number, spread};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fs;
@@ -40,11 +42,11 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         ..Job::stream(&filter.door, Crowd::Strangers(first), 1024)
     };
     let before = filter.resident()? / 1024.0;
-    run.report.sound(PEER, "1,024 cold sessions", &play(&crowd)?.outcome);
+    play(&mut run.report, PEER, "1,024 cold sessions", &crowd)?;
     let after = filter.resident()? / 1024.0;
 
     let (middle, _, slowest) = spread(&starts);
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for (what, measured, goal, value) in [
         (
             "start to READY, ms",
@@ -63,8 +65,11 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         let mut row = vec![what.to_owned(), measured];
         row.extend(run.report.goal(goal, value));
         rows.push(row);
+        bars.push(Bar { label: what.to_owned(), value: value / goal.limit() * 100.0, own: true });
     }
     run.report.table("Start and size", &["of gatepost", "measured", "target", "result"], &rows);
+    let title = "Start, size and memory after a crowd, of what the goals allow".into();
+    run.report.plot(Plot { name: "start", title, unit: "%", bars, target: Some(100.0) });
     Ok(())
 }
 
