@@ -60,6 +60,7 @@
 //!
 //! For one that asks lists:
 //!
+//! - [`clock`]: time that goes on while the machine sleeps.
 //! - [`dns`]: one question, one small answer; cache, coalescing, breaker.
 //! - [`list`]: networks, domains, whole lists, patterns and access maps in memory.
 //! - [`source`]: files that are watched, and read again when they change.
@@ -78,6 +79,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod dns;

@@ -9,12 +9,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use governor::clock::Clock;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use lru::LruCache;
-use tokio::time::Instant;
+
+use crate::clock::{Clock, Time};
 
 use crate::smtp::household;
 
@@ -48,11 +48,15 @@ impl std::fmt::Debug for Meter {
 
 impl Meter {
     fn new(rate: Rate) -> Self {
+        Self::by(Clock::default(), rate)
+    }
+
+    fn by(clock: Clock, rate: Rate) -> Self {
         // A period that is too short to be told from none limits nothing.
         let period = (rate.within / rate.most.get()).max(Duration::from_nanos(1));
         let quota = Quota::with_period(period).expect("a period above 0").allow_burst(rate.most);
         let states: States = Arc::new(Mutex::new(LruCache::new(KNOWN)));
-        let limiter = RateLimiter::new(quota, Store(Arc::clone(&states)), Since(Instant::now()));
+        let limiter = RateLimiter::new(quota, Store(Arc::clone(&states)), Since::new(clock));
         Self { limiter, states, hash: RandomState::new(), period }
     }
 
@@ -136,20 +140,31 @@ impl StateStore for Store {
     }
 }
 
-/// The time since this moment.
+/// The time since a moment; what was used up is earned again while the machine sleeps, too.
 #[derive(Clone, Copy)]
-struct Since(Instant);
+struct Since {
+    clock: Clock,
+    begin: Time,
+}
 
-impl Clock for Since {
+impl Since {
+    fn new(clock: Clock) -> Self {
+        Self { clock, begin: clock.now() }
+    }
+}
+
+impl governor::clock::Clock for Since {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        self.0.elapsed().into()
+        self.clock.now().since(self.begin).into()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn rate(most: u32, within: Duration) -> Rate {
@@ -171,6 +186,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!([(); 2].map(|()| meter.take(&one)), [true, false]);
         tokio::time::advance(Duration::from_mins(5)).await;
+        assert_eq!([(); 4].map(|()| meter.take(&one)), [true, true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_used_up_its_share_before_the_machine_slept_has_earned_it_after() {
+        thread_local!(static SLEPT: Cell<Duration> = const { Cell::new(Duration::ZERO) });
+        let meter = Meter::by(Clock::with(|| SLEPT.get()), rate(3, Duration::from_mins(1)));
+        let one = client("192.0.2.1");
+        assert_eq!([(); 4].map(|()| meter.take(&one)), [true, true, true, false]);
+        SLEPT.set(Duration::from_secs(20));
+        assert_eq!([(); 2].map(|()| meter.take(&one)), [true, false]);
+        SLEPT.set(Duration::from_hours(1));
         assert_eq!([(); 4].map(|()| meter.take(&one)), [true, true, true, false]);
     }
 

@@ -168,7 +168,11 @@ fn write(path: &Path, key: &str, mode: u32) -> Result<(), Failure> {
         file.sync_all()?;
         fs::rename(&new, path)
     });
-    written.map_err(|error| Failure::of(path, &error))
+    written.map_err(|error| {
+        // Half a key, or a key that nobody looks for, is of no use but to who finds it.
+        let _ = fs::remove_file(&new);
+        Failure::of(path, &error)
+    })
 }
 
 fn delete(path: &Path) -> Result<bool, Failure> {

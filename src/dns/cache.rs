@@ -5,6 +5,10 @@
 //! anything an operator said about us instead of the subject.
 
 mod recall;
+#[cfg(test)]
+mod sleep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -14,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use tokio::time::Instant;
 
 use super::flight::Flight;
 use super::{Answer, Settings, Subject};
+use crate::clock::{Clock, Time};
 use crate::telemetry::CacheFigures;
 use crate::verdict::{Codes, List, Trouble};
 
@@ -34,6 +38,9 @@ const FLOOR: Duration = Duration::from_secs(30);
 /// allows one second to five minutes).
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LAST_PAUSE: Duration = Duration::from_mins(1);
+
+/// For a time that cannot be told.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// What something is remembered under: never the key. Made by [`Cache::topic`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +80,7 @@ pub(super) struct Cache {
     /// How many shards are in use. Changed only while all shards are locked.
     active: AtomicUsize,
     evictions: AtomicU64,
+    clock: Clock,
     shards: [Mutex<Shard>; SHARDS],
 }
 
@@ -85,7 +93,7 @@ struct Shard {
 
 #[derive(Clone, Copy)]
 struct Entry {
-    until: Instant,
+    until: Time,
     memory: Memory,
 }
 
@@ -115,6 +123,10 @@ pub(super) enum Found {
 
 impl Cache {
     pub(super) fn new(limit: usize) -> Self {
+        Self::by(Clock::default(), limit)
+    }
+
+    fn by(clock: Clock, limit: usize) -> Self {
         let shards = std::array::from_fn(|_| {
             Mutex::new(Shard {
                 entries: LruCache::unbounded_with_hasher(AsReckoned::default()),
@@ -123,9 +135,14 @@ impl Cache {
             })
         });
         let random = RandomState::new();
-        let cache = Self { random, active: AtomicUsize::new(1), evictions: AtomicU64::new(0), shards };
+        let cache = Self { random, active: AtomicUsize::new(1), evictions: AtomicU64::new(0), clock, shards };
         cache.resize(limit);
         cache
+    }
+
+    /// What time it is, for what is remembered.
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// What the answer of `list` about `subject` is remembered under.
@@ -147,7 +164,7 @@ impl Cache {
         &self,
         topic: &Topic,
         generation: u64,
-        now: Instant,
+        now: Time,
         permit: impl FnOnce() -> Result<(), Trouble>,
     ) -> Found {
         let mut shard = self.shard(topic);
@@ -184,7 +201,8 @@ impl Cache {
         flight.land(answer);
     }
 
-    /// Remembers an answer with its time to live in seconds, if it is one to be remembered.
+    /// Remembers an answer with its time to live in seconds, if it is one to be remembered. That time begins when it
+    /// was `asked` for: the process, or the machine, may have been stopped with the answer at the door.
     pub(super) fn store(
         &self,
         topic: &Topic,
@@ -192,14 +210,18 @@ impl Cache {
         ttl: Option<u32>,
         generation: u64,
         settings: &Settings,
+        asked: Time,
     ) {
         let mut shard = self.shard(topic);
         if shard.limit == 0 {
             return;
         }
-        let (memory, lifetime) = match answer {
-            Answer::Listed(codes) => (Memory::Listed(codes), lifetime(ttl, settings.ttl_listed, settings)),
-            Answer::NotListed => (Memory::NotListed, lifetime(ttl, settings.ttl_unlisted, settings)),
+        let now = self.now();
+        let (memory, lifetime, since) = match answer {
+            Answer::Listed(codes) => {
+                (Memory::Listed(codes), lifetime(ttl, settings.ttl_listed, settings), asked)
+            }
+            Answer::NotListed => (Memory::NotListed, lifetime(ttl, settings.ttl_unlisted, settings), asked),
             Answer::Failed(
                 trouble @ (Trouble::Timeout | Trouble::ServFail | Trouble::Refused | Trouble::Network),
             ) => {
@@ -209,15 +231,14 @@ impl Cache {
                     }
                     _ => FIRST_PAUSE,
                 };
-                (Memory::Failed { trouble, pause, generation }, pause)
+                (Memory::Failed { trouble, pause, generation }, pause, now)
             }
             Answer::Failed(_) => return,
         };
         if lifetime.is_zero() {
             return;
         }
-        let now = Instant::now();
-        let until = now.checked_add(lifetime).unwrap_or(now + Duration::from_hours(24));
+        let Some(until) = since.checked_add(lifetime).or_else(|| now.checked_add(LONGEST)) else { return };
         shard.entries.put(topic.clone(), Entry { until, memory });
         let evicted = shard.shrink();
         drop(shard);
@@ -344,155 +365,4 @@ fn lifetime(ttl: Option<u32>, cap: Duration, settings: &Settings) -> Duration {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code that can panic runs under the lock; should one ever, the data are whole all the same.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::smtp::Domain;
-
-    fn topic(cache: &Cache, n: usize) -> Topic {
-        let domain = Domain::from_setting(&format!("host{n}.example")).expect("a domain");
-        cache.topic(List::DBL, Subject::Domain(domain))
-    }
-
-    fn settings() -> Settings {
-        Settings::default()
-    }
-
-    fn put(cache: &Cache, n: usize) {
-        cache.store(&topic(cache, n), Answer::NotListed, Some(60), 0, &settings());
-    }
-
-    fn knows(cache: &Cache, n: usize) -> Option<Answer> {
-        match cache.look(&topic(cache, n), 0, Instant::now(), || Err(Trouble::Resting)) {
-            Found::Known(answer) => Some(answer),
-            _ => None,
-        }
-    }
-
-    // case: C07
-    #[test]
-    fn the_least_recently_used_answer_goes_first() {
-        let cache = Cache::new(3);
-        for n in 1..=3 {
-            put(&cache, n);
-        }
-        assert!(knows(&cache, 1).is_some());
-        put(&cache, 4);
-        assert_eq!(cache.len(), 3);
-        assert_eq!((knows(&cache, 1).is_some(), knows(&cache, 2).is_some()), (true, false));
-    }
-
-    #[test]
-    fn the_total_never_passes_the_limit_whatever_it_is() {
-        for limit in [0, 1, 3, 63, 64, 100, 129, 1_000, 2_001] {
-            let cache = Cache::new(limit);
-            for n in 0..3 * limit + 10 {
-                put(&cache, n);
-                assert!(cache.len() <= limit);
-            }
-            assert_eq!(cache.len(), limit, "of three times as many");
-        }
-    }
-
-    // case: C08
-    #[test]
-    fn a_cache_of_size_zero_remembers_nothing() {
-        let cache = Cache::new(0);
-        put(&cache, 1);
-        assert_eq!((cache.len(), knows(&cache, 1)), (0, None));
-    }
-
-    #[test]
-    fn a_new_size_keeps_what_fits_and_the_flights() {
-        let cache = Cache::new(2_000);
-        for n in 0..1_500 {
-            put(&cache, n);
-        }
-        let Found::Asked(flight) = cache.look(&topic(&cache, 9_999), 0, Instant::now(), || Ok(())) else {
-            panic!("asked")
-        };
-        cache.resize(10);
-        assert_eq!(cache.len(), 10);
-        let Found::Joined(same) = cache.look(&topic(&cache, 9_999), 0, Instant::now(), || Ok(())) else {
-            panic!("joined")
-        };
-        assert!(Arc::ptr_eq(&flight, &same));
-        cache.resize(5_000);
-        assert_eq!(cache.len(), 10);
-        cache.land(&topic(&cache, 9_999), &flight, Answer::NotListed);
-        assert!(matches!(cache.look(&topic(&cache, 9_999), 0, Instant::now(), || Ok(())), Found::Asked(_)));
-    }
-
-    // case: C11
-    #[test]
-    fn times_to_live_are_kept_between_floor_and_setting() {
-        let usual = settings();
-        let short = Settings { ttl_listed: Duration::from_secs(10), ..settings() };
-        let fixed = Settings { honor_ttl: false, ..settings() };
-        for (ttl, settings, seconds) in [
-            (Some(0), &usual, 30),
-            (Some(45), &usual, 45),
-            (Some(0x7fff_ffff), &usual, 600),
-            (Some(u32::MAX), &usual, 600),
-            (None, &usual, 30),
-            (Some(0), &short, 10),
-            (Some(60), &short, 10),
-            (Some(60), &fixed, 600),
-        ] {
-            assert_eq!(lifetime(ttl, settings.ttl_listed, settings), Duration::from_secs(seconds), "{ttl:?}");
-        }
-        let endless = Settings { ttl_listed: Duration::MAX, honor_ttl: false, ..usual };
-        let cache = Cache::new(1);
-        cache.store(&topic(&cache, 1), Answer::Listed(Codes::of(1, [2])), None, 0, &endless);
-        assert!(knows(&cache, 1).is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_is_remembered_longer_each_time_and_not_beyond_a_new_key() {
-        let cache = Cache::new(10);
-        let mut pauses = Vec::new();
-        for _ in 0..6 {
-            cache.store(&topic(&cache, 1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
-            let start = Instant::now();
-            while knows(&cache, 1).is_some() {
-                tokio::time::advance(Duration::from_secs(1)).await;
-            }
-            pauses.push(start.elapsed().as_secs());
-        }
-        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
-        cache.store(&topic(&cache, 1), Answer::Failed(Trouble::ServFail), None, 0, &settings());
-        assert!(matches!(cache.look(&topic(&cache, 1), 1, Instant::now(), || Ok(())), Found::Asked(_)));
-        cache.store(&topic(&cache, 1), Answer::Failed(Trouble::ServFail), None, 1, &settings());
-        tokio::time::advance(FIRST_PAUSE).await;
-        let found = cache.look(&topic(&cache, 1), 1, Instant::now(), || Err(Trouble::Resting));
-        assert!(matches!(found, Found::Joined(_)), "with the new key it was the first failure");
-    }
-
-    #[test]
-    fn names_are_spread_over_the_tables_anew_in_each_process() {
-        let hashes = |cache: &Cache| -> std::collections::BTreeSet<u64> {
-            (0..1_000).map(|n| AsReckoned::default().hash_one(topic(cache, n))).collect()
-        };
-        let (one, other) = (hashes(&Cache::new(1)), hashes(&Cache::new(1)));
-        assert_eq!((one.len(), other.len()), (1_000, 1_000));
-        assert!(one.is_disjoint(&other), "nobody can know which ones collide");
-    }
-
-    #[test]
-    fn what_an_operator_says_is_never_remembered() {
-        let cache = Cache::new(10);
-        for trouble in [
-            Trouble::Service(250),
-            Trouble::Bogus,
-            Trouble::Misuse,
-            Trouble::Busy,
-            Trouble::Resting,
-            Trouble::NoKey,
-        ] {
-            cache.store(&topic(&cache, 1), Answer::Failed(trouble), Some(2_100), 0, &settings());
-            assert_eq!(cache.len(), 0, "{trouble:?}");
-        }
-    }
 }

@@ -15,6 +15,7 @@ use super::question::Question;
 use super::servers::Round;
 use super::zone::count;
 use super::{Answer, Dns, Key, Live, Settings};
+use crate::clock::Time;
 use crate::verdict::Trouble;
 
 /// How long after the lifetime an answer is still welcome, for the cache: by then the same client
@@ -53,8 +54,10 @@ pub(super) struct Landing {
     pub(super) topic: Topic,
     pub(super) flight: Arc<Flight>,
     pub(super) generation: u64,
-    /// When it was asked.
+    /// When it was asked, for those who wait.
     pub(super) start: Instant,
+    /// The same, for what is remembered of it.
+    pub(super) asked: Time,
 }
 
 impl Drop for Landing {
@@ -147,7 +150,7 @@ impl Landing {
         if self.dns.live.load().settings.zone_base != settings.zone_base {
             return;
         }
-        self.dns.cache.store(&self.topic, answer, ttl, self.generation, settings);
+        self.dns.cache.store(&self.topic, answer, ttl, self.generation, settings, self.asked);
     }
 
     fn learn(&self, answer: Answer) {

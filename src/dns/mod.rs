@@ -129,7 +129,7 @@ impl Dns {
     pub fn moment(self: &Arc<Self>) -> Moment<'_> {
         let live = self.live.load();
         let generation = self.generation.load(Ordering::Acquire);
-        Moment { dns: self, live, generation, key: self.key.load(), now: Instant::now() }
+        Moment { dns: self, live, generation, key: self.key.load(), now: self.cache.now() }
     }
 
     /// Changes the key, at once and for everybody. Answers stay, trouble is forgotten: breakers close. With the key

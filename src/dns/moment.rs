@@ -13,6 +13,7 @@ use super::landing::{Landing, Place};
 use super::question::room;
 use super::zone::count;
 use super::{Answer, Dns, Key, Live, Source, Subject, TABLE_TTL};
+use crate::clock::Time;
 use crate::smtp::Domain;
 use crate::verdict::{List, Origin, Trouble};
 
@@ -22,7 +23,7 @@ pub struct Moment<'a> {
     pub(super) live: Guard<Arc<Live>>,
     pub(super) key: Guard<Option<Arc<Key>>>,
     pub(super) generation: u64,
-    pub(super) now: Instant,
+    pub(super) now: Time,
 }
 
 impl Moment<'_> {
@@ -71,7 +72,7 @@ impl Moment<'_> {
                 count(&zone.counts.queries);
                 let ticket = Ticket::waiting(Arc::clone(&flight), Origin::Miss);
                 let (dns, generation, start) = (Arc::clone(dns), *generation, Instant::now());
-                let landing = Landing { dns, topic, flight, generation, start };
+                let landing = Landing { dns, topic, flight, generation, start, asked: *now };
                 match &self.dns.source {
                     Source::Table(table) => {
                         let name = format!("{}.{}", landing.topic.subject.name(), list.name());

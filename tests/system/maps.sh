@@ -229,7 +229,7 @@ anew_sqlite() {
     # The load waits for the lock, and no mail is deferred; whoever comes then is let in (access.on_trouble).
     unasked() { grep -c 'rule=access .*two.sq3.* cannot be asked' "$gatepost_log"; }
     local before; before=$(unasked)
-    sqlite3 -cmd '.timeout 5000' "$kinds/two.sq3" 'BEGIN EXCLUSIVE' ".shell touch $kinds/held; sleep 3" COMMIT &
+    sqlite3 -cmd '.timeout 5000' "$kinds/two.sq3" 'BEGIN EXCLUSIVE' ".shell touch $kinds/held; until [ -e $kinds/enough ]; do sleep 0.02; done" COMMIT &
     local holding=$!
     await 10 test -e "$kinds/held" || { echo "no lock"; return 1; }
     busy() { [ "$(unasked)" -gt "$before" ]; }
@@ -237,6 +237,7 @@ anew_sqlite() {
         { echo "not let in while it is locked"; return 1; }
     await 5 busy || { echo "not told"; grep event=map "$gatepost_log"; return 1; }
     kill -0 "$holding" || { echo "the lock went before the mail came"; return 1; }
+    touch "$kinds/enough"
     wait "$holding" || { echo "the lock was never held"; return 1; }
     again() { refused two.example "round 3"; }
     await 10 again || { echo "not asked again"; return 1; }

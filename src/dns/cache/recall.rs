@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::{Cache, Entry, Memory, Topic, lock};
+use crate::clock::Time;
 use crate::dns::{Answer, Dns, Subject, classify};
 use crate::smtp::Domain;
 use crate::verdict::{Kind, List};
@@ -41,10 +41,10 @@ struct Told {
 
 /// List, subject, addresses (none: not listed), milliseconds for which it may be believed.
 #[derive(Serialize, Deserialize)]
-struct Line(String, String, Vec<Ipv4Addr>, u64);
+pub(super) struct Line(String, String, Vec<Ipv4Addr>, u64);
 
 impl Line {
-    fn new(topic: &Topic, entry: &Entry, now: Instant) -> Option<Self> {
+    fn new(topic: &Topic, entry: &Entry, now: Time) -> Option<Self> {
         if !topic.list.is_dqs() {
             return None;
         }
@@ -55,7 +55,7 @@ impl Line {
             Memory::NotListed => Vec::new(),
             Memory::Failed { .. } => return None,
         };
-        let left = milliseconds(entry.until.checked_duration_since(now)?);
+        let left = milliseconds(entry.until.since(now));
         (left > 0).then(|| Self(topic.list.name().to_owned(), topic.subject.to_string(), addresses, left))
     }
 
@@ -118,8 +118,8 @@ impl Dns {
 }
 
 impl Cache {
-    fn latest(&self, most: usize) -> Vec<Line> {
-        let now = Instant::now();
+    pub(super) fn latest(&self, most: usize) -> Vec<Line> {
+        let now = self.now();
         let each = most / self.active.load(Ordering::Acquire);
         let mut lines = Vec::new();
         for shard in &self.shards {
@@ -132,7 +132,7 @@ impl Cache {
 
     /// Remembers something that is not known yet; tells whether it did.
     fn put(&self, topic: Topic, memory: Memory, left: Duration) -> bool {
-        let Some(until) = Instant::now().checked_add(left) else { return false };
+        let Some(until) = self.now().checked_add(left) else { return false };
         let mut shard = self.shard(&topic);
         if shard.limit == 0 || left.is_zero() || shard.entries.contains(&topic) {
             return false;

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use tokio::time::Instant;
 
+use crate::clock::{Clock, Time};
 use crate::list::access::{Entry, Tag, Value};
 
 /// How long a value is believed: a message asks several times, and an administrator who changes an entry does not wait
@@ -25,8 +25,11 @@ const ENTRY: usize = 200;
 const EXPRESSION: usize = 1 << 18;
 
 /// What a map said lately.
-#[derive(Debug)]
-pub(super) struct Memory(Mutex<Answers>);
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    answers: Mutex<Answers>,
+    clock: Clock,
+}
 
 #[derive(Debug)]
 struct Answers {
@@ -37,7 +40,7 @@ struct Answers {
 #[derive(Debug)]
 struct Answer {
     entry: Option<Entry>,
-    until: Instant,
+    until: Time,
     size: usize,
 }
 
@@ -45,9 +48,9 @@ struct Answer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Known(pub(super) Option<Entry>);
 
-impl Default for Memory {
+impl Default for Answers {
     fn default() -> Self {
-        Self(Mutex::new(Answers { known: LruCache::unbounded(), size: 0 }))
+        Self { known: LruCache::unbounded(), size: 0 }
     }
 }
 
@@ -57,7 +60,7 @@ impl Memory {
         let mut answers = self.lock();
         let key = (tag, key.into());
         let answer = answers.known.get(&key)?;
-        if answer.until > Instant::now() {
+        if answer.until > self.clock.now() {
             return Some(Known(answer.entry.clone()));
         }
         let size = answers.known.pop(&key).map_or(0, |answer| answer.size);
@@ -76,7 +79,8 @@ impl Memory {
             return;
         }
         let time = if entry.is_some() { FOUND } else { NOT_FOUND };
-        let answer = Answer { entry: entry.cloned(), until: Instant::now() + time, size };
+        let Some(until) = self.clock.now().checked_add(time) else { return };
+        let answer = Answer { entry: entry.cloned(), until, size };
         let mut answers = self.lock();
         let before = answers.known.put((tag, key.into()), answer).map_or(0, |answer| answer.size);
         answers.size = answers.size + size - before;
@@ -88,12 +92,14 @@ impl Memory {
 
     fn lock(&self) -> MutexGuard<'_, Answers> {
         // What is behind it is whole at any time.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::list::access::{Action, Owner};
 
@@ -116,6 +122,17 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(memory.recall(TAG, "connect:192.0.2.9"), None);
         assert_eq!(memory.lock().size, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_does_not_outlive_its_minute_over_a_sleep_of_the_machine() {
+        thread_local!(static SLEPT: Cell<Duration> = const { Cell::new(Duration::ZERO) });
+        let memory = Memory { clock: Clock::with(|| SLEPT.get()), ..Memory::default() };
+        memory.keep(TAG, "connect:192.0.2.9", Some(&entry()), 2);
+        SLEPT.set(Duration::from_secs(59));
+        assert_eq!(memory.recall(TAG, "connect:192.0.2.9"), Some(Known(Some(entry()))));
+        SLEPT.set(Duration::from_mins(1));
+        assert_eq!(memory.recall(TAG, "connect:192.0.2.9"), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,7 +70,7 @@ enum Kind {
     Held(Arc<Watched<Held>>),
     Socket {
         client: Client,
-        memory: Memory,
+        memory: Box<Memory>,
     },
     #[cfg(feature = "sqlite")]
     Sqlite(Database),
@@ -110,7 +110,7 @@ impl Map {
             Location::Cdb(path) => held(path, cdb(*options))?,
             Location::Lmdb(path) => held(path, lightning(*options))?,
             Location::Socketmap(map) => {
-                Kind::Socket { client: Client::new(map.clone()), memory: Memory::default() }
+                Kind::Socket { client: Client::new(map.clone()), memory: Box::default() }
             }
             #[cfg(feature = "sqlite")]
             Location::Sqlite(table) => Kind::Sqlite(Database::open(table).map_err(|fault| vec![fault])?),

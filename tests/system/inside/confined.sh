@@ -42,7 +42,7 @@ check "a listed sender is refused" says 8.8.3.1 u@spam.example 550 "Sender domai
 python3 /tests/inside/mail.py load 4 30 0.2 >$work/counts 2>$work/load-errors & load=$!
 restarts() {
     local n pid; pid=$(main_pid)
-    for n in 1 2; do sleep 1; systemctl restart gatepost.service || return 1; done
+    for n in 1 2; do passed 20 || return 1; systemctl restart gatepost.service || return 1; done
     kill -0 $load || { echo "the load was over before the last restart"; return 1; }
     [ "$(main_pid)" != "$pid" ]
 }

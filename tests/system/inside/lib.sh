@@ -40,6 +40,14 @@ says() {
     [[ $out == $3\ * && $out == *$4* ]] || { echo "$out"; return 1; }
 }
 
+# passed N: until so many more mails of a load are judged, whose errors go to $work/load-errors.
+passed() {
+    local goal=$(($(judged) + $1))
+    reached() { [ "$(judged)" -ge $goal ]; }
+    await 60 reached
+}
+judged() { awk '/ mails$/ { n = $1 } END { print n + 0 }' $work/load-errors; }
+
 active() { systemctl is-active --quiet "$@"; }
 main_pid() { systemctl show -P MainPID gatepost.service; }
 inode() { stat -c %i "$1"; }

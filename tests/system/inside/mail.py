@@ -2,7 +2,7 @@
 
 mail.py resolve NAME              addresses of NAME, from 127.0.0.1
 mail.py send CLIENT SENDER        one mail; prints the last reply
-mail.py load SESSIONS MAILS PACE  sessions at once, MAILS in each, PACE seconds apart; prints counts as JSON
+mail.py load SESSIONS MAILS PACE  sessions at once, MAILS in each, PACE seconds apart; prints counts as JSON, and how far it is as it goes on
 """
 
 import collections
@@ -81,6 +81,9 @@ def load(sessions, mails, pace):
             with lock:
                 counts[str(code)] += 1
                 counts["wrong"] += code != wanted
+                judged = sum(counts.values()) - counts["wrong"]
+                if judged % 10 == 0:
+                    print(f"{judged} mails", file=sys.stderr, flush=True)
                 longest[0] = max(longest[0], took)
             time.sleep(pace)
         if smtp:

@@ -14,6 +14,21 @@ FOUL = ("silence .", "rcode 2 .", "rcode 5 .", "garbage .", "loss 50", "hang sil
 OPERATOR = ("127.255.255.254 .", "127.255.255.250 .")
 
 
+def patience(weather, lasted):
+    """Seconds in which lists must be back once weather that lasted so long is over: what is left of the longest rest that can have begun in it
+    (src/dns/breaker.rs), and three for the question that ends it and for whoever looks."""
+    if weather in OPERATOR or "silence" in weather or weather.startswith("garbage"):
+        # After a new key at once; who says nothing is asked every second.
+        rest = 0
+    elif weather.startswith("rcode"):
+        # Rests double from two seconds to a minute: the last one is as long as those before it, and two.
+        rest = min(60, lasted + 2)
+    else:
+        # Probes are answered and questions are not: from 15 seconds to 5 minutes.
+        rest = min(300, lasted + 15)
+    return rest + 3
+
+
 def write(path, text, mode=0o644):
     """As an editor does: a new file in the place of the old one."""
     with open(path + ".new", "w", encoding="utf-8") as file:
@@ -211,11 +226,14 @@ class Conduct:
         # What was asked before is answered, or given up, by then.
         await asyncio.sleep(6)
         self.foul, self.fair = False, self.clock()
-        end = self.clock() + 360
-        while self.history.troubled(self.clock(), self.clock()) and self.clock() < end and not self.ending:
-            await asyncio.sleep(1)
-        if self.clock() >= end:
-            self.wrong.append(f"{self.clock():.1f} after {weather!r} the lists are not back within 360 s")
+        most = patience(weather, seconds)
+        begun = self.clock()
+        while (troubled := self.history.troubled(self.clock(), self.clock())) and self.clock() < begun + most and not self.ending:
+            await asyncio.sleep(0.3)
+            await self.look()
+        if troubled and not self.ending:
+            zones = [(zone["zone"], zone["state"], zone["retry_seconds"]) for zone in self.status["zones"]]
+            self.wrong.append(f"{self.clock():.1f} {6 + most:.0f} s after {weather!r} for {seconds:.0f} s the lists are not back: {zones}")
 
     async def weather(self, fair, foul):
         """Outages in turns, and fair weather between them, in which lists have time to come back."""
