@@ -36,6 +36,7 @@ use peer::Workshop;
 use report::Report;
 use std::process::ExitCode;
 use std::time::Instant;
+use subject::Crowd;
 
 /// What ends a run; it is printed for a person.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -49,6 +50,7 @@ pub(crate) struct Run {
     /// Without the daemon itself.
     pub(crate) peers_only: bool,
     next_stranger: u32,
+    next_draw: u32,
 }
 
 impl Run {
@@ -57,6 +59,13 @@ impl Run {
         let first = self.next_stranger;
         self.next_stranger += count;
         first
+    }
+
+    /// So many clients out of ten thousand by Zipf's law, drawn anew.
+    pub(crate) fn drawn(&mut self, sessions: u32) -> Crowd {
+        let first = self.next_draw;
+        self.next_draw += sessions;
+        Crowd::Zipf(10_000, first)
     }
 }
 
@@ -127,7 +136,9 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
         report: Report::default(),
         quick: words.contains(&"quick"),
         peers_only: words.contains(&"peers"),
-        next_stranger: 1000,
+        // Above those that Zipf's law is about.
+        next_stranger: 20_000,
+        next_draw: 0,
     };
     for (name, measure) in MEASUREMENTS {
         if chosen.is_empty() || chosen.contains(&name) {

@@ -61,8 +61,9 @@ pub(crate) enum Crowd {
     Same(u32),
     /// New clients from here: of four one is clean, one listed by address, one by HELO name, one by sender.
     Mixed(u32),
-    /// Clean clients out of so many, the second half as often as the first, and so on (Zipf's law).
-    Zipf(u32),
+    /// Clean clients out of so many, the second half as often as the first, and so on (Zipf's law). The second number is that of
+    /// the first draw: who was drawn in one round says nothing about the next.
+    Zipf(u32, u32),
     /// New clients, counted from the first number; of a hundred the second number is listed by address.
     Share(u32, u32),
 }
@@ -73,7 +74,7 @@ impl Crowd {
             Self::Regulars(count) => identity(session % count, None),
             Self::Strangers(first) => identity(first + session, None),
             Self::Same(number) => identity(number, None),
-            Self::Zipf(count) => identity(rank(session, count), None),
+            Self::Zipf(count, first) => identity(rank(first + session, count), None),
             Self::Share(first, per_cent) => {
                 let listed = session.wrapping_mul(37) % 100 < per_cent;
                 identity(first + session, listed.then_some(Stage::Connect))
@@ -87,11 +88,14 @@ impl Crowd {
     }
 }
 
-/// Who comes in a session, from 0, when the client of rank n comes 1/n as often as the first.
+/// Who is drawn, from 0, when the client of rank n comes 1/n as often as the first.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is below the count")]
-fn rank(session: u32, count: u32) -> u32 {
-    // An odd factor spreads the sessions over the numbers without an order.
-    let chance = f64::from(session.wrapping_mul(0x9e37_79b1)) / f64::from(u32::MAX);
+fn rank(draw: u32, count: u32) -> u32 {
+    // SplitMix64: draws without an order, the same in each run.
+    let mut z = u64::from(draw).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let chance = f64::from((z >> 32) as u32) / f64::from(u32::MAX);
     // The sum of 1/n grows as the logarithm of n.
     (f64::from(count).powf(chance) as u32).min(count) - 1
 }
