@@ -4,8 +4,9 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::{Job, Manner, Outcome};
 use crate::peer::{Peer, Transport};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, millis, no_target, number};
+use crate::sessions::play;
 use crate::subject::{Crowd, Identity, KEY, Stage};
 use crate::{Failure, Run};
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
                 manner: Manner::Burst,
                 ..Job::stream(&filter.door, crowd, SESSIONS)
             };
-            run.report.sound(peer, "equal sessions", &play(&job)?.outcome);
+            play(&mut run.report, peer, "equal sessions", &job)?;
             let asked = tally(&names.counts()?, &crowd.identity(0));
             most = most.max(asked.into_iter().max().unwrap_or_default());
             sum += asked.iter().sum::<u64>();
@@ -111,21 +112,17 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
                 enforce: peer.enforce(),
                 ..Job::stream(&filter.door, crowd, sessions)
             };
-            let outcome = play(&job)?.outcome;
+            let outcome = play(&mut run.report, peer, "a crowd", &job)?;
             total.good += outcome.good;
             total.failed += outcome.failed;
             total.wrong += outcome.wrong;
             total.wait_p50 = total.wait_p50.max(outcome.wait_p50);
             total.wait_max = total.wait_max.max(outcome.wait_max);
-            for (reason, times) in outcome.reasons {
-                *total.reasons.entry(reason).or_default() += times;
-            }
         }
         let mut row = vec![peer.title()];
         row.extend([total.good, total.failed, total.wrong].map(|number| number.to_string()));
         row.extend([total.wait_p50, total.wait_max].map(|time| figure(millis(time))));
         row.extend(if judged {
-            run.report.sound(peer, "a crowd", &total);
             run.report.at_most(
                 &format!("failed and wrong sessions of {}", peer.title()),
                 f64::from(total.failed + total.wrong),
@@ -134,10 +131,7 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
         } else {
             no_target()
         });
-        for (reason, times) in &total.reasons {
-            eprintln!("bench: crowd: {}: {times} × {reason}", peer.title());
-        }
-        if !total.reasons.is_empty() {
+        if total.failed + total.wrong > 0 {
             eprintln!("{}", filter.last_words());
         }
         rows.push(row);

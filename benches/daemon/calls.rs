@@ -6,8 +6,9 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Filter, Peer, Transport};
-use crate::process::{NameServer, play, tethered};
+use crate::process::{NameServer, tethered};
 use crate::report::{figure, no_target, number};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use nix::sys::signal::{Signal, kill};
@@ -27,7 +28,8 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
             continue;
         }
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
-        play(&Job::stream(&filter.door, Crowd::Regulars(16), 200))?;
+        let greeting = Job::stream(&filter.door, Crowd::Regulars(16), 200);
+        play(&mut run.report, peer, "system calls, first acquaintance", &greeting)?;
         let warm = count(run, &filter, Crowd::Regulars(16), sessions)?;
         let strangers = Crowd::Strangers(run.strangers(sessions));
         // Those that ask nobody treat all alike.
@@ -85,8 +87,8 @@ fn count(run: &mut Run, filter: &Filter, crowd: Crowd, sessions: u32) -> Result<
     }
     // What it says of new threads must not fill the pipe.
     let drain = std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-    let outcome = play(&Job::stream(&filter.door, crowd, sessions))?.outcome;
-    run.report.sound(filter.peer, "system calls", &outcome);
+    let job = Job::stream(&filter.door, crowd, sessions);
+    let outcome = play(&mut run.report, filter.peer, "system calls", &job)?;
     kill(Pid::from_raw(i32::try_from(tracer.id())?), Signal::SIGINT)?;
     tracer.wait()?;
     // It was copied to nowhere.

@@ -5,9 +5,10 @@ use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Peer, Transport};
 use crate::plot::{Bar, Plot};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, no_target};
 use crate::rounds::{Runner, chosen, rounds};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fmt::Write as _;
@@ -42,8 +43,8 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
         }
     }
     for runner in &runners {
-        let greeted = play(&Job::stream(&runner.filter.door, Crowd::Regulars(16), 200))?.outcome;
-        run.report.sound(runner.filter.peer, "warm, first acquaintance", &greeted);
+        let greeting = Job::stream(&runner.filter.door, Crowd::Regulars(16), 200);
+        play(&mut run.report, runner.filter.peer, "warm, first acquaintance", &greeting)?;
     }
     rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
 
@@ -124,8 +125,8 @@ pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
         runners.push(Runner::new(filter, sessions));
     }
     for runner in &runners {
-        let greeted = play(&Job::stream(&runner.filter.door, Crowd::Regulars(16), 200))?.outcome;
-        run.report.sound(runner.filter.peer, "rules, first acquaintance", &greeted);
+        let greeting = Job::stream(&runner.filter.door, Crowd::Regulars(16), 200);
+        play(&mut run.report, runner.filter.peer, "rules, first acquaintance", &greeting)?;
     }
     rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
     let ratio = runners[1].ratio(&runners[0]);
@@ -218,12 +219,8 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
     {
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
         let sessions = if peer == Peer::Python { slow } else { sessions };
-        let first = run.strangers(200);
-        run.report.sound(
-            peer,
-            "cold, first acquaintance",
-            &play(&Job::stream(&filter.door, Crowd::Strangers(first), 200))?.outcome,
-        );
+        let greeting = Job::stream(&filter.door, Crowd::Strangers(run.strangers(200)), 200);
+        play(&mut run.report, peer, "cold, first acquaintance", &greeting)?;
         runners.push(Runner::new(filter, sessions));
     }
     rounds(run, &mut runners, ROUNDS, |run, sessions| Crowd::Strangers(run.strangers(sessions)))?;

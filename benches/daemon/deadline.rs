@@ -4,8 +4,9 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Peer, Transport};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, millis, no_target};
+use crate::sessions::{play, probe};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::time::{Duration, Instant};
@@ -54,20 +55,19 @@ fn gatepost(run: &mut Run, peer: Peer, behaviour: Behaviour, words: &str) -> Res
     let (first, further) = (32, if run.quick { 50 } else { 200 });
     let number = run.strangers(first + further);
     // Sixteen at once and each with five questions: every zone sees more failures than its breaker bears.
-    let struck = play(&Job::stream(&filter.door, Crowd::Strangers(number), first))?.outcome;
+    let what = format!("name server {words}");
+    let struck =
+        play(&mut run.report, peer, &what, &Job::stream(&filter.door, Crowd::Strangers(number), first))?;
     let budget = Duration::from_secs(5);
     let alone =
         Job { at_once: 1, budget, ..Job::stream(&filter.door, Crowd::Strangers(number + first), further) };
-    let warned = play(&alone)?.outcome;
-    let what = format!("{}, name server {words}", peer.title());
-    run.report.sound(peer, &what, &struck);
-    run.report.sound(peer, &what, &warned);
+    let warned = play(&mut run.report, peer, &what, &alone)?;
 
     let reply = millis(struck.reply_max.max(warned.reply_max)) / 1000.0;
     let session = millis(struck.wait_max.max(warned.wait_max)) / 1000.0;
     let after = millis(warned.wait_p50);
     let mut row = vec![peer.title(), words.to_owned(), figure(reply)];
-    row.extend(run.report.at_most(&format!("{what}: longest reply, s"), reply, 1.9));
+    row.extend(run.report.at_most(&format!("{}, {what}: longest reply, s", peer.title()), reply, 1.9));
     row.push(figure(session));
     row.extend(run.report.goal(Goal::DeadWait, session));
     row.extend([figure(after), figure(millis(warned.wait_p99))]);
@@ -88,15 +88,15 @@ pub(crate) fn recovery(run: &mut Run) -> Result<(), Failure> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(down) {
             let number = run.strangers(16);
-            play(&Job::stream(&filter.door, Crowd::Strangers(number), 16))?;
+            let job = Job::stream(&filter.door, Crowd::Strangers(number), 16);
+            play(&mut run.report, peer, "recovery, before it", &job)?;
         }
         names.behave(Behaviour::Answer(0))?;
         let back = Instant::now();
         let after = loop {
             let listed = Crowd::Share(run.strangers(1), 100);
             let job = Job { enforce: peer.enforce(), ..Job::stream(&filter.door, listed, 1) };
-            let outcome = play(&job)?.outcome;
-            run.report.unbroken(peer, "recovery", &outcome);
+            let outcome = probe(&mut run.report, peer, "recovery", &job)?;
             if outcome.good == 1 || back.elapsed() > Duration::from_mins(1) {
                 break back.elapsed().as_secs_f64();
             }
@@ -119,7 +119,7 @@ fn python(run: &mut Run, behaviour: Behaviour, words: &str) -> Result<Vec<String
         patience: Duration::from_secs(30),
         ..Job::stream(&filter.door, Crowd::Strangers(number), 4)
     };
-    let outcome = play(&job)?.outcome;
+    let outcome = play(&mut run.report, Peer::Python, &format!("name server {words}"), &job)?;
     let mut row = vec![Peer::Python.title(), words.to_owned(), figure(millis(outcome.reply_max) / 1000.0)];
     row.extend(no_target());
     row.push(figure(millis(outcome.wait_max) / 1000.0));

@@ -5,8 +5,9 @@ use crate::goals::Goal;
 use crate::load::{Job, Manner, Outcome};
 use crate::peer::{Peer, Transport};
 use crate::plot::{Bar, Plot};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, millis, no_target};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::time::Duration;
@@ -42,11 +43,11 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
         // A first session pays for what is made once: sockets, imports, pages.
         let first = run.strangers(sessions + 4);
-        play(&Job { at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first), 4) })?;
+        let greeting = Job { at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first), 4) };
+        play(&mut run.report, peer, "waiting time, first acquaintance", &greeting)?;
         let job =
             Job { pause, at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first + 4), sessions) };
-        let outcome = play(&job)?.outcome;
-        run.report.sound(peer, "waiting time", &outcome);
+        let outcome = play(&mut run.report, peer, "waiting time", &job)?;
         let p50 = millis(outcome.wait_p50);
         let client = if pause.is_zero() { "at once" } else { "30 ms away" };
         let mut row = vec![peer.title(), client.into()];
@@ -101,14 +102,14 @@ pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
         let sessions = if run.quick { 300 } else { 1_000 };
         let first = run.strangers(sessions + 20);
         // The filter has to learn how far away the name server is.
-        play(&Job { at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first), 20) })?;
+        let greeting = Job { at_once: 4, ..Job::stream(&filter.door, Crowd::Strangers(first), 20) };
+        play(&mut run.report, peer, "sessions on a schedule, first acquaintance", &greeting)?;
         let job = Job {
             at_once: 512,
             manner: Manner::Paced(rate),
             ..Job::stream(&filter.door, Crowd::Strangers(first + 20), sessions)
         };
-        let outcome = play(&job)?.outcome;
-        run.report.sound(peer, "sessions on a schedule", &outcome);
+        let outcome = play(&mut run.report, peer, "sessions on a schedule", &job)?;
         let p99 = millis(outcome.wait_p99);
         let mut row = vec![
             peer.title(),

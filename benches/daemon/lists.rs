@@ -3,8 +3,9 @@
 use crate::dns::Behaviour;
 use crate::load::{Job, Outcome};
 use crate::peer::{Filter, Peer, Transport};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, millis, number};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fs;
@@ -92,7 +93,7 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
         budget: Duration::from_secs(seconds),
         ..Job::stream(&filter.door, Crowd::Regulars(16), u32::MAX)
     };
-    play(&job(&without, 1))?;
+    play(&mut run.report, peer, "no list, first acquaintance", &job(&without, 1))?;
     let bare = without.resident()?;
     drop(without);
 
@@ -102,19 +103,17 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
     fs::write(&config, kind.config(&list))?;
     let filter =
         run.workshop.start_with(peer, Transport::Tcp, &names, &[("CONFIG", config.display().to_string())])?;
-    play(&job(&filter, 1))?;
+    let what = |when: &str| format!("sessions with a {}, {when}", kind.name());
+    play(&mut run.report, peer, &what("first acquaintance"), &job(&filter, 1))?;
     let each = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
-    let at_rest = play(&job(&filter, 5))?.outcome;
+    let at_rest = play(&mut run.report, peer, &what("at rest"), &job(&filter, 5))?;
     // All sessions within the time that the rounds take.
     let (busy, longest) = thread::scope(|scope| {
-        let sessions = scope.spawn(|| play(&job(&filter, 3 * rounds)).map(|crowd| crowd.outcome));
-        let replaced = replace(&filter, kind, &list, rounds);
-        let sessions = sessions.join().map_err(|_| Failure::from("the load generator panicked"))?;
+        let replaced = scope.spawn(|| replace(&filter, kind, &list, rounds));
+        let sessions = play(&mut run.report, peer, &what("while it is replaced"), &job(&filter, 3 * rounds));
+        let replaced = replaced.join().map_err(|_| Failure::from("what replaces the list panicked"))?;
         Ok::<_, Failure>((sessions?, replaced?))
     })?;
-    for (what, outcome) in [("at rest", &at_rest), ("while it is replaced", &busy)] {
-        run.report.sound(peer, &format!("sessions with a {}, {what}", kind.name()), outcome);
-    }
     let figures =
         |outcome: &Outcome| [outcome.wait_p50, outcome.wait_p99, outcome.wait_max].map(|t| figure(millis(t)));
     let mut calm = vec![format!("{}, at rest", kind.name()), at_rest.good.to_string()];

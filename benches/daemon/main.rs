@@ -25,6 +25,7 @@ mod rbldnsd;
 mod report;
 mod rounds;
 mod rspamd;
+mod sessions;
 mod shapes;
 mod smtp;
 mod start;

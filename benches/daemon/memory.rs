@@ -2,11 +2,12 @@
 
 use crate::dns::Behaviour;
 use crate::goals::Goal;
-use crate::load::{Job, Manner};
+use crate::load::Job;
 use crate::peer::{Peer, Transport};
 use crate::plot::{Bar, Plot};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, no_target};
+use crate::sessions::{hold, play};
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::thread;
@@ -23,14 +24,11 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
             continue;
         }
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
-        play(&Job::stream(&filter.door, Crowd::Regulars(16), 500))?;
+        let greeting = Job::stream(&filter.door, Crowd::Regulars(16), 500);
+        play(&mut run.report, peer, "idle connections, first acquaintance", &greeting)?;
         let (before, open) = (filter.resident()?, filter.descriptors()?);
-        let job = Job {
-            at_once: 64,
-            manner: Manner::Idle,
-            ..Job::stream(&filter.door, Crowd::Regulars(16), CONNECTIONS)
-        };
-        let crowd = play(&job)?;
+        let job = Job { at_once: 64, ..Job::stream(&filter.door, Crowd::Regulars(16), CONNECTIONS) };
+        let crowd = hold(&mut run.report, peer, "idle connections", &job)?;
         // Time for the filter to end what the arrival of so many has begun.
         thread::sleep(Duration::from_secs(1));
         let (worked, watched) = (filter.cpu()?, Duration::from_secs(if run.quick { 2 } else { 10 }));
@@ -38,7 +36,6 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         let idle = filter.cpu()?.saturating_sub(worked).as_secs_f64() * 1000.0 / watched.as_secs_f64();
         let closed = (open + CONNECTIONS as usize).saturating_sub(filter.descriptors()?);
         let each = (filter.resident()? - before) / f64::from(CONNECTIONS);
-        run.report.sound(peer, "idle connections", &crowd.outcome);
         let mut row =
             vec![peer.title(), crowd.outcome.good.to_string(), figure(before / 1024.0), figure(each)];
         row.extend(if judged { run.report.goal(Goal::IdleMemory, each) } else { no_target() });

@@ -4,10 +4,10 @@ use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Peer, Transport};
 use crate::plot::{Bar, Plot};
-use crate::process::play;
 use crate::rbldnsd::Zones;
 use crate::report::{figure, millis, no_target};
 use crate::rounds::{Runner, chosen, rounds};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::rc::Rc;
@@ -38,7 +38,8 @@ pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
                 _ => 1_000,
             };
             let job = Job { body, ..Job::stream(&filter.door, Crowd::Regulars(16), sessions) };
-            play(&Job { sessions: 32, ..job.clone() })?;
+            let greeting = Job { sessions: 32, ..job.clone() };
+            play(&mut run.report, peer, "whole messages, first acquaintance", &greeting)?;
             runners.push(Runner::shaped(&filter, job));
         }
     }
@@ -85,11 +86,11 @@ pub(crate) fn verdicts(run: &mut Run) -> Result<(), Failure> {
             enforce: peer.enforce(),
             ..Job::stream(&filter.door, Crowd::Mixed(first), 20)
         };
-        play(&job)?;
+        play(&mut run.report, peer, "messages of new clients, first acquaintance", &job)?;
         let before = filter.cpu()?;
-        let outcome = play(&Job { crowd: Crowd::Mixed(first + 20), sessions, ..job })?.outcome;
+        let job = Job { crowd: Crowd::Mixed(first + 20), sessions, ..job };
+        let outcome = play(&mut run.report, peer, "messages of new clients", &job)?;
         let cost = filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / f64::from(outcome.sessions());
-        run.report.sound(peer, "messages of new clients", &outcome);
         let mut row = vec![peer.title(), figure(cost)];
         row.extend([outcome.wait_p50, outcome.wait_p99].map(|time| figure(millis(time))));
         row.extend([outcome.good, outcome.wrong, outcome.failed].map(|count| count.to_string()));

@@ -6,9 +6,10 @@ use crate::goals::Goal;
 use crate::load::{Door, Job};
 use crate::peer::{Filter, Peer, Transport};
 use crate::plot::{Bar, Plot};
-use crate::process::{play, succeeds};
+use crate::process::succeeds;
 use crate::rbldnsd::Zones;
 use crate::report::{figure, millis, no_target, spread};
+use crate::sessions::play;
 use crate::subject::{Crowd, KEY, Stage};
 use crate::{Failure, Run};
 use std::fmt::Write;
@@ -65,8 +66,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
                 at_once: 4,
                 ..Job::stream(&Door::Smtp(way.port), Crowd::Strangers(run.strangers(sessions)), sessions)
             };
-            let outcome = play(&job)?.outcome;
-            way.sound(run, &outcome);
+            let outcome = play(&mut run.report, way.peer(), &way.title, &job)?;
             if round > 0 {
                 times[index].push(millis(outcome.wait_p50));
             }
@@ -77,8 +77,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         let listed = Crowd::Mixed(run.strangers(40));
         let job =
             Job { at_once: 4, enforce: Some(Stage::Rcpt), ..Job::stream(&Door::Smtp(way.port), listed, 40) };
-        let outcome = play(&job)?.outcome;
-        way.sound(run, &outcome);
+        play(&mut run.report, way.peer(), &way.title, &job)?;
     }
     drop(postfix);
     report(run, &ways, &times);
@@ -116,10 +115,9 @@ impl Way {
         Self { title: title.to_owned(), options, filter, port: 0, enforced }
     }
 
-    fn sound(&self, run: &mut Run, outcome: &crate::load::Outcome) {
-        // Failures of Postfix alone are not gatepost's.
-        let peer = self.filter.as_ref().map_or(Peer::Bare, |filter| filter.peer);
-        run.report.sound(peer, &self.title, outcome);
+    /// Failures of Postfix alone are not gatepost's.
+    fn peer(&self) -> Peer {
+        self.filter.as_ref().map_or(Peer::Bare, |filter| filter.peer)
     }
 }
 

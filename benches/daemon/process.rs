@@ -4,7 +4,7 @@
 
 use crate::Failure;
 use crate::dns::{Behaviour, Plan};
-use crate::load::{Door, Job, Manner, Outcome};
+use crate::load::Door;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,28 +61,6 @@ impl NameServer {
         self.answers.read_line(&mut line)?;
         Ok(serde_json::from_str(&line)?)
     }
-}
-
-/// Sessions that stay open as long as this value lives.
-pub(crate) struct Crowd {
-    _process: Process,
-    pub(crate) outcome: Outcome,
-}
-
-/// Plays a job in a process of its own, up to its result.
-pub(crate) fn play(job: &Job) -> Result<Crowd, Failure> {
-    let mut command = tethered(&std::env::current_exe()?);
-    command.arg("load").arg(serde_json::to_string(job)?).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
-    let answers = child.stdout.take().ok_or("load generator: no standard output")?;
-    let mut process = Process { child, title: "load generator".into(), log: None };
-    let mut line = String::new();
-    BufReader::new(answers).read_line(&mut line)?;
-    let outcome = serde_json::from_str(&line).map_err(|_| "load generator: ended without a result")?;
-    if job.manner != Manner::Idle {
-        process.child.wait()?;
-    }
-    Ok(Crowd { _process: process, outcome })
 }
 
 /// A child that is killed with this value, whatever happens.

@@ -36,9 +36,14 @@ impl Report {
         [format!("≤ {limit}"), if met { "met" } else { "**missed**" }.into()]
     }
 
-    /// Sessions that failed or ended wrongly are never a matter of speed; gatepost's own count for the goal.
+    /// Sessions that failed or ended wrongly are never a matter of speed; gatepost's own count for the goal. `sessions::play` calls it
+    /// for each job.
     pub(crate) fn sound(&mut self, peer: Peer, what: &str, outcome: &Outcome) {
         self.played += outcome.sessions();
+        // Everything is right about no sessions at all.
+        if outcome.sessions() == 0 {
+            self.complain(format!("{}, {what}: no session was played", peer.title()));
+        }
         if matches!(peer, Peer::Gatepost(_)) {
             self.failed += outcome.failed;
             self.wrong += outcome.wrong;

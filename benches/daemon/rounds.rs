@@ -4,8 +4,8 @@
 
 use crate::load::Job;
 use crate::peer::{Filter, Peer};
-use crate::process::play;
 use crate::report::{figure, spread};
+use crate::sessions::play;
 use crate::subject::Crowd;
 use crate::{Failure, Run};
 use std::rc::Rc;
@@ -79,11 +79,10 @@ pub(crate) fn rounds(
             let runner = &mut runners[runner];
             let job = Job { crowd: crowd(run, runner.job.sessions), ..runner.job.clone() };
             let before = runner.filter.cpu()?;
-            let outcome = play(&job)?.outcome;
+            let outcome = play(&mut run.report, runner.filter.peer, "CPU", &job)?;
             // The last sessions are closed, but perhaps not yet forgotten.
             thread::sleep(Duration::from_millis(20));
             let cost = runner.filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6;
-            run.report.sound(runner.filter.peer, "CPU", &outcome);
             runner.replies = f64::from(outcome.replies) / f64::from(outcome.sessions());
             runner.costs.push(cost / f64::from(outcome.sessions()));
         }

@@ -5,9 +5,10 @@ use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Peer, Transport};
 use crate::plot::{Bar, Plot};
-use crate::process::{NameServer, play};
+use crate::process::NameServer;
 use crate::report::{figure, millis, no_target, number};
 use crate::rounds::{Runner, chosen, rounds};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::wire::Writing;
 use crate::{Failure, Run};
@@ -28,7 +29,7 @@ pub(crate) fn crowds(run: &mut Run) -> Result<(), Failure> {
         for at_once in CROWDS {
             let job = Job { at_once, ..Job::stream(&filter.door, Crowd::Regulars(16), 2_048) };
             // Once before it counts: memory for so many, and all answers.
-            play(&job)?;
+            play(&mut run.report, peer, "sessions at once, first acquaintance", &job)?;
             runners.push(Runner::shaped(&filter, job));
         }
     }
@@ -94,8 +95,9 @@ pub(crate) fn shapes(run: &mut Run) -> Result<(), Failure> {
                 crowd: crowd(run, SESSIONS),
                 ..Job::stream(&filter.door, Crowd::Regulars(16), SESSIONS)
             };
-            play(&shape(job.clone()))?;
-            runners.push(Runner::shaped(filter, shape(job)));
+            let job = shape(job);
+            play(&mut run.report, filter.peer, &format!("{what}, first acquaintance"), &job)?;
+            runners.push(Runner::shaped(filter, job));
         }
         rounds(run, &mut runners, 5, crowd)?;
         for runner in &runners {
@@ -103,10 +105,10 @@ pub(crate) fn shapes(run: &mut Run) -> Result<(), Failure> {
             names.counts()?;
             let job = Job { crowd: crowd(run, runner.job.sessions), ..runner.job.clone() };
             let before = packets()?;
-            let sessions = f64::from(play(&job)?.outcome.sessions());
+            let peer = runner.filter.peer;
+            let sessions = f64::from(play(&mut run.report, peer, what, &job)?.sessions());
             let packets = number(packets()? - before) / sessions;
             let queries = number(names.counts()?.values().sum()) / sessions;
-            let peer = runner.filter.peer;
             // Then all was known, and the row would be that of known clients under another name.
             if queries == 0.0 && peer.enforce().is_some() && !matches!(job.crowd, Crowd::Regulars(_)) {
                 return Err(format!("{what}: {} asked the name server nothing", peer.title()).into());
@@ -152,7 +154,7 @@ pub(crate) fn threads(run: &mut Run) -> Result<(), Failure> {
             let peer = Peer::Gatepost(Stage::Rcpt);
             let filter = run.workshop.start_with(peer, Transport::Tcp, &names, &settings)?;
             let job = Job { at_once, ..Job::stream(&filter.door, Crowd::Regulars(16), 2_000) };
-            play(&job)?;
+            play(&mut run.report, peer, "threads, first acquaintance", &job)?;
             runners.push(Runner::shaped(&Rc::new(filter), job));
         }
         rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
@@ -183,7 +185,8 @@ pub(crate) fn steps(run: &mut Run) -> Result<(), Failure> {
         &[Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Libmilter, Peer::Bare],
     ) {
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
-        play(&Job::stream(&filter.door, Crowd::Regulars(16), 200))?;
+        let greeting = Job::stream(&filter.door, Crowd::Regulars(16), 200);
+        play(&mut run.report, peer, "a write for each packet, first acquaintance", &greeting)?;
         let own = matches!(peer, Peer::Gatepost(_));
         // The others take a fifth of a second for each.
         let sessions = if own && !run.quick { 400 } else { 60 };
@@ -192,8 +195,7 @@ pub(crate) fn steps(run: &mut Run) -> Result<(), Failure> {
             writing: Writing::Packet,
             ..Job::stream(&filter.door, Crowd::Regulars(16), sessions)
         };
-        let outcome = play(&job)?.outcome;
-        run.report.sound(peer, "a write for each packet", &outcome);
+        let outcome = play(&mut run.report, peer, "a write for each packet", &job)?;
         let p50 = millis(outcome.wait_p50);
         let mut row = vec![peer.title(), figure(p50)];
         row.extend([outcome.wait_p99, outcome.wait_max].map(|time| figure(millis(time))));

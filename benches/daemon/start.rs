@@ -4,8 +4,9 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::{Job, Manner};
 use crate::peer::{GATEPOST, Peer, Transport};
-use crate::process::{NameServer, play, succeeds};
+use crate::process::{NameServer, succeeds};
 use crate::report::{figure, number, spread};
+use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
 use crate::{Failure, Run};
 use std::fs;
@@ -40,7 +41,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         ..Job::stream(&filter.door, Crowd::Strangers(first), 1024)
     };
     let before = filter.resident()? / 1024.0;
-    run.report.sound(PEER, "1,024 cold sessions", &play(&crowd)?.outcome);
+    play(&mut run.report, PEER, "1,024 cold sessions", &crowd)?;
     let after = filter.resident()? / 1024.0;
 
     let (middle, _, slowest) = spread(&starts);
