@@ -116,11 +116,13 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
             total.good += outcome.good;
             total.failed += outcome.failed;
             total.wrong += outcome.wrong;
+            total.elapsed += outcome.elapsed;
             total.wait_p50 = total.wait_p50.max(outcome.wait_p50);
             total.wait_max = total.wait_max.max(outcome.wait_max);
         }
         let mut row = vec![peer.title()];
         row.extend([total.good, total.failed, total.wrong].map(|number| number.to_string()));
+        row.push(figure(total.rate()));
         row.extend([total.wait_p50, total.wait_max].map(|time| figure(millis(time))));
         row.extend(if judged {
             run.report.at_most(
@@ -141,6 +143,7 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
         "good",
         "failed",
         "wrong",
+        "sessions/s",
         "wait p50 ms",
         "wait max ms",
         "target (failed, wrong)",

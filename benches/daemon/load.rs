@@ -3,6 +3,7 @@
 //! One job per process, given as JSON; one result as JSON on standard output. Every reply is checked.
 
 use crate::Failure;
+use crate::report::millis;
 use crate::smtp;
 use crate::subject::{Crowd, Identity, STAGES, Stage};
 use crate::wire::{Course, Session, Writing};
@@ -112,6 +113,8 @@ pub(crate) struct Outcome {
     pub(crate) reply_max: u64,
     /// 50 %, 99 % and all of the waits at each stage are below.
     pub(crate) stages: [[u64; 3]; STAGES],
+    /// From the first connection of the job to the end of its last session.
+    pub(crate) elapsed: u64,
 }
 
 /// The whole of a job, and of sitting idle.
@@ -120,6 +123,11 @@ const LONGEST: Duration = Duration::from_mins(1);
 impl Outcome {
     pub(crate) fn sessions(&self) -> u32 {
         self.good + self.failed + self.wrong
+    }
+
+    /// Sessions in a second, as many as this load generator can play beside the filter.
+    pub(crate) fn rate(&self) -> f64 {
+        f64::from(self.sessions()) / millis(self.elapsed.max(1)) * 1000.0
     }
 }
 
@@ -149,8 +157,8 @@ pub(crate) fn play(job: &str) -> Result<(), Failure> {
         eprintln!("load generator: not done after {LONGEST:?}");
         std::process::exit(1);
     });
-    let begun = Instant::now();
     let workers = job.at_once.min(job.sessions);
+    let begun = Instant::now();
     let play = Arc::new(Play {
         next: AtomicU32::new(0),
         start: Barrier::new(workers as usize),
@@ -166,10 +174,11 @@ pub(crate) fn play(job: &str) -> Result<(), Failure> {
         }
         Ok::<_, Failure>(kept)
     })?;
+    let elapsed = micros(begun.elapsed());
     let mut ledger = std::mem::take(&mut *play.ledger.lock().unwrap_or_else(PoisonError::into_inner));
     let [wait_p50, wait_p99, wait_max] = below(&mut ledger.waits);
     let stages = std::mem::take(&mut ledger.stages).map(|mut waits| below(&mut waits));
-    let outcome = Outcome { wait_p50, wait_p99, wait_max, stages, ..ledger.outcome };
+    let outcome = Outcome { wait_p50, wait_p99, wait_max, stages, elapsed, ..ledger.outcome };
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
     out.flush()?;

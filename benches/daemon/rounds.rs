@@ -23,6 +23,8 @@ pub(crate) struct Runner {
     pub(crate) job: Job,
     /// CPU per session in microseconds, round by round.
     pub(crate) costs: Vec<f64>,
+    /// Sessions in a second of wall-clock time, round by round.
+    rates: Vec<f64>,
     /// Per session, after the negotiation.
     pub(crate) replies: f64,
 }
@@ -35,12 +37,17 @@ impl Runner {
     }
 
     pub(crate) fn shaped(filter: &Rc<Filter>, job: Job) -> Self {
-        Self { filter: Rc::clone(filter), job, costs: Vec::new(), replies: 0.0 }
+        Self { filter: Rc::clone(filter), job, costs: Vec::new(), rates: Vec::new(), replies: 0.0 }
     }
 
     /// The median of all rounds.
     pub(crate) fn cost(&self) -> f64 {
         spread(&self.costs).0
+    }
+
+    /// The median of all rounds.
+    pub(crate) fn rate(&self) -> f64 {
+        spread(&self.rates).0
     }
 
     /// The median of the rounds' own ratios: what disturbs the machine in a round disturbs both.
@@ -57,6 +64,7 @@ impl Runner {
             self.replies.to_string(),
             figure(middle),
             format!("{} – {}", figure(low), figure(high)),
+            figure(self.rate()),
             format!("{:.0} %", self.filter.kernel_share()? * 100.0),
         ])
     }
@@ -84,6 +92,7 @@ pub(crate) fn rounds(
             thread::sleep(Duration::from_millis(20));
             let cost = runner.filter.cpu()?.saturating_sub(before).as_secs_f64() * 1e6;
             runner.replies = f64::from(outcome.replies) / f64::from(outcome.sessions());
+            runner.rates.push(outcome.rate());
             runner.costs.push(cost / f64::from(outcome.sessions()));
         }
     }

@@ -39,8 +39,13 @@ pub(crate) fn crowds(run: &mut Run) -> Result<(), Failure> {
         let ratio = runner.ratio(&runners[index % CROWDS.len()]);
         let peer = runner.filter.peer;
         let own = matches!(peer, Peer::Gatepost(_));
-        let mut row =
-            vec![peer.title(), runner.job.at_once.to_string(), figure(runner.cost()), figure(ratio)];
+        let mut row = vec![
+            peer.title(),
+            runner.job.at_once.to_string(),
+            figure(runner.rate()),
+            figure(runner.cost()),
+            figure(ratio),
+        ];
         row.extend(if own && runner.job.at_once == 1024 {
             run.report.goal(Goal::WarmCrowd, ratio)
         } else {
@@ -53,7 +58,7 @@ pub(crate) fn crowds(run: &mut Run) -> Result<(), Failure> {
             own,
         });
     }
-    let header = ["filter", "at once", "µs CPU/session", "× bare", "target", "result"];
+    let header = ["filter", "at once", "sessions/s", "µs CPU/session", "× bare", "target", "result"];
     run.report.table("Sessions at once, every answer in the cache, TCP", &header, &rows);
     let title = "CPU of a session by the number of sessions at once, TCP".into();
     run.report.plot(Plot { name: "at-once", title, unit: "µs", bars, target: None });
