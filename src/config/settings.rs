@@ -114,7 +114,7 @@ settings! {
     "SANDBOX" "sandbox" Text = "on", sandbox: read::sandbox,
         "Landlock: on as far as possible, require all of the confinement or do not start, or off";
     "THREADS" "threads" Number = "1", threads: |v| read::count(v, 1..=64),
-        "threads that serve connections; one serves some 20,000 sessions a second";
+        "threads that serve connections; a session with known answers takes some 0.05 ms of CPU time";
     "LOG_LEVEL" "log.level" Text = "info", log_level: read::log_level,
         "error, warning, info, debug or trace";
     "LOG_SUMMARY" "log.summary" Number = "600", log_summary: read::interval,
