@@ -90,6 +90,14 @@ goals! {
     Steps = 16, "wait p50 of a session over TCP with Sendmail", AtMost(5.0), "ms", "";
 }
 
+impl Goal {
+    /// The most or the least that is allowed.
+    pub(crate) fn limit(self) -> f64 {
+        let (AtMost(limit) | AtLeast(limit)) = PARTS[self as usize].bound;
+        limit
+    }
+}
+
 /// What was measured for the goals so far; the worst figure of each part counts.
 pub(crate) struct Goals {
     measured: Vec<Option<f64>>,

@@ -6,6 +6,7 @@ use crate::load::{Job, Manner, Outcome};
 use crate::peer::{Peer, Transport};
 use crate::plot::{Bar, Plot};
 use crate::process::NameServer;
+use crate::rbldnsd::Zones;
 use crate::report::{figure, millis, no_target};
 use crate::sessions::play;
 use crate::subject::{Crowd, Stage};
@@ -75,29 +76,48 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Which name server is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zoned {
+    /// The bench's own.
+    Own,
+    /// rbldnsd behind it.
+    Rbldnsd,
+}
+
 /// Sessions on a schedule; lost packets; a name server far away.
 pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
+    const RATE: u32 = 100;
     let mail = Peer::Gatepost(Stage::Mail);
     let rcpt = Peer::Gatepost(Stage::Rcpt);
-    // Sessions in a second, milliseconds to the name server, packets lost in per cent.
+    // Milliseconds to the name server, packets lost in per cent.
     let cases = [
-        (mail, 100, 20, 0, Some(Goal::WaitPaced)),
-        (rcpt, 100, 20, 0, Some(Goal::WaitPaced)),
-        (mail, 100, 20, 2, Some(Goal::WaitLoss)),
-        (rcpt, 100, 20, 2, Some(Goal::WaitLoss)),
-        (rcpt, 100, 0, 0, None),
-        (rcpt, 100, 200, 0, None),
-        (Peer::Python, 100, 20, 0, None),
-        (Peer::Python, 100, 20, 2, None),
+        (mail, Zoned::Own, 20, 0, Some(Goal::WaitPaced)),
+        (rcpt, Zoned::Own, 20, 0, Some(Goal::WaitPaced)),
+        (mail, Zoned::Own, 20, 2, Some(Goal::WaitLoss)),
+        (rcpt, Zoned::Own, 20, 2, Some(Goal::WaitLoss)),
+        (rcpt, Zoned::Rbldnsd, 20, 2, Some(Goal::WaitLoss)),
+        (rcpt, Zoned::Own, 0, 0, None),
+        (rcpt, Zoned::Own, 200, 0, None),
+        (rcpt, Zoned::Rbldnsd, 200, 0, None),
+        (Peer::Python, Zoned::Own, 20, 0, None),
+        (Peer::Python, Zoned::Own, 20, 2, None),
+        (Peer::Python, Zoned::Rbldnsd, 20, 2, None),
     ];
+    let zones = Zones::start(run.workshop.directory())?;
     let mut rows = Vec::new();
     let (mut paced, mut lossy) = (Vec::new(), Vec::new());
-    for (peer, rate, delay, loss, goal) in cases {
+    for (peer, zoned, delay, loss, goal) in cases {
         let own = matches!(peer, Peer::Gatepost(_));
         if run.peers_only && own {
             continue;
         }
-        let names = NameServer::start_with(&Plan { loss, ..Plan::new(Behaviour::Answer(delay)) })?;
+        let (server, names) = match zoned {
+            Zoned::Own => {
+                ("own", NameServer::start_with(&Plan { loss, ..Plan::new(Behaviour::Answer(delay)) })?)
+            }
+            Zoned::Rbldnsd => ("rbldnsd", zones.behind(delay, loss, 0)?),
+        };
         let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
         let sessions = if run.quick { 300 } else { 1_000 };
         let first = run.strangers(sessions + 20);
@@ -106,14 +126,15 @@ pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
         play(&mut run.report, peer, "sessions on a schedule, first acquaintance", &greeting)?;
         let job = Job {
             at_once: 512,
-            manner: Manner::Paced(rate),
+            manner: Manner::Paced(RATE),
             ..Job::stream(&filter.door, Crowd::Strangers(first + 20), sessions)
         };
         let outcome = play(&mut run.report, peer, "sessions on a schedule", &job)?;
         let p99 = millis(outcome.wait_p99);
         let mut row = vec![
             peer.title(),
-            rate.to_string(),
+            RATE.to_string(),
+            server.into(),
             delay.to_string(),
             loss.to_string(),
             outcome.good.to_string(),
@@ -123,13 +144,18 @@ pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
         rows.push(row);
         if delay == 20 {
             let bars = if loss == 0 { &mut paced } else { &mut lossy };
-            bars.push(Bar { label: peer.title(), value: p99, own });
+            let label = match zoned {
+                Zoned::Own => peer.title(),
+                Zoned::Rbldnsd => format!("{}, rbldnsd", peer.title()),
+            };
+            bars.push(Bar { label, value: p99, own });
         }
     }
     let header = [
         "filter",
         "sessions/s",
-        "DNS ms away",
+        "name server",
+        "ms away",
         "lost %",
         "sessions",
         "p50 ms",
@@ -140,9 +166,11 @@ pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
     ];
     run.report.table("Sessions on a schedule, nothing in the cache", &header, &rows);
     let title = "Waiting time of a session, p99, 100 sessions/s, DNS 20 ms away".into();
-    run.report.plot(Plot { name: "paced", title, unit: "ms", bars: paced, target: Some(30.0) });
+    let target = Some(Goal::WaitPaced.limit());
+    run.report.plot(Plot { name: "paced", title, unit: "ms", bars: paced, target });
     let title = "The same with 2 % of the DNS packets lost".into();
-    run.report.plot(Plot { name: "loss", title, unit: "ms", bars: lossy, target: Some(250.0) });
+    let target = Some(Goal::WaitLoss.limit());
+    run.report.plot(Plot { name: "loss", title, unit: "ms", bars: lossy, target });
     Ok(())
 }
 

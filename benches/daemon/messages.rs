@@ -19,7 +19,7 @@ pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
     const SIZES: [(Option<usize>, &str); 4] =
         [(None, "none"), (Some(4 * KIB), "4 KiB"), (Some(16 * KIB), "16 KiB"), (Some(1024 * KIB), "1 MiB")];
     let zones = Zones::start(run.workshop.directory())?;
-    let names = zones.behind(0, 0)?;
+    let names = zones.behind(0, 0, 0)?;
     let peers = [
         Peer::Bare,
         Peer::Libmilter,
@@ -72,7 +72,7 @@ pub(crate) fn sizes(run: &mut Run) -> Result<(), Failure> {
 /// New clients, of which three in four are listed, with a message of 4 KiB; each filter must refuse the right ones.
 pub(crate) fn verdicts(run: &mut Run) -> Result<(), Failure> {
     let zones = Zones::start(run.workshop.directory())?;
-    let names = zones.behind(20, 0)?;
+    let names = zones.behind(20, 0, 0)?;
     let sessions = if run.quick { 60 } else { 300 };
     let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for peer in chosen(

@@ -33,7 +33,7 @@ const FIRST_PORT: u16 = 12_025;
 pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     let zones = Zones::start(run.workshop.directory())?;
     // Postfix asks the resolver of the machine, and that is always on this port.
-    let names = zones.behind(20, 53)?;
+    let names = zones.behind(20, 0, 53)?;
     let mut ways = vec![
         Way::new("Postfix, no checks", String::new(), None, false),
         Way::new("Postfix, its own checks", own_checks(), None, true),

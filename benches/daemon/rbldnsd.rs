@@ -60,13 +60,11 @@ impl Zones {
         Ok(Self { _process: process, port })
     }
 
-    /// A name server that asks rbldnsd and answers after so many milliseconds; on port 0 any that is free.
-    pub(crate) fn behind(&self, delay: u64, port: u16) -> Result<NameServer, Failure> {
-        NameServer::start_with(&Plan {
-            upstream: Some(self.port),
-            port,
-            ..Plan::new(Behaviour::Answer(delay))
-        })
+    /// A name server that asks rbldnsd and answers after so many milliseconds, while so many packets of a hundred are lost each way;
+    /// on port 0 any that is free.
+    pub(crate) fn behind(&self, delay: u64, loss: u32, port: u16) -> Result<NameServer, Failure> {
+        let upstream = Some(self.port);
+        NameServer::start_with(&Plan { loss, port, upstream, ..Plan::new(Behaviour::Answer(delay)) })
     }
 }
 
