@@ -21,6 +21,8 @@ pub(crate) enum Behaviour {
     Answer(u64),
     Drop,
     Refuse,
+    /// Says that it could not find out, as a resolver whose way out is gone.
+    ServFail,
     /// Answers with bytes that are no DNS message.
     Garbage,
 }
@@ -189,6 +191,7 @@ impl Server {
         match behaviour {
             Behaviour::Drop => None,
             Behaviour::Refuse => Some((question.refuse(query), Duration::ZERO)),
+            Behaviour::ServFail => Some((question.fail(query), Duration::ZERO)),
             // The right number in front, so that it is not thrown away as somebody else's answer.
             Behaviour::Garbage => Some((
                 [&query[..2], b"\x84\x80 this is no DNS message \xc0\xff\xc0"].concat(),

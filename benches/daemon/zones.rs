@@ -7,6 +7,7 @@ use crate::subject::{self, KEY};
 const NO_ERROR: u8 = 0;
 const NAME_ERROR: u8 = 3;
 const REFUSED: u8 = 5;
+const SERVER_FAILURE: u8 = 2;
 const TYPE_A: u16 = 1;
 const TYPE_SOA: u16 = 6;
 const CLASS_IN: [u8; 2] = [0, 1];
@@ -82,10 +83,14 @@ impl Question {
         self.reply(query, REFUSED, &[])
     }
 
+    pub(crate) fn fail(&self, query: &[u8]) -> Vec<u8> {
+        self.reply(query, SERVER_FAILURE, &[])
+    }
+
     /// One answer record, or the SOA record that says how long a "no" holds (RFC 2308).
     fn reply(&self, query: &[u8], code: u8, record: &[u8]) -> Vec<u8> {
         let answers = u8::from(!record.is_empty());
-        let authorities = u8::from(record.is_empty() && code != REFUSED);
+        let authorities = u8::from(record.is_empty() && !matches!(code, REFUSED | SERVER_FAILURE));
         let mut reply = Vec::with_capacity(self.end + 64);
         reply.extend(&query[..2]);
         reply.extend([0x84 | (query[2] & 1), 0x80 | code, 0, 1, 0, answers, 0, authorities, 0, 0]);
