@@ -17,6 +17,8 @@ use std::fs;
 /// Enough for a median that two runs agree on.
 const ROUNDS: u32 = 21;
 
+pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Unix];
+
 /// Sixteen clients come again and again; all is known after the first time.
 pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
     let sessions = if run.quick { 2_000 } else { 2_500 };
@@ -32,10 +34,8 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
         Peer::Bare,
     ];
     let names = NameServer::start(Behaviour::Answer(0))?;
-    let transports: &[Transport] =
-        if run.quick { &[Transport::Tcp] } else { &[Transport::Tcp, Transport::Unix] };
     let mut runners = Vec::new();
-    for &transport in transports {
+    for transport in TRANSPORTS {
         for peer in chosen(run, &peers) {
             let filter = run.workshop.start(peer, transport, &names)?;
             let sessions = if peer == Peer::Python { sessions / 3 } else { sessions };
@@ -49,7 +49,7 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
     rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
 
     let mut rows = Vec::new();
-    for &transport in transports {
+    for transport in TRANSPORTS {
         let of =
             |peer| runners.iter().find(|one| one.filter.peer == peer && one.filter.transport == transport);
         let (Some(bare), Some(python)) = (of(Peer::Bare), of(Peer::Python)) else { continue };
@@ -81,7 +81,7 @@ pub(crate) fn warm(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("Warm: every answer is in the cache", &header, &rows);
-    for &transport in transports {
+    for transport in TRANSPORTS {
         let of = runners.iter().filter(|runner| runner.filter.transport == transport);
         let (name, socket) = match transport {
             Transport::Tcp => ("warm-tcp", "TCP"),
@@ -131,7 +131,7 @@ pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
     }
     rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
     let ratio = runners[1].ratio(&runners[0]);
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for (runner, lists, of) in [(&runners[0], "3, 0", None), (&runners[1], "12, 50", Some(ratio))] {
         let mut row = runner.cells()?;
         row.insert(1, lists.to_owned());
@@ -143,6 +143,7 @@ pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
             None => no_target(),
         });
         rows.push(row);
+        bars.push(Bar { label: format!("lists, rules: {lists}"), value: runner.cost(), own: true });
     }
     let header = [
         "filter",
@@ -158,6 +159,8 @@ pub(crate) fn rules(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("Twelve lists and fifty rules: every answer is in the cache", &header, &rows);
+    let title = "CPU of a session with few and with many lists and rules, answers in the cache, TCP".into();
+    run.report.plot(Plot { name: "rules", title, unit: "µs", bars, target: None });
     Ok(())
 }
 
@@ -215,32 +218,39 @@ fn policy(run: &Run) -> Result<String, Failure> {
 pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
     let (sessions, slow) = if run.quick { (600, 90) } else { (1_000, 120) };
     let names = NameServer::start(Behaviour::Answer(0))?;
+    let peers = [Peer::Bare, Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Python];
     let mut runners = Vec::new();
-    for peer in
-        chosen(run, &[Peer::Bare, Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Python])
-    {
-        let filter = run.workshop.start(peer, Transport::Tcp, &names)?;
-        let sessions = if peer == Peer::Python { slow } else { sessions };
-        let greeting = Job::stream(&filter.door, Crowd::Strangers(run.strangers(200)), 200);
-        play(&mut run.report, peer, "cold, first acquaintance", &greeting)?;
-        runners.push(Runner::new(filter, sessions));
+    for transport in TRANSPORTS {
+        for peer in chosen(run, &peers) {
+            let filter = run.workshop.start(peer, transport, &names)?;
+            let sessions = if peer == Peer::Python { slow } else { sessions };
+            let greeting = Job::stream(&filter.door, Crowd::Strangers(run.strangers(200)), 200);
+            play(&mut run.report, peer, "cold, first acquaintance", &greeting)?;
+            runners.push(Runner::new(filter, sessions));
+        }
     }
     rounds(run, &mut runners, ROUNDS, |run, sessions| Crowd::Strangers(run.strangers(sessions)))?;
 
-    let of = |peer| runners.iter().find(|runner| runner.filter.peer == peer);
-    let (Some(bare), Some(python)) = (of(Peer::Bare), of(Peer::Python)) else {
-        return Err("a peer is missing".into());
-    };
     let mut rows = Vec::new();
-    for runner in &runners {
-        let (to_bare, to_python) = (runner.ratio(bare), runner.ratio(python));
-        let mut row = runner.cells()?;
-        row.extend([figure(to_bare), format!("{to_python:.3}")]);
-        row.extend(match runner.filter.peer {
-            Peer::Gatepost(Stage::Connect) => run.report.goal(Goal::PythonCold, 1.0 / to_python),
-            _ => no_target(),
-        });
-        rows.push(row);
+    for transport in TRANSPORTS {
+        let of: Vec<_> = runners.iter().filter(|runner| runner.filter.transport == transport).collect();
+        let [bare, .., python] = of[..] else { return Err("a peer is missing".into()) };
+        for runner in &of {
+            let (to_bare, to_python) = (runner.ratio(bare), runner.ratio(python));
+            let mut row = runner.cells()?;
+            row.extend([figure(to_bare), format!("{to_python:.3}")]);
+            row.extend(match runner.filter.peer {
+                Peer::Gatepost(Stage::Connect) => run.report.goal(Goal::PythonCold, 1.0 / to_python),
+                _ => no_target(),
+            });
+            rows.push(row);
+        }
+        let (name, socket) = match transport {
+            Transport::Tcp => ("cold", "TCP"),
+            Transport::Unix => ("cold-unix", "Unix sockets"),
+        };
+        let title = format!("CPU of a session, everything new, {socket}");
+        run.report.plot(costs(name, title, of.into_iter()));
     }
     let header = [
         "filter",
@@ -256,7 +266,6 @@ pub(crate) fn cold(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("Cold: every client, name and sender is new; DNS answers at once", &header, &rows);
-    run.report.plot(costs("cold", "CPU of a session, everything new, TCP".into(), runners.iter()));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! CPU of a session under loads of other shapes: more at once, kept connections, two threads, Sendmail's writes.
 
+use crate::cpu::TRANSPORTS;
 use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::Job;
@@ -23,45 +24,54 @@ const ROUNDS: u32 = 9;
 pub(crate) fn crowds(run: &mut Run) -> Result<(), Failure> {
     const CROWDS: [u32; 4] = [1, 16, 128, 1024];
     let names = NameServer::start(Behaviour::Answer(0))?;
+    let peers = chosen(run, &[Peer::Bare, Peer::Libmilter, Peer::Gatepost(Stage::Rcpt)]);
     let mut runners = Vec::new();
-    for peer in chosen(run, &[Peer::Bare, Peer::Libmilter, Peer::Gatepost(Stage::Rcpt)]) {
-        let filter = Rc::new(run.workshop.start(peer, Transport::Tcp, &names)?);
-        for at_once in CROWDS {
-            let job = Job { at_once, ..Job::stream(&filter.door, Crowd::Regulars(16), 2_048) };
-            // Once before it counts: memory for so many, and all answers.
-            play(&mut run.report, peer, "sessions at once, first acquaintance", &job)?;
-            runners.push(Runner::shaped(&filter, job));
+    for transport in TRANSPORTS {
+        for &peer in &peers {
+            let filter = Rc::new(run.workshop.start(peer, transport, &names)?);
+            for at_once in CROWDS {
+                let job = Job { at_once, ..Job::stream(&filter.door, Crowd::Regulars(16), 2_048) };
+                // Once before it counts: memory for so many, and all answers.
+                play(&mut run.report, peer, "sessions at once, first acquaintance", &job)?;
+                runners.push(Runner::shaped(&filter, job));
+            }
         }
     }
     rounds(run, &mut runners, ROUNDS, |_, _| Crowd::Regulars(16))?;
-    let (mut rows, mut bars) = (Vec::new(), Vec::new());
-    for (index, runner) in runners.iter().enumerate() {
-        let ratio = runner.ratio(&runners[index % CROWDS.len()]);
-        let peer = runner.filter.peer;
-        let own = matches!(peer, Peer::Gatepost(_));
-        let mut row = vec![
-            peer.title(),
-            runner.job.at_once.to_string(),
-            figure(runner.rate()),
-            figure(runner.cost()),
-            figure(ratio),
-        ];
-        row.extend(if own && runner.job.at_once == 1024 {
-            run.report.goal(Goal::WarmCrowd, ratio)
-        } else {
-            no_target()
-        });
-        rows.push(row);
-        bars.push(Bar {
-            label: format!("{}, {} at once", peer.title(), runner.job.at_once),
-            value: runner.cost(),
-            own,
-        });
+    let mut rows = Vec::new();
+    for (of, transport) in runners.chunks(peers.len() * CROWDS.len()).zip(TRANSPORTS) {
+        let (name, socket) = match transport {
+            Transport::Tcp => ("at-once", "TCP"),
+            Transport::Unix => ("at-once-unix", "Unix sockets"),
+        };
+        let mut bars = Vec::new();
+        for (index, runner) in of.iter().enumerate() {
+            let ratio = runner.ratio(&of[index % CROWDS.len()]);
+            let (peer, at_once) = (runner.filter.peer, runner.job.at_once);
+            let own = matches!(peer, Peer::Gatepost(_));
+            let mut row = vec![
+                peer.title(),
+                format!("{transport:?}"),
+                at_once.to_string(),
+                figure(runner.rate()),
+                figure(runner.cost()),
+                figure(ratio),
+            ];
+            row.extend(if own && at_once == 1024 {
+                run.report.goal(Goal::WarmCrowd, ratio)
+            } else {
+                no_target()
+            });
+            rows.push(row);
+            let label = format!("{}, {at_once} at once", peer.title());
+            bars.push(Bar { label, value: runner.cost(), own });
+        }
+        let title = format!("CPU of a session by the number of sessions at once, {socket}");
+        run.report.plot(Plot { name, title, unit: "µs", bars, target: None });
     }
-    let header = ["filter", "at once", "sessions/s", "µs CPU/session", "× bare", "target", "result"];
-    run.report.table("Sessions at once, every answer in the cache, TCP", &header, &rows);
-    let title = "CPU of a session by the number of sessions at once, TCP".into();
-    run.report.plot(Plot { name: "at-once", title, unit: "µs", bars, target: None });
+    let header =
+        ["filter", "socket", "at once", "sessions/s", "µs CPU/session", "× bare", "target", "result"];
+    run.report.table("Sessions at once, every answer in the cache", &header, &rows);
     Ok(())
 }
 
@@ -91,7 +101,7 @@ pub(crate) fn shapes(run: &mut Run) -> Result<(), Failure> {
     for peer in chosen(run, &[Peer::Bare, Peer::Gatepost(Stage::Rcpt), Peer::Python]) {
         filters.push(Rc::new(run.workshop.start(peer, Transport::Tcp, &names)?));
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for (what, crowd, shape) in shapes {
         let mut runners = Vec::new();
         for filter in &filters {
@@ -118,6 +128,8 @@ pub(crate) fn shapes(run: &mut Run) -> Result<(), Failure> {
             if queries == 0.0 && peer.enforce().is_some() && !matches!(job.crowd, Crowd::Regulars(_)) {
                 return Err(format!("{what}: {} asked the name server nothing", peer.title()).into());
             }
+            let label = format!("{what}: {}", peer.title());
+            bars.push(Bar { label, value: runner.cost(), own: matches!(peer, Peer::Gatepost(_)) });
             let cost = figure(runner.cost());
             let each = figure(runner.cost() / f64::from(runner.job.messages));
             let ratio = figure(runner.ratio(&runners[0]));
@@ -134,6 +146,8 @@ pub(crate) fn shapes(run: &mut Run) -> Result<(), Failure> {
         "packets/session",
     ];
     run.report.table("Loads of other shapes, TCP", &header, &rows);
+    let title = "CPU of a session under loads of other shapes, TCP".into();
+    run.report.plot(Plot { name: "shapes", title, unit: "µs", bars, target: None });
     Ok(())
 }
 
@@ -151,7 +165,7 @@ pub(crate) fn threads(run: &mut Run) -> Result<(), Failure> {
         return Ok(());
     }
     let names = NameServer::start(Behaviour::Answer(0))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for at_once in [16, 128] {
         let mut runners = Vec::new();
         for threads in ["1", "2"] {
@@ -173,10 +187,14 @@ pub(crate) fn threads(run: &mut Run) -> Result<(), Failure> {
                 ["1.00".into(), String::new(), String::new()]
             });
             rows.push(row);
+            let label = format!("{threads} of them, {at_once} sessions at once");
+            bars.push(Bar { label, value: runner.cost(), own: true });
         }
     }
     let header = ["threads", "at once", "µs CPU/session", "× one", "target", "result"];
     run.report.table("Threads of gatepost, every answer in the cache, TCP", &header, &rows);
+    let title = "CPU of a session by the number of threads, TCP".into();
+    run.report.plot(Plot { name: "threads", title, unit: "µs", bars, target: None });
     Ok(())
 }
 
@@ -214,7 +232,7 @@ pub(crate) fn steps(run: &mut Run) -> Result<(), Failure> {
         &header,
         &rows,
     );
-    let title = "Waiting time of a session with Sendmail's writes, p50, TCP".into();
+    let title = "Waiting time of a session, written as Sendmail does, p50, TCP".into();
     run.report.plot(Plot { name: "sendmail", title, unit: "ms", bars, target: Some(5.0) });
     Ok(())
 }
