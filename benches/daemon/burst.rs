@@ -4,6 +4,7 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::{Job, Manner, Outcome};
 use crate::peer::{Peer, Transport};
+use crate::plot::{Bar, Plot};
 use crate::process::NameServer;
 use crate::report::{figure, millis, no_target, number};
 use crate::sessions::play;
@@ -16,7 +17,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
     const SESSIONS: u32 = 128;
     let rounds = if run.quick { 2 } else { 5 };
     let mut names = NameServer::start(Behaviour::Answer(20))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for peer in [Peer::Gatepost(Stage::Connect), Peer::Gatepost(Stage::Rcpt), Peer::Python] {
         let judged = matches!(peer, Peer::Gatepost(_));
         if run.peers_only && judged {
@@ -49,6 +50,7 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
             no_target()
         });
         rows.push(row);
+        bars.push(Bar { label: peer.title(), value: number(most), own: judged });
     }
     let header = [
         "filter",
@@ -59,6 +61,8 @@ pub(crate) fn coalesce(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("128 equal sessions at once, DNS 20 ms away", &header, &rows);
+    let title = "The most queries for one name, 128 equal sessions at once".into();
+    run.report.plot(Plot { name: "equal", title, unit: "queries", bars, target: Some(1.0) });
     Ok(())
 }
 
@@ -81,7 +85,7 @@ fn tally(counts: &HashMap<String, u64>, who: &Identity) -> [u64; 5] {
 pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
     const AT_ONCE: u32 = 1024;
     let names = NameServer::start(Behaviour::Answer(20))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for peer in [
         Peer::Gatepost(Stage::Connect),
         Peer::Gatepost(Stage::Rcpt),
@@ -137,6 +141,7 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
             eprintln!("{}", filter.last_words());
         }
         rows.push(row);
+        bars.push(Bar { label: peer.title(), value: millis(total.wait_max), own: judged });
     }
     let header = [
         "filter",
@@ -150,5 +155,7 @@ pub(crate) fn crowd(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("1,024 sessions at once, listed and clean, DNS 20 ms away", &header, &rows);
+    let title = "Longest waiting time of a session, 1,024 at once, DNS 20 ms away".into();
+    run.report.plot(Plot { name: "crowd", title, unit: "ms", bars, target: None });
     Ok(())
 }

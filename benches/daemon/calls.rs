@@ -6,6 +6,7 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::Job;
 use crate::peer::{Filter, Peer, Transport};
+use crate::plot::{Bar, Plot};
 use crate::process::{NameServer, tethered};
 use crate::report::{figure, no_target, number};
 use crate::sessions::play;
@@ -22,7 +23,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     let sessions = if run.quick { 200 } else { 1_000 };
     let names = NameServer::start(Behaviour::Answer(0))?;
     let gatepost = Peer::Gatepost(Stage::Rcpt);
-    let (mut rows, mut bare) = (Vec::new(), f64::NAN);
+    let (mut rows, mut pictured, mut bare) = (Vec::new(), Vec::new(), f64::NAN);
     for peer in [Peer::Bare, Peer::Libmilter, gatepost, Peer::Python] {
         if run.peers_only && peer == gatepost {
             continue;
@@ -39,6 +40,10 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         };
         if peer == Peer::Bare {
             bare = warm;
+        }
+        for (what, calls) in [("answers in the cache", Some(warm)), ("everything new", cold)] {
+            let label = format!("{}, {what}", peer.title());
+            pictured.extend(calls.map(|value| Bar { label, value, own: peer == gatepost }));
         }
         let mut row = vec![peer.title(), figure(warm), figure(warm / bare)];
         row.extend(if peer == gatepost {
@@ -68,6 +73,8 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("System calls of a session, TCP, sixteen at once", &header, &rows);
+    let title = "System calls of a session, TCP, sixteen at once".into();
+    run.report.plot(Plot { name: "calls", title, unit: "calls", bars: pictured, target: None });
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::dns::Behaviour;
 use crate::load::{Job, Outcome};
 use crate::peer::{Filter, Peer, Transport};
+use crate::plot::{Bar, Plot};
 use crate::process::NameServer;
 use crate::report::{figure, millis, number};
 use crate::sessions::play;
@@ -61,9 +62,9 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     if run.peers_only {
         return Ok(());
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for kind in [Kind::List, Kind::Map] {
-        rows.extend(replaced(run, kind)?);
+        rows.extend(replaced(run, kind, &mut bars)?);
     }
     let header = [
         "what",
@@ -80,10 +81,12 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "result",
     ];
     run.report.table("Sessions while a million entries are replaced", &header, &rows);
+    let title = "Longest waiting time of a session while a million entries are replaced".into();
+    run.report.plot(Plot { name: "lists", title, unit: "ms", bars, target: Some(STALL) });
     Ok(())
 }
 
-fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
+fn replaced(run: &mut Run, kind: Kind, bars: &mut Vec<Bar>) -> Result<[Vec<String>; 2], Failure> {
     let names = NameServer::start(Behaviour::Answer(0))?;
     let rounds = if run.quick { 2 } else { 8 };
     let peer = Peer::Gatepost(Stage::Connect);
@@ -94,7 +97,7 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
         ..Job::stream(&filter.door, Crowd::Regulars(16), u32::MAX)
     };
     play(&mut run.report, peer, "no list, first acquaintance", &job(&without, 1))?;
-    let bare = without.resident()?;
+    let empty = without.resident()?;
     drop(without);
 
     let list = run.workshop.path("list");
@@ -105,7 +108,7 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
         run.workshop.start_with(peer, Transport::Tcp, &names, &[("CONFIG", config.display().to_string())])?;
     let what = |when: &str| format!("sessions with a {}, {when}", kind.name());
     play(&mut run.report, peer, &what("first acquaintance"), &job(&filter, 1))?;
-    let each = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
+    let each = (filter.resident()? - empty) * 1024.0 / f64::from(ENTRIES);
     let at_rest = play(&mut run.report, peer, &what("at rest"), &job(&filter, 5))?;
     // All sessions within the time that the rounds take.
     let (busy, longest) = thread::scope(|scope| {
@@ -116,6 +119,10 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
     })?;
     let figures =
         |outcome: &Outcome| [outcome.wait_p50, outcome.wait_p99, outcome.wait_max].map(|t| figure(millis(t)));
+    for (when, outcome) in [("at rest", &at_rest), ("read anew, and reloads", &busy)] {
+        let label = format!("{}, {when}", kind.name());
+        bars.push(Bar { label, value: millis(outcome.wait_max), own: true });
+    }
     let mut calm = vec![format!("{}, at rest", kind.name()), at_rest.good.to_string()];
     calm.extend(figures(&at_rest));
     calm.extend([String::new(), String::new(), String::new(), String::new(), figure(each)]);
@@ -131,7 +138,7 @@ fn replaced(run: &mut Run, kind: Kind) -> Result<[Vec<String>; 2], Failure> {
     ));
     row.extend([figure(longest.as_secs_f64()), figure(number(filter.peak()?) / 1024.0)]);
     // What each reading leaves behind would be in it.
-    let after = (filter.resident()? - bare) * 1024.0 / f64::from(ENTRIES);
+    let after = (filter.resident()? - empty) * 1024.0 / f64::from(ENTRIES);
     row.push(figure(after));
     row.extend(run.report.at_most("octets of an entry after all of it", after, most));
     Ok([calm, row])

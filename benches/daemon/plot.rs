@@ -2,7 +2,7 @@
 //!
 //! No axes and no scale beyond the longest bar: each bar has its figure beside it.
 
-use crate::report::figure;
+use crate::report::{figure, number};
 use std::fmt::Write;
 
 /// One picture.
@@ -24,8 +24,9 @@ pub(crate) struct Bar {
     pub(crate) own: bool,
 }
 
-/// In pixels: what a label, a bar and its figure may take, and the height of a line.
+/// In pixels: what a label takes at least, and a character of it at most; what a bar and its figure may take, and the height of a line.
 const LABEL: f64 = 300.0;
+const CHARACTER: f64 = 7.0;
 const LENGTH: f64 = 420.0;
 const FIGURE: f64 = 130.0;
 const LINE: f64 = 26.0;
@@ -41,7 +42,10 @@ impl Plot {
         let own = longest(&mut self.bars.iter().filter(|bar| bar.own)).max(self.target.unwrap_or_default());
         let end = if own > 0.0 { most.min(own * CUT).max(self.target.unwrap_or_default()) } else { most };
         let scale = if end > 0.0 { LENGTH / end } else { 0.0 };
-        let (width, mut y) = (LABEL + LENGTH + FIGURE, HEAD);
+        let characters = |bar: &Bar| number(bar.label.chars().count() as u64);
+        let label = self.bars.iter().map(characters).fold(0.0, f64::max) * CHARACTER;
+        let label = label.max(LABEL);
+        let (width, mut y) = (label + LENGTH + FIGURE, HEAD);
         let mut body = String::new();
         for bar in &self.bars {
             let (long, cut) = ((bar.value * scale).min(LENGTH), bar.value > end);
@@ -51,20 +55,20 @@ impl Plot {
             let _ = writeln!(
                 body,
                 "<text x=\"{:.0}\" y=\"{middle:.0}\" text-anchor=\"end\">{}</text>\n\
-                 <rect x=\"{LABEL:.0}\" y=\"{:.0}\" width=\"{:.1}\" height=\"{:.0}\" fill=\"{colour}\"/>\n\
+                 <rect x=\"{label:.0}\" y=\"{:.0}\" width=\"{:.1}\" height=\"{:.0}\" fill=\"{colour}\"/>\n\
                  <text x=\"{:.1}\" y=\"{middle:.0}\">{}{mark}</text>",
-                LABEL - 8.0,
+                label - 8.0,
                 escaped(&bar.label),
                 y + 4.0,
                 long.max(1.0),
                 LINE - 8.0,
-                LABEL + long.max(1.0) + 6.0,
+                label + long.max(1.0) + 6.0,
                 figure(bar.value)
             );
             y += LINE;
         }
         if let Some(target) = self.target {
-            let x = LABEL + target * scale;
+            let x = label + target * scale;
             let _ = writeln!(
                 body,
                 "<line x1=\"{x:.1}\" y1=\"{HEAD:.0}\" x2=\"{x:.1}\" y2=\"{y:.0}\" stroke=\"#b3261e\" stroke-dasharray=\"4 3\"/>"

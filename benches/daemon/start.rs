@@ -4,6 +4,7 @@ use crate::dns::Behaviour;
 use crate::goals::Goal;
 use crate::load::{Job, Manner};
 use crate::peer::{GATEPOST, Peer, Transport};
+use crate::plot::{Bar, Plot};
 use crate::process::{NameServer, succeeds};
 use crate::report::{figure, number, spread};
 use crate::sessions::play;
@@ -45,7 +46,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     let after = filter.resident()? / 1024.0;
 
     let (middle, _, slowest) = spread(&starts);
-    let mut rows = Vec::new();
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for (what, measured, goal, value) in [
         (
             "start to READY, ms",
@@ -64,8 +65,11 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         let mut row = vec![what.to_owned(), measured];
         row.extend(run.report.goal(goal, value));
         rows.push(row);
+        bars.push(Bar { label: what.to_owned(), value: value / goal.limit() * 100.0, own: true });
     }
     run.report.table("Start and size", &["of gatepost", "measured", "target", "result"], &rows);
+    let title = "Start, size and memory after a crowd, of what the goals allow".into();
+    run.report.plot(Plot { name: "start", title, unit: "%", bars, target: Some(100.0) });
     Ok(())
 }
 
