@@ -106,14 +106,14 @@ fn run() -> Result<u32, Failure> {
     let mut missed = 0;
     println!("\n### Access maps of {ENTRIES} entries\n");
     println!(
-        "| map | file MiB | load s | target | result | question us, found | not found | target | result | RSS MiB | target | result | MiB at most |"
+        "| map | file MiB | load s | target | result | question µs, found | not found | target | result | RSS MiB | target | result | MiB at most |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for number in 0..KINDS.len() {
         missed += child("map", number)?;
     }
     println!("\n### {PATTERNS} patterns on one key\n");
-    println!("| patterns | compile ms | decision us, the last | none | target | result | RSS MiB |");
+    println!("| patterns | compile ms | decision µs, the last | none | target | result | RSS MiB |");
     println!("|---|---:|---:|---:|---:|---:|---:|");
     for number in 0..LISTS.len() {
         missed += child("list", number)?;

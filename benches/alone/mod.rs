@@ -53,7 +53,7 @@ impl Judge {
     pub(crate) fn of(&mut self, value: f64, limit: f64) -> &'static str {
         let met = value <= limit;
         self.0 |= u32::from(!met);
-        if met { "pass" } else { "**missed**" }
+        if met { "met" } else { "**missed**" }
     }
 }
 

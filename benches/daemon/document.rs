@@ -12,8 +12,8 @@ use std::process::Command;
 const BEGIN: &str = "<!-- measured: written by benches/run -->";
 const END: &str = "<!-- end of measured -->";
 
-/// Puts the text of a run, and its pictures, in the place of those of the run before.
-pub(crate) fn write(machine: &str, text: &str, plots: &[Plot]) -> Result<(), Failure> {
+/// Puts the text of a whole run, and its pictures, in the place of those of the run before.
+pub(crate) fn write(conditions: &str, text: &str, plots: &[Plot]) -> Result<(), Failure> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let page = docs.join("benchmarks.md");
     let old = fs::read_to_string(&page)?;
@@ -27,7 +27,15 @@ pub(crate) fn write(machine: &str, text: &str, plots: &[Plot]) -> Result<(), Fai
         // Writing to a string cannot fail.
         let _ = write!(gallery, "\n![{}](benchmarks/{}.svg)\n", plot.title, plot.name);
     }
-    fs::write(&page, format!("{head}{BEGIN}\n\n{machine}\n{text}\n### Pictures\n{gallery}\n{END}{tail}"))?;
+    fs::write(&page, format!("{head}{BEGIN}\n\n{conditions}{text}\n### Pictures\n{gallery}\n{END}{tail}"))?;
+    // A picture that is no longer made would stand in the packages for ever.
+    for file in fs::read_dir(&pictures)? {
+        let path = file?.path();
+        let made = plots.iter().any(|plot| path.file_stem().is_some_and(|stem| stem == plot.name));
+        if path.extension().is_some_and(|kind| kind == "svg") && !made {
+            fs::remove_file(path)?;
+        }
+    }
     Ok(())
 }
 
@@ -42,14 +50,13 @@ pub(crate) fn machine() -> String {
     let versions =
         spoken("dpkg-query", &["-W", "-f", "${Package} ${Version}, "].map(String::from), &PACKAGES);
     format!(
-        "{}, {} CPUs ({}), {} MiB, Linux {}, {}; load before the run {}. Programs: {}.\n",
+        "{}, {} CPUs ({}), {} MiB, Linux {}, {}. Programs: {}.\n",
         spoken("date", &["-u".into(), "+%Y-%m-%d %H:%M UTC".into()], &[]),
         processors.lines().filter(|line| line.starts_with("processor")).count(),
         after(&processors, "model name"),
         after(&read("/proc/meminfo"), "MemTotal:").trim_end_matches(" kB").parse().unwrap_or(0_u64) / 1024,
         read("/proc/sys/kernel/osrelease").trim(),
         after(&read("/etc/os-release"), "PRETTY_NAME="),
-        read("/proc/loadavg").split(' ').next().unwrap_or_default(),
         versions.trim_end_matches(',')
     )
 }

@@ -12,6 +12,8 @@ pub(crate) struct Report {
     goals: Goals,
     judged: u32,
     missed: Vec<String>,
+    /// What could not be measured, and why.
+    lacking: Vec<String>,
     failed: u32,
     wrong: u32,
     played: u32,
@@ -28,12 +30,17 @@ impl Report {
 
     /// The same for a figure that is no goal of the whole.
     pub(crate) fn at_most(&mut self, what: &str, value: f64, limit: f64) -> [String; 2] {
-        self.judged += 1;
         let met = value <= limit;
-        if !met {
-            self.missed.push(format!("{what}: {} (target ≤ {limit})", figure(value)));
-        }
+        self.judge(met, || format!("{what}: {} (target ≤ {limit})", figure(value)));
         [format!("≤ {limit}"), if met { "met" } else { "**missed**" }.into()]
+    }
+
+    /// Counts a target that is no goal of the whole; what missed it is a complaint.
+    pub(crate) fn judge(&mut self, met: bool, what: impl FnOnce() -> String) {
+        self.judged += 1;
+        if !met {
+            self.missed.push(what());
+        }
     }
 
     /// Sessions that failed or ended wrongly are never a matter of speed; gatepost's own count for the goal. `sessions::play` calls it
@@ -42,7 +49,7 @@ impl Report {
         self.played += outcome.sessions();
         // Everything is right about no sessions at all.
         if outcome.sessions() == 0 {
-            self.complain(format!("{}, {what}: no session was played", peer.title()));
+            self.lack(format!("{}, {what}: no session was played", peer.title()));
         }
         if matches!(peer, Peer::Gatepost(_)) {
             self.failed += outcome.failed;
@@ -66,9 +73,9 @@ impl Report {
     }
 
     /// A measurement that could not be made.
-    pub(crate) fn complain(&mut self, complaint: String) {
+    pub(crate) fn lack(&mut self, complaint: String) {
         eprintln!("bench: {complaint}");
-        self.missed.push(complaint);
+        self.lacking.push(complaint);
     }
 
     /// Prints a table as soon as it is known: a long run should show something on its way.
@@ -81,6 +88,12 @@ impl Report {
 
     /// A picture for the document.
     pub(crate) fn plot(&mut self, plot: Plot) {
+        if plot.bars.is_empty() || plot.bars.iter().any(|bar| !bar.value.is_finite()) {
+            self.lack(format!("{}: a picture without bars, or with one that is no figure", plot.name));
+        }
+        if self.plots.iter().any(|other| other.name == plot.name) {
+            self.lack(format!("{}: two pictures of one name", plot.name));
+        }
         self.plots.push(plot);
     }
 
@@ -88,17 +101,19 @@ impl Report {
         &self.plots
     }
 
-    /// Ends the run: the table of goals and the last lines are printed; the whole text, and true if nothing was missed.
+    /// Ends the run: the table of goals and the last lines are printed.
     ///
-    /// In a run of everything a goal without a figure is missed, too.
-    pub(crate) fn conclude(&mut self, everything: bool) -> (String, bool) {
+    /// In a run of everything a goal without a figure is lacking, too.
+    pub(crate) fn conclude(&mut self, everything: bool) -> End {
         self.goals.take(Goal::Failed, f64::from(self.failed));
         self.goals.take(Goal::Wrong, f64::from(self.wrong));
         let mut complaints = self.goals.missed();
         if everything {
-            complaints.extend(self.goals.unmeasured());
+            self.lacking.extend(self.goals.unmeasured());
         }
         complaints.append(&mut self.missed);
+        let lacking = !self.lacking.is_empty();
+        complaints.append(&mut self.lacking);
         let goals = self.goals.table();
         let mut end = format!(
             "\n{} sessions played, {} further targets, {} complaints.\n",
@@ -114,8 +129,18 @@ impl Report {
             let _ = writeln!(end, "- {line}");
         }
         println!("{goals}\n{end}");
-        (format!("{goals}\n{end}{}", self.text), complaints.is_empty())
+        End { text: format!("{goals}\n{end}{}", self.text), lacking, met: complaints.is_empty() }
     }
+}
+
+/// What has come of a run.
+pub(crate) struct End {
+    /// All tables.
+    pub(crate) text: String,
+    /// Something could not be measured: no page may be made of this.
+    pub(crate) lacking: bool,
+    /// Nothing was missed.
+    pub(crate) met: bool,
 }
 
 /// A Markdown table under a heading.
