@@ -134,6 +134,9 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
         }
     }
     let write = words.contains(&"write");
+    if write && (!chosen.is_empty() || words.contains(&"quick") || words.contains(&"peers")) {
+        return Err("write: only of a run of everything; a part of it makes no page".into());
+    }
     // Nobody wants to wait for a look at one figure.
     let before = if write { quiet::wait()? } else { quiet::busy()? };
     let begun = Instant::now();

@@ -63,7 +63,7 @@ fn measured(run: &mut Run, bench: &str, picture: &Picture) -> Result<(), Failure
         }
         for row in &rows {
             for cell in row.iter().filter(|cell| ["met", "**missed**"].contains(&cell.as_str())) {
-                run.report.judge(cell == "met", || format!("{title}: {}", row.join(" | ")));
+                run.report.judge(cell == "met", || format!("{title}: {}: a target was missed", row[0]));
             }
         }
         let header: Vec<_> = header.iter().map(String::as_str).collect();
