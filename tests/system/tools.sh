@@ -10,6 +10,7 @@ packages=(
     postfix-cdb postfix-lmdb lmdb-utils sqlite3 libsqlite3-dev pkg-config  # access maps of other kinds than text
     m4 libwrap0 libdb5.3 libldap-2.5-0 libsasl2-2 libnsl2 libssl3   # what Sendmail needs
     python3 iproute2 procps curl gcc libc6-dev mandoc
+    strace                                         # system calls that fail
     python3-milter python3-dnspython libmilter-dev # peers of the benchmarks and of the comparison
     systemd systemd-container mmdebstrap           # socket activation, booted containers
     dpkg-dev lintian shellcheck                    # the Debian package
@@ -87,6 +88,6 @@ if ! command -v qemu-system-x86_64 >/dev/null; then
         { tail -20 "$results/apt-qemu.txt" >&2; exit 1; }
 fi
 
-for tool in rbldnsd unbound dig postfix smtp-sink smtp-source swaks miltertest m4 ip unshare python3 systemd-socket-activate; do
+for tool in rbldnsd unbound dig postfix smtp-sink smtp-source swaks miltertest m4 ip unshare strace prlimit python3 systemd-socket-activate; do
     command -v $tool >/dev/null || { echo "tests/system/tools.sh: $tool is missing" >&2; exit 1; }
 done

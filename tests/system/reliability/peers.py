@@ -2,13 +2,15 @@
 
 import resource
 import select
+import socket
 import struct
+import subprocess
 import threading
 import time
 
 from table import row
 from world import (
-    LISTED, REVERSED, Daemon, Ended, Wire, connecting, expect, milliseconds, packet, quantile, run, session, strings,
+    LISTED, NOBODY, REVERSED, Daemon, Ended, Wire, connecting, expect, milliseconds, packet, quantile, run, session, strings,
     until,
 )
 
@@ -97,24 +99,25 @@ def commands(stage):
 
 
 @row(
-    "F3", "one octet a second", "8 connections that send CONNECT so, while others send 6,000 sessions",
-    "closed 30 s after the packet's first octet (Postfix itself waits 30 s); the others' p99 stays what it was",
+    "F3", "one octet a second", "8 connections that send CONNECT so; thousands of sessions before and beside",
+    "closed 30 s after the packet's first octet (Postfix itself waits 30 s); the others' p99 stays what it was, up to a tenth and 0.1 ms",
     "a_packet_must_arrive_in_time_and_silence_between_packets_may_last, peers_that_are_late_on_purpose_do_not_flood_the_log",
     waits=30,
+    note="a packet has 30 s and not 10, since Postfix itself waits so long for an answer.",
 )
 def slow(stage):
     daemon = Daemon(stage, "slow")
 
     def p99():
         taken = []
-        for _ in range(2000):
+        for _ in range(1000):
             begun = time.monotonic()
             session(daemon)
             taken.append(time.monotonic() - begun)
         return quantile(taken, 0.99)
 
-    # The best of three: a machine has other things to do, too.
-    before = min(p99() for _ in range(3))
+    # The best of some: a machine has other things to do, too. What slow peers cost would be in each of them.
+    before = min(p99() for _ in range(6))
     wires, begun, ended = [Wire(daemon) for _ in range(8)], time.monotonic(), {}
     for wire in wires:
         wire.greet()
@@ -139,8 +142,11 @@ def slow(stage):
                         waiting.remove(wire.socket)
     sender = threading.Thread(target=trickle, daemon=True)
     sender.start()
-    during = min(p99() for _ in range(3))
-    expect(during < 2 * before + 0.002, f"p99 {milliseconds(before)} before, {milliseconds(during)} beside")
+    during, most = p99(), 1.1 * before + 0.0001
+    while during > most and time.monotonic() - begun < 24:
+        during = min(during, p99())
+    expect(not ended, "they are still there")
+    expect(during < most, f"p99 {milliseconds(before)} before, {milliseconds(during)} beside")
     yield
     sender.join(70)
     expect(len(ended) == len(wires), f"{len(ended)} of {len(wires)} were closed")
@@ -183,16 +189,27 @@ def unread(stage):
 
 
 @row(
-    "F5", "the end of a connection in every state", "a session cut after each packet and within each, closed, half closed or reset",
+    "F5", "the end of a connection in every state", "a session cut after each packet and within each: closed, half closed or shut down over a Unix socket; closed, half closed or reset (RST) over TCP",
     "no line above level info, no descriptor and no session left",
     "an_mta_that_leaves_in_mid_message_leaves_nothing_behind, a_session_may_be_cut_anywhere, "
     "a_thousand_connections_without_an_octet_leave_nothing_behind",
 )
 def ends(stage):
-    daemon = Daemon(stage, "ends", {"LOG_LEVEL": "debug"})
+    said = [cut_everywhere(Daemon(stage, f"ends-{kind}", {"LOG_LEVEL": "debug"}, tcp=kind == "TCP"), kind) for kind in ("Unix", "TCP")]
+    return "; ".join(said) + "; no line above info"
+
+
+def resets():
+    """How many segments with RST were sent here."""
+    with open("/proc/net/snmp", encoding="ascii") as file:
+        names, values = (line.split() for line in file if line.startswith("Tcp:"))
+    return int(values[names.index("OutRsts")])
+
+
+def cut_everywhere(daemon, kind):
     session(daemon)
     daemon.quiet()
-    before, cuts = daemon.descriptors(), 0
+    before, cuts, reset, sent = daemon.descriptors(), 0, 0, resets()
     for count in range(len(STAGES) + 1):
         whole = b"".join(STAGES[:count])
         after = STAGES[count] if count < len(STAGES) else b""
@@ -203,16 +220,22 @@ def ends(stage):
                 if way == "half":
                     wire.socket.shutdown(1)
                     expect(wire.ends(), "it is closed from the other side, too")
+                elif way == "reset" and kind == "TCP":
+                    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    reset += 1
                 elif way == "reset":
                     wire.socket.shutdown(2)
                 wire.close()
                 cuts += 1
     daemon.quiet()
     until(lambda: daemon.descriptors() <= before, 5, f"no more than {before} descriptors")
+    after = daemon.descriptors()
     daemon.serves()
     daemon.stop()
     expect(not daemon.loud(), f"lines above info: {daemon.loud()[:3]}")
-    return f"{cuts} sessions cut; no line above info, {before} descriptors before and no more after"
+    sent = resets() - sent
+    expect(sent >= reset, f"{sent} segments with RST for {reset} resets")
+    return f"{kind}: {cuts} sessions cut, {sent} RST, {before} descriptors before and {after} after"
 
 
 @row(
@@ -253,8 +276,8 @@ def crowd(stage):
 
 
 @row(
-    "F7", "64 descriptors, and 80", "a start within that limit, then 100 connections",
-    "with 64 it does not start (69) and says how many it needs; with 80 it warns, accepting pauses without spinning, who is in is "
+    "F7", "64 descriptors, and 80", "a start within that limit; then one that was started with 80 is brought to 64 as it runs, and gets 100 connections",
+    "with 64 it does not start (69) and says how many it needs; with 80 it warns. As it runs accepting pauses without spinning, who is in is "
     "served, all others as soon as there is room; one line a minute",
     "the_server_survives_a_process_without_descriptors, with_too_few_descriptors_it_says_so_instead_of_failing_later",
 )
@@ -267,6 +290,8 @@ def descriptors(stage):
     expect(status == 69 and "only 64 open files are allowed" in said and "LimitNOFILE" in said, f"{status}: {said}")
     daemon.told(1, "WARN event=descriptors", "given=80", "raise LimitNOFILE")
     daemon.serves()
+    # As the daemon's own account, which may do so where root may not.
+    subprocess.run(["prlimit", "--pid", str(daemon.process.pid), "--nofile=64:64"], check=True, user=NOBODY, group=NOBODY, extra_groups=[])
     early = Wire(daemon)
     early.greet()
     wires = [Wire(daemon) for _ in range(100)]
@@ -281,7 +306,7 @@ def descriptors(stage):
     expect(early.connect()[0] == "c" and early.helo()[0] == "c", "who is in is served")
     ready, _, _ = select.select([wire.socket for wire in wires], [], [], 0)
     waiting = [wire for wire in wires if wire.socket not in ready]
-    expect(waiting, "some wait")
+    expect(len(ready) < 64 and waiting, f"{len(ready)} are served, the others wait")
     began = time.monotonic()
     for wire in wires:
         if wire not in waiting:

@@ -5,6 +5,7 @@ import argparse
 import itertools
 import os
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +20,8 @@ import servers
 import lists
 import process
 import files
-from page import page, rows_of
+import kernel
+from page import page, rows_of, run
 
 
 # KiB of memory that a daemon may have whatever happens: a quarter of the unit's MemoryMax=.
@@ -31,6 +33,7 @@ class Stage:
 
     def __init__(self, arguments):
         self.program, self.key, self.key2 = arguments.program, arguments.key, arguments.key2
+        self.asleep = arguments.asleep
         self.directory, self.log = arguments.directory, arguments.log
         self.sources = os.path.dirname(os.path.realpath(__file__))
         # The most memory that each daemon had, in KiB.
@@ -91,7 +94,7 @@ class Played:
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("suite", "key", "key2", "program", "directory", "log", "page"):
+    for name in ("suite", "key", "key2", "program", "asleep", "directory", "log", "page"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", default="")
@@ -102,7 +105,8 @@ def main():
     chosen = [row for row in rows if not arguments.only or row.number in arguments.only.split(",")]
     if len({row.number for row in rows}) < len(rows):
         raise SystemExit("two rows have one number")
-    began, played = time.monotonic(), []
+    version = subprocess.run([stage.program, "--version"], capture_output=True, check=True, text=True).stdout.strip()
+    began, played, ran = time.monotonic(), [], run(version)
     # Those that wait longest come first, so that they wait beside the others.
     for row in sorted(chosen, key=lambda row: -row.waits):
         one = Played(row, stage)
@@ -119,16 +123,16 @@ def main():
     print(f"{word} {arguments.suite}: no daemon of any row had more than {MEMORY >> 10} MiB: {name} had {peak >> 10}", flush=True)
     if arguments.only:
         return
-    # The document: rows as they were played; what was measured is another thing in each run.
+    # The document: rows as they were played, and measured the same things; the figures are others in each run.
     with open(arguments.page, encoding="utf-8") as file:
         before = file.read()
-    after = page(rows, {one.row.number: one.measured for one in played}, before)
+    after = page(rows, {one.row.number: one.measured for one in played}, before, ran)
     if arguments.write and not any(one.problem for one in played):
         with open(arguments.page, "w", encoding="utf-8") as file:
             file.write(after)
         before = after
     same = rows_of(before) == rows_of(after)
-    print(f"{'ok' if same else 'FAIL'} {arguments.suite}: docs/reliability.md has every row as it was played", flush=True)
+    print(f"{'ok' if same else 'FAIL'} {arguments.suite}: docs/reliability.md is of this version, has every row as it was played, and what was measured", flush=True)
 
 
 main()

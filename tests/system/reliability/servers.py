@@ -57,11 +57,10 @@ def rcodes(stage):
 
 
 @row(
-    "F22", "the resolver is silent", "every question is passed over, UDP and TCP; 12 sessions at once, then 300; then it answers again",
-    "the first are answered within the stage's 1.8 s, and from then on within 1 ms (p90); the list comes back by itself",
+    "F22", "the resolver is silent, or not there", "every question is passed over, UDP and TCP; 12 sessions at once, then 300; then it answers again. The same with its port closed",
+    "the first are answered within the stage's 1.8 s, and from then on within 1 ms (p90); the list comes back by itself within 3 s",
     "silence_costs_a_stage_its_budget_and_a_session_two_seconds, after_a_dead_resolver_opened_the_breaker_nobody_waits, a_probe_brings_a_list_back, "
     "faults: without a name server mail comes in, faults: the name server is back: lists are asked again\\, by itself",
-    waits=25,
 )
 def silence(stage):
     daemon = Daemon(stage, "silence", {"PROBE_INTERVAL": "900"}, {"2.0.0.127.zen": "127.0.0.2"})
@@ -76,10 +75,22 @@ def silence(stage):
     expect(quantile(later, 0.9) < 0.001, f"then {milliseconds(quantile(later, 0.9))}")
     daemon.told(1, "WARN", "event=zone_state", "zone=zen")
     daemon.names.script({REVERSED: "127.0.0.2", "2.0.0.127.zen": "127.0.0.2"})
-    yield
-    took = until(lambda: verdict(daemon, LISTED)[0] == "y", 25, "the list comes back")
+    # A question once a second, which is put three times: what comes first after the silence is answered.
+    took = until(lambda: verdict(daemon, LISTED)[0] == "y", 3, "the list comes back")
     daemon.stop()
-    return f"longest reply {longest:.2f} s, then {milliseconds(quantile(later, 0.5))} (p90 {milliseconds(quantile(later, 0.9))}); back {took:.1f} s after the resolver"
+    daemon = Daemon(stage, "absent", {"PROBE_INTERVAL": "900"}, {"2.0.0.127.zen": "127.0.0.2"})
+    until(lambda: daemon.names.asked()["1.0.0.127.zen"], 5, "the list is probed at the start")
+    daemon.names.close()
+    expect({code for code, _, _ in at_once(daemon, [reversed_client(n)[0] for n in range(12)])} == {"c"}, "mail comes in")
+    expect(daemon.zone("zen")["state"] == "resting", "the list rests")
+    daemon.names = Names(daemon.names.address)
+    daemon.names.script({REVERSED: "127.0.0.2", "2.0.0.127.zen": "127.0.0.2"})
+    again = until(lambda: verdict(daemon, LISTED)[0] == "y", 3, "the list comes back")
+    daemon.stop()
+    return (
+        f"longest reply {longest:.2f} s, then {milliseconds(quantile(later, 0.5))} (p90 {milliseconds(quantile(later, 0.9))}); "
+        f"back {milliseconds(took)} after the resolver, and {milliseconds(again)} after its port"
+    )
 
 
 @row(
@@ -110,6 +121,8 @@ def truncated(stage):
     "200 listed clients each, 40 at a time",
     "more than 97 % are refused within the stage's 1.8 s; of those with 300 to 500 ms, where the third try is the last that can be in time, more than 88 %",
     "one_lost_packet_costs_one_try, where_udp_is_lost_tcp_answers_within_the_lifetime, an_answer_to_the_first_try_counts_during_the_second",
+    note="where each answer takes 400 ms, more than 97 % cannot be in time: of 1.8 s, with 0.7 s for each try, two tries over UDP can be answered for sure, and both are lost "
+    "for 9 % of the questions, of which TCP and an early second packet save some. So the 97 % are asked of delays up to 400 ms.",
 )
 def losses(stage):
     said = []
@@ -129,26 +142,32 @@ def losses(stage):
 
 @row(
     "F27", "addresses outside 127/8, AAAA, 200 records, an alias", "such answers, each to a daemon of its own",
-    "nobody is refused for them, and the cause is counted; an alias counts by where it leads",
+    "nobody is refused for them. An address outside 127/8 is counted as an error and the list rests; codes of no meaning are told once each; AAAA and an alias to nothing are \"not listed\"; an alias counts by where it leads",
     "a_rewritten_answer_is_no_listing, aliases_are_followed_and_alone_say_nothing, an_alias_counts_by_where_it_leads, "
     "a_listing_is_made_of_the_lists_own_codes_alone, postfix: an answer outside 127/8 refuses nobody",
 )
 def rewritten(stage):
-    causes = {}
-    for way, words, wanted in (
-        ("an address", "192.0.2.1", "c"), ("an address beside a listing", "127.0.0.2 192.0.2.1", "c"), ("AAAA", "aaaa", "c"),
-        ("200 records", "many", "c"), ("an alias that leads nowhere", "alias nxdomain", "c"), ("an alias to a listing", "alias 127.0.0.2", "y"),
+    said = []
+    # Of two questions: errors of the kind "bogus", lines about codes of no meaning, and how the list is then. One that rests is not
+    # asked again, but each session that would have is counted.
+    for way, words, wanted, counted in (
+        ("an address", "192.0.2.1", "c", (2, 0, "error")), ("an address beside a listing", "127.0.0.2 192.0.2.1", "c", (2, 0, "error")),
+        ("AAAA", "aaaa", "c", (0, 0, "ok")), ("200 records", "many", "c", (0, 64, "ok")),
+        ("an alias that leads nowhere", "alias nxdomain", "c", (0, 0, "ok")), ("an alias to a listing", "alias 127.0.0.2", "y", (0, 0, "ok")),
     ):
         daemon = Daemon(stage, "rewritten-" + way.replace(" ", "-"), script={"zen": words})
         for client in (LISTED, CLEAN):
             code, _, took = verdict(daemon, client)
             expect(code == wanted, f"{way}: {code}")
             expect(took < BUDGET, f"{way}: {took:.2f} s")
-        causes[way] = daemon.metric("gatepost_dns_errors_total", zone="zen", cause="bogus"), daemon.zone("zen")["state"]
+        zone = daemon.zone("zen")
+        errors, bogus = (daemon.metric("gatepost_dns_errors_total", zone="zen", **cause) for cause in ({}, {"cause": "bogus"}))
         daemon.stop()
-    for way in ("an address", "an address beside a listing"):
-        expect(causes[way][0] >= 1 and causes[way][1] == "error", f"{way}: {causes[way]}")
-    return "nobody refused; the list rests after the first address outside 127/8"
+        strange = len(daemon.lines("result=unknown-code"))
+        expect((bogus, strange, zone["state"]) == counted and errors == bogus, f"{way}: {bogus} of {errors} errors bogus, {strange} lines, {zone}")
+        expect(zone["listed"] == (2 if wanted == "y" else 0), f"{way}: {zone}")
+        said.append(f"{way}: {bogus} errors, {strange} codes told, {zone['listed']} listed, {zone['state']}")
+    return "; ".join(said)
 
 
 @row(

@@ -132,7 +132,7 @@ def verdict(daemon, client):
 class Daemon:
     """gatepost as a process, with its own name server unless told otherwise."""
 
-    def __init__(self, stage, name, settings=None, script=None, names=None, tcp=False, notify=None, limits=None, toml=None):
+    def __init__(self, stage, name, settings=None, script=None, names=None, tcp=False, notify=None, limits=None, toml=None, log=None):
         self.name, self.stage, self.port = name, stage, stage.next_port() if tcp else None
         self.own = names is None
         self.names = names or Names(stage.next_address())
@@ -158,7 +158,7 @@ class Daemon:
             with open(self.file, "w", encoding="utf-8") as file:
                 file.write(toml)
             self.command += ["--config", self.file]
-        self.log_path = os.path.join(stage.log, f"gatepost-{name}.log")
+        self.log_path = log or os.path.join(stage.log, f"gatepost-{name}.log")
         self.notify, self.limits = notify, limits
         self.start()
 
@@ -173,12 +173,14 @@ class Daemon:
         environment = {"PATH": os.environ["PATH"]} | {PREFIX + name: value for name, value in self.settings.items()}
         return environment | (self.notify or {})
 
-    def start(self):
+    def start(self, manager=None):
+        """Another process of it, which gets what a service manager keeps for it."""
+        command, passed = manager.pass_on(self.command) if manager else (self.command, ())
         with open(self.log_path, "ab") as log:
             before = log.tell()
             self.process = subprocess.Popen(
-                self.command, env=self.environment(), stdout=log, stderr=log, user=NOBODY, group=NOBODY,
-                extra_groups=[], preexec_fn=self.limits,
+                command, env=self.environment(), stdout=log, stderr=log, user=NOBODY, group=NOBODY,
+                extra_groups=[], preexec_fn=self.limits, pass_fds=passed,
             )
         until(lambda: "event=ready" in self.log()[before:] or self.process.poll() is not None, 20, "it starts")
         expect(self.process.poll() is None, "it does not start: " + self.log()[-300:])
