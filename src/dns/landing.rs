@@ -113,9 +113,14 @@ impl Landing {
     pub(super) fn take(&self, records: &[Ipv4Addr], ttl: Option<u32>, settings: &Settings, in_time: bool) {
         let Topic { list, subject, .. } = &self.topic;
         let zone = self.dns.zone(*list);
-        let answer = classify(*list, records);
+        let mut answer = classify(*list, records);
         if in_time || !matches!(answer, Answer::Failed(_)) {
             self.store(answer, ttl, settings);
+        }
+        // Looked at after the store, so that either this or the probe, which says it before it forgets, takes it out again.
+        if matches!(answer, Answer::Listed(_)) && zone.is_doubted(self.start) {
+            self.dns.cache.forget(*list);
+            answer = Answer::Failed(Trouble::Bogus);
         }
         if in_time {
             self.learn(answer);

@@ -29,6 +29,8 @@ pub(super) struct Zone {
     breaker: Mutex<Breaker>,
     /// Since when it is left alone.
     opened: Mutex<Option<Instant>>,
+    /// When it was last seen to hold everything.
+    doubted: Mutex<Option<Instant>>,
     /// Something happened that the probes have to know: opened, new key, new settings.
     pub(super) changed: Notify,
     pub(super) counts: Counts,
@@ -178,6 +180,7 @@ impl Zone {
             list,
             breaker: Mutex::new(Breaker::new()),
             opened: Mutex::default(),
+            doubted: Mutex::default(),
             changed: Notify::new(),
             counts: Counts::default(),
             test_entry: Mutex::default(),
@@ -290,7 +293,13 @@ impl Zone {
 
     /// Takes note of a list that has what no list may have.
     pub(super) fn learn_wildcard(&self, asked: Instant) {
+        *lock(&self.doubted) = Some(Instant::now());
         self.learn(Answer::Failed(Trouble::Bogus), asked);
+    }
+
+    /// Whether a listing that was asked for then is worth nothing, since the list was seen to hold everything later.
+    pub(super) fn is_doubted(&self, asked: Instant) -> bool {
+        lock(&self.doubted).is_some_and(|seen| asked <= seen)
     }
 
     /// Counts an answer from a name server and tells of trouble, seldom.

@@ -455,3 +455,24 @@ async fn the_same_key_again_trusts_no_list_that_holds_everything_and_probes_it_a
     let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.5"))).await;
     assert_eq!(answered.answer, Answer::NotListed);
 }
+
+#[tokio::test]
+async fn a_listing_that_comes_after_its_list_was_seen_to_hold_everything_is_neither_believed_nor_remembered()
+{
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    healthy(&server);
+    server.script(|asked| {
+        let wait = if asked.name.starts_with("2.0.8.8.") { ms(300) } else { ms(20) };
+        (asked.list() == "zen").then(|| Act::records(["127.0.0.2"]).after(wait))
+    });
+    let dns = watched(&server);
+    let mut early = dns.ask(List::ZEN, ip("8.8.0.2"));
+    clock.pass(ms(100)).await;
+    let off = Answer::Failed(Trouble::Bogus);
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.3")).await.answer, off);
+    assert!(early.ready().is_none(), "it is under way");
+    clock.pass(ms(250)).await;
+    assert_eq!(early.ready().map(|answered| answered.answer), Some(off));
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.2")).await.answer, off);
+}
