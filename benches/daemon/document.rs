@@ -55,7 +55,7 @@ pub(crate) fn machine() -> String {
         processors.lines().filter(|line| line.starts_with("processor")).count(),
         after(&processors, "model name"),
         after(&read("/proc/meminfo"), "MemTotal:").trim_end_matches(" kB").parse().unwrap_or(0_u64) / 1024,
-        read("/proc/sys/kernel/osrelease").trim(),
+        read("/proc/sys/kernel/osrelease").trim().split('-').next().unwrap_or_default(),
         after(&read("/etc/os-release"), "PRETTY_NAME="),
         versions.trim_end_matches(',')
     )

@@ -138,7 +138,7 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
         return Err("write: only of a run of everything; a part of it makes no page".into());
     }
     // Nobody wants to wait for a look at one figure.
-    let before = if write { quiet::wait()? } else { quiet::busy()? };
+    let before = if write { quiet::wait()? } else { quiet::State::now()? };
     let begun = Instant::now();
     let machine = document::machine();
     println!("{machine}");
@@ -163,7 +163,7 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
             }
         }
     }
-    let quiet = quiet::told(before, quiet::busy()?);
+    let quiet = quiet::told(before, quiet::State::now()?);
     let conditions = format!("{machine}\n{quiet} It took {} s.\n", begun.elapsed().as_secs());
     println!("\n{quiet} It took {} s.", begun.elapsed().as_secs());
     let end = run.report.conclude(chosen.is_empty() && !run.peers_only);
