@@ -63,8 +63,9 @@ def judge(load, conduct, keeper, samples, facts):
     yield beside <= before["fd"] + LOOSE, \
         f"descriptors are those of sessions and questions: {beside} others in nine of ten samples, {before['fd']} at the start"
     yield after["fd"] <= before["fd"], f"no descriptor is left: {before['fd']} at the start, {after['fd']} at the end"
-    # How many wait for one question is not known, so that tasks are judged when nothing is asked.
-    yield after["tasks"] <= before["tasks"], f"no task is left: {before['tasks']} at the start, {after['tasks']} at the end"
+    # How many wait for one question is not known, so that tasks are judged when nothing is asked. The daemon's own come and go with
+    # its probes and with who asks for the status; a leak has left one for each of a thousand times at the least.
+    yield after["tasks"] <= before["tasks"] + 4, f"no task is left: {before['tasks']} at the start, {after['tasks']} at the end"
     threads = max(row["threads"] for row in samples.rows)
     yield threads <= before["Threads"] + 4, f"threads are few: {before['Threads']} at the start, {threads} at most"
     # The log.
