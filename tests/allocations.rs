@@ -52,7 +52,9 @@ impl Daemon {
         let sockets = Listen::Unix(path.to_owned()).bind(0o600).expect("a socket");
         let handle = server.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // What tokio keeps of a socket goes when it looks for events next: here after each task, not after some dozens.
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build();
             runtime.expect("a runtime").block_on(handle.serve(&sockets)).expect("a server");
         });
         Self { server, path: path.to_owned() }
