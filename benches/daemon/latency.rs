@@ -168,7 +168,7 @@ pub(crate) fn network(run: &mut Run) -> Result<(), Failure> {
     let title = "Waiting time of a session, p99, 100 sessions/s, DNS 20 ms away".into();
     let target = Some(Goal::WaitPaced.limit());
     run.report.plot(Plot { name: "paced", title, unit: "ms", bars: paced, target });
-    let title = "The same with 2 % of the DNS packets lost".into();
+    let title = "Waiting time of a session, p99, with 2 % of the DNS packets lost".into();
     let target = Some(Goal::WaitLoss.limit());
     run.report.plot(Plot { name: "loss", title, unit: "ms", bars: lossy, target });
     Ok(())
