@@ -402,13 +402,16 @@ impl Draft {
         self.check_rules();
         self.check_zone_base();
         self.check_key();
-        let origin = |(setting, place): (&Setting, Place)| Origin {
-            toml: setting.toml,
-            env: setting.variable().unwrap_or_default(),
+        let origin = |(setting, place): (&Setting, Place)| {
             // The key may have got into another setting, such as the zone base.
-            value: self.report.clean((setting.show)(&self.config)),
-            items: (setting.items)(&self.config).into_iter().map(|item| self.report.clean(item)).collect(),
-            place,
+            let whole = (setting.show)(&self.config);
+            let value = self.report.clean(whole.clone());
+            let mut items = (setting.items)(&self.config);
+            // What must not be shown may reach over several entries, and is in none of them then.
+            if value != whole && !items.is_empty() {
+                items = value.split(',').map(str::to_owned).collect();
+            }
+            Origin { toml: setting.toml, env: setting.variable().unwrap_or_default(), value, items, place }
         };
         self.config.origins = SETTINGS.iter().zip(self.places).map(origin).collect();
         let tables = std::mem::take(&mut self.config.additions.tables).into_iter();

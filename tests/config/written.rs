@@ -148,3 +148,14 @@ fn a_key_is_never_written_whatever_it_got_into() {
     let json: String = config.additions.tables.iter().map(|table| table.json().to_string()).collect();
     assert!(json.contains("(...)") && !json.contains(key), "{json}");
 }
+
+#[test]
+fn what_is_hidden_in_a_list_as_a_whole_is_hidden_in_its_entries() {
+    let servers = "127.0.0.1,::1";
+    let env = format!(
+        "SPAMHAUS_DQS_COMPAT_PARSE=1\nSPAMHAUS_DQS_API_KEYS={servers}\nSPAMHAUS_DQS_NAMESERVERS={servers}\n"
+    );
+    let config = config(&env, "");
+    let origin = config.origins().iter().find(|origin| origin.toml == "dns.servers").unwrap();
+    assert_eq!((origin.value.as_str(), &origin.items), ("(...)", &vec!["(...)".to_owned()]));
+}
