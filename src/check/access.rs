@@ -3,10 +3,10 @@
 //! Several maps are asked one after the other until one of them says something. What they say together about a session is
 //! known to [`Standing`](crate::list::access::Standing); nothing is decided here.
 
-use crate::list::access::{Address, Answer, Because, Heard, Hit, Host, Logins, Rules, Ruling, Search};
-use crate::smtp::{Dialog, printable};
 use tokio::time::Instant;
 
+use crate::list::access::{Address, Answer, Because, Heard, Hit, Host, Logins, Rules, Ruling, Search};
+use crate::smtp::{Dialog, printable};
 use crate::source::{Map, Unanswered};
 
 /// Longest key that is shown as evidence, in characters: those of two addresses and their tags.

@@ -15,7 +15,6 @@ use governor::{Quota, RateLimiter};
 use lru::LruCache;
 
 use crate::clock::{Clock, Time};
-
 use crate::smtp::household;
 
 /// Clients or senders that one meter knows at a time; each takes some 60 octets. Beyond it the one that was not seen for
