@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,10 +16,12 @@ pub const METRICS_SOCKET: &str = "/run/gatepost/metrics.sock";
 
 /// Longest time for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is waited for as long as it takes: it reads all files, perhaps after somebody else's reading, and whoever gave up
-/// would take what comes into force for a failure. systemd has a time of its own for it (`TimeoutStartSec=`), and a daemon
-/// that hangs is ended by its watchdog.
+/// What is waited for as long as it takes and the daemon says meanwhile how it does: it reads all files, perhaps after somebody
+/// else's reading, and whoever gave up would take what comes into force for a failure. A daemon that does not start or hangs is
+/// not waited for: its socket is held open by systemd, which has a time of its own for a reload, but none for other callers.
 const RELOAD: &str = "reload";
+/// What every daemon that runs answers at once.
+const STATUS: &str = "status";
 /// Longest reply that is read, in octets; the metrics have some 20,000.
 const LONGEST: u64 = 4 << 20;
 
@@ -75,10 +78,15 @@ pub async fn ask(socket: &Path, request: &str) -> Result<String, AskError> {
         }
         Ok(reply)
     };
-    if request == RELOAD {
-        return asking.await;
+    let mut asking = pin!(asking);
+    loop {
+        if let Ok(reply) = timeout(PATIENCE, &mut asking).await {
+            return reply;
+        }
+        if request != RELOAD || Box::pin(ask(socket, STATUS)).await.is_err() {
+            return Err(AskError::Late(socket.to_owned()));
+        }
     }
-    timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(AskError::Late(socket.to_owned())))
 }
 
 #[cfg(test)]
@@ -87,21 +95,40 @@ mod tests {
 
     use super::*;
 
+    /// A daemon that says at once how it does, and takes a minute for everything else.
+    fn slow(socket: &Path) {
+        let listener = UnixListener::bind(socket).expect("a socket");
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("somebody who asks");
+                tokio::spawn(async move {
+                    let mut request = [0; 64];
+                    let count = stream.read(&mut request).await.expect("a request");
+                    if &request[..count] != b"status\n" {
+                        tokio::time::sleep(Duration::from_mins(1)).await;
+                    }
+                    let _ = stream.write_all(b"done\n").await;
+                });
+            }
+        });
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_reload_that_takes_a_minute_is_waited_for_and_nothing_else_is() {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("control.sock");
-        let listener = UnixListener::bind(&socket).expect("a socket");
-        tokio::spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.expect("somebody who asks");
-                let read = stream.read(&mut [0; 64]).await;
-                read.expect("a request");
-                tokio::time::sleep(Duration::from_mins(1)).await;
-                let _ = stream.write_all(b"done\n").await;
-            }
-        });
+        slow(&socket);
         assert_eq!(ask(&socket, "reload").await.expect("a reply"), "done\n");
-        assert!(matches!(ask(&socket, "status").await, Err(AskError::Late(_))));
+        assert!(matches!(ask(&socket, "drain").await, Err(AskError::Late(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_is_not_waited_for_where_nobody_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("control.sock");
+        // As a service manager holds it open for a daemon that does not start.
+        let _held = UnixListener::bind(&socket).expect("a socket");
+        let asked = timeout(Duration::from_hours(1), ask(&socket, "reload")).await;
+        assert!(matches!(asked, Ok(Err(AskError::Late(_)))), "{asked:?}");
     }
 }

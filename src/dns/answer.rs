@@ -126,7 +126,7 @@ impl Reply {
     pub(super) fn found(message: &Message, asked: &Name) -> Result<Self, Fault> {
         tell(message.response_code)?;
         let mut reply = Self::default();
-        let end = end(asked, &message.answers);
+        let end = end(asked, &message.answers).ok_or(Fault::Garbled)?;
         for record in &message.answers {
             if let RData::A(address) = &record.data
                 && record.name == *end
@@ -156,7 +156,7 @@ impl Reply {
             if !reply.records.is_empty() {
                 return reply;
             }
-            let end = asked.map(|asked| end(asked, &response.answers)).filter(|end| Some(*end) != asked);
+            let end = asked.and_then(|asked| end(asked, &response.answers)).filter(|end| Some(*end) != asked);
             Self { ttl: response.negative_ttl().map(in_bounds), alias: end.cloned(), ..reply }
         }))
     }
@@ -177,21 +177,26 @@ impl Reply {
     }
 }
 
-/// The end of the chain of aliases that begins at this name: itself if there is none.
-fn end<'a>(asked: &'a Name, answers: &'a [Record]) -> &'a Name {
+/// Most aliases in one response, as resolvers follow them. Each is looked for among all records, of which a response over TCP
+/// may have thousands.
+const ALIASES: usize = 16;
+
+/// The end of the chain of aliases that begins at this name: itself if there is none. Nothing if the chain has no end, or
+/// is longer than any that is meant.
+fn end<'a>(asked: &'a Name, answers: &'a [Record]) -> Option<&'a Name> {
     let mut end = asked;
-    // A ring has an end, too, for who counts.
-    for _ in answers {
+    for _ in 0..=ALIASES {
         let next = answers.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *end => Some(&target.0),
             _ => None,
         });
         match next {
-            Some(next) => end = next,
-            None => break,
+            // An alias of itself leads nowhere.
+            Some(next) if next != end => end = next,
+            _ => return Some(end),
         }
     }
-    end
+    None
 }
 
 /// Whether a response of this code tells something about the subject.

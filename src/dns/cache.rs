@@ -269,6 +269,11 @@ impl Cache {
         }
     }
 
+    /// Forgets one answer.
+    pub(super) fn forget_one(&self, topic: &Topic) {
+        self.shard(topic).entries.pop(topic);
+    }
+
     /// Lets questions under way finish for those who wait, while nobody joins them any more.
     pub(super) fn part(&self) {
         for shard in &self.shards {

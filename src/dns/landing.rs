@@ -119,7 +119,7 @@ impl Landing {
         }
         // Looked at after the store, so that either this or the probe, which says it before it forgets, takes it out again.
         if matches!(answer, Answer::Listed(_)) && zone.is_doubted(self.start) {
-            self.dns.cache.forget(*list);
+            self.dns.cache.forget_one(&self.topic);
             answer = Answer::Failed(Trouble::Bogus);
         }
         if in_time {

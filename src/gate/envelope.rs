@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Gate, Memory};
 use crate::check::{Admissions, Counted, Meter, Meters, Rate};
+use crate::clock::{Clock, Time};
 use crate::config::{Of, Per};
 use crate::list::recipients::{Party, Ruling};
 use crate::list::{Mailboxes, Networks};
@@ -149,9 +150,12 @@ impl Limit {
         self.metered(dialog, Meter::take) == Some(false)
     }
 
-    /// Takes back what was counted last.
-    fn give_back(&self, dialog: &Dialog) {
-        let _ = self.metered(dialog, Meter::give_back);
+    /// Takes back what was counted then, unless it is so long ago that it was earned again meanwhile: whoever keeps many waiting
+    /// and has them refused at once would have it twice.
+    fn give_back(&self, dialog: &Dialog, counted: Time, now: Time) {
+        if now.since(counted) < self.within {
+            let _ = self.metered(dialog, Meter::give_back);
+        }
     }
 
     /// Does something with the meter for whom it is counted, if there is somebody.
@@ -239,16 +243,19 @@ impl Gate {
         let would = judgement.shadow.as_ref().filter(|_| self.rules.policy.is_observing());
         let is_lost = |cause: &Cause| matches!(cause.act, Act::Refuse | Act::Defer);
         if would.or(judgement.cause.as_ref()).is_some_and(is_lost) {
-            for place in memory.counted.drain(..) {
+            let now = Clock::default().now();
+            for (place, counted) in memory.counted.drain(..) {
                 if let Some(limit) = limits.get(place) {
-                    limit.give_back(dialog);
+                    limit.give_back(dialog, counted, now);
                     memory.returned.push(place);
                 }
             }
             return;
         }
         let is_due = stage >= self.rules.enforce;
-        memory.counted.retain(|place| limits.get(*place).is_some_and(|limit| !limit.is_final(stage, is_due)));
+        memory
+            .counted
+            .retain(|(place, _)| limits.get(*place).is_some_and(|limit| !limit.is_final(stage, is_due)));
         if stage == Stage::Rcpt
             && limits.iter().any(|limit| limit.per == Per::Message)
             && !Self::has_friend(memory)
@@ -263,7 +270,7 @@ impl Gate {
     pub(super) fn forget_counted(&self, stage: Stage, memory: &mut Memory) {
         let limits = &self.rules.envelope.limits;
         let goes_on = |place: &usize| limits.get(*place).is_some_and(|limit| limit.stage() < stage);
-        memory.counted.retain(goes_on);
+        memory.counted.retain(|(place, _)| goes_on(place));
         memory.returned.retain(goes_on);
     }
 
@@ -322,7 +329,7 @@ impl Gate {
     /// Counts what came at this stage, and says what is too much of it. What one limit puts off counts for no other.
     fn count(&self, stage: Stage, dialog: &Dialog, memory: &mut Memory) {
         let has_login = dialog.is_authenticated();
-        let (mut counted, mut is_put_off) = (Vec::new(), false);
+        let (mut counted, mut is_put_off, now) = (Vec::new(), false, Clock::default().now());
         for (place, limit) in self.rules.envelope.limits.iter().enumerate() {
             if dialog.client.ip().is_none_or(|ip| limit.exempt.contains(ip)) {
                 continue;
@@ -350,11 +357,11 @@ impl Gate {
         }
         if is_put_off {
             for place in counted {
-                self.rules.envelope.limits[place].give_back(dialog);
+                self.rules.envelope.limits[place].give_back(dialog, now, now);
             }
         } else {
             memory.returned.retain(|place| !counted.contains(place));
-            memory.counted.extend(counted);
+            memory.counted.extend(counted.into_iter().map(|place| (place, now)));
         }
     }
 }

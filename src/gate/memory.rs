@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{Forged, Mark};
 use crate::check::Inquiry;
+use crate::clock::Time;
 use crate::list::access;
 use crate::policy::Said;
 use crate::telemetry::Action;
@@ -41,9 +42,9 @@ pub struct Memory {
     /// The open message began in a process that looked at the parameters of MAIL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_parameters: bool,
-    /// Limits that count what is in question now, and what of the session may be refused yet, by their place.
+    /// Limits that count what is in question now, and what of the session may be refused yet, by their place, and since when.
     #[serde(skip)]
-    pub(super) counted: Vec<usize>,
+    pub(super) counted: Vec<(usize, Time)>,
     /// Limits that count the session or the open message no more, since all of it was refused so far, by their place.
     #[serde(skip)]
     pub(super) returned: Vec<usize>,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use gatepost::dns::{Answer, Answers, Dns, Source, classify, read};
 use gatepost::verdict::{List, Origin, Trouble};
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, CNAME};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use proptest::prelude::*;
 
 use super::common::log::Log;
@@ -263,6 +265,23 @@ async fn a_chain_of_aliases_without_an_end_is_trouble_and_not_a_clean_answer() {
         assert_eq!(asked(near).await, listed(0, [2]), "by TCP: {by_tcp}");
         assert_eq!(asked(far).await, Answer::Failed(Trouble::Network), "by TCP: {by_tcp}");
     }
+}
+
+#[test]
+fn a_response_with_more_aliases_than_anybody_follows_is_trouble() {
+    let name = |n: usize| Name::from_ascii(format!("a{n}.example.")).expect("a name");
+    let answer = |aliases: usize, to: &dyn Fn(usize) -> usize| {
+        let mut message = Message::response(1, OpCode::Query);
+        message.add_query(Query::query(name(0), RecordType::A));
+        let alias = |n| Record::from_rdata(name(n), 60, RData::CNAME(CNAME(name(to(n)))));
+        // The worst order for whoever looks for each.
+        message.add_answers((0..aliases).rev().map(alias));
+        message.add_answer(Record::from_rdata(name(aliases), 60, RData::A(A::new(127, 0, 0, 2))));
+        read(List::ZEN, &message.to_vec().expect("octets"))
+    };
+    assert_eq!(answer(16, &|n| n + 1), listed(0, [2]));
+    assert_eq!(answer(17, &|n| n + 1), Answer::Failed(Trouble::Network));
+    assert_eq!(answer(2_000, &|n| (n + 1) % 2_000), Answer::Failed(Trouble::Network));
 }
 
 #[tokio::test]

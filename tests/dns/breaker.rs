@@ -19,13 +19,13 @@ const fn service(octet: u8) -> Answer {
     Answer::Failed(Trouble::Service(octet))
 }
 
-fn healthy(server: &NameServer) {
+pub(super) fn healthy(server: &NameServer) {
     server.on("2.0.0.127.zen", Act::records(["127.0.0.2", "127.0.0.4", "127.0.0.10"]));
     server.on("dbltest.com.dbl", Act::records(["127.0.1.2"]));
     server.on("test.zrd", Act::records(["127.0.2.2"]));
 }
 
-fn watched(server: &NameServer) -> Arc<Dns> {
+pub(super) fn watched(server: &NameServer) -> Arc<Dns> {
     let settings = Settings { probe_interval: Duration::from_mins(15), ..settings(&[server.address()]) };
     let dns = Dns::new(settings, Some(key()), Source::Resolver);
     tokio::spawn(Arc::clone(&dns).watch());

@@ -9,6 +9,7 @@ use gatepost::verdict::{List, Origin, Trouble};
 use hickory_proto::op::ResponseCode;
 use tokio::time::Instant;
 
+use super::breaker::{healthy, watched};
 use super::common::clock::Clock;
 use super::common::nameserver::{Act, NameServer};
 use super::{ask, dns, domain, ip, key, listed, ms, settings};
@@ -210,4 +211,28 @@ fn a_question_whose_runtime_ends_leaves_nobody_waiting() {
     assert_eq!(ticket.ready().map(|answered| answered.answer), Some(Answer::Failed(Trouble::Network)));
     let answered = home.block_on(ask(&dns, List::ZEN, ip("8.8.0.2")));
     assert_eq!((answered.answer, answered.origin), (Answer::NotListed, Origin::Miss));
+}
+
+#[tokio::test]
+async fn a_listing_that_comes_too_late_to_be_believed_costs_no_other_answer() {
+    let clock = Clock::stop();
+    let server = NameServer::start().await;
+    healthy(&server);
+    server.script(|asked| {
+        let wait = if asked.name.starts_with("2.0.8.8.") { ms(600) } else { ms(20) };
+        (asked.list() == "zen").then(|| Act::records(["127.0.0.2"]).after(wait))
+    });
+    let dns = watched(&server);
+    let early = dns.ask(List::ZEN, ip("8.8.0.2"));
+    clock.pass(ms(100)).await;
+    // It is another key that mends it.
+    server.script(|_| None);
+    dns.set_key(gatepost::dns::Key::new("another").ok());
+    clock.pass(ms(100)).await;
+    let (answered, _) = clock.run(ask(&dns, List::ZEN, ip("8.8.0.5"))).await;
+    assert_eq!((answered.answer, dns.cached()), (Answer::NotListed, 1));
+    clock.pass(ms(500)).await;
+    drop(early);
+    assert_eq!(dns.cached(), 1);
+    assert_eq!(ask(&dns, List::ZEN, ip("8.8.0.5")).await.origin, Origin::Hit);
 }

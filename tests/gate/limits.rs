@@ -225,6 +225,30 @@ async fn a_message_whose_recipients_are_all_refused_counts_for_no_rate_of_messag
     assert_eq!(session.mail(&["<x@good.example>"]).await, over);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_earned_again_before_it_is_refused_is_not_given_back_as_well() {
+    let limit = hourly("messages", 2).replace("1h", "1m");
+    let gate = Desk::new().gate(&format!("{LATE}{limit}"));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut session = Session::from(&gate, "192.0.2.7").await;
+        assert_eq!(session.mail(&["<x@bad.example>"]).await, "Continue");
+        held.push(session);
+        tokio::time::advance(Duration::from_secs(30)).await;
+    }
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let mut session = Session::from(&gate, "192.0.2.7").await;
+    for _ in 0..2 {
+        assert_eq!(session.mail(&["<x@good.example>"]).await, "Continue");
+        assert_eq!(session.rcpt("<a@own.example>").await, "Continue");
+    }
+    for session in &mut held {
+        assert!(session.rcpt("<b@own.example>").await.starts_with("550 5.7.1 "));
+    }
+    let over = "450 4.7.1 Client host [192.0.2.7]: too many messages, try again later";
+    assert_eq!(session.mail(&["<x@good.example>"]).await, over);
+}
+
 #[tokio::test]
 async fn a_connection_that_brings_nothing_in_counts_for_no_rate_of_connections() {
     for (stage, logins) in [("mail", "exempt"), ("rcpt", "exempt"), ("mail", "count"), ("rcpt", "count")] {
