@@ -293,8 +293,11 @@ impl Zone {
 
     /// Takes note of a list that has what no list may have.
     pub(super) fn learn_wildcard(&self, asked: Instant) {
-        *lock(&self.doubted) = Some(Instant::now());
+        let doubt = || *lock(&self.doubted) = Some(Instant::now());
+        doubt();
         self.learn(Answer::Failed(Trouble::Bogus), asked);
+        // Until the breaker was open, other threads may have asked.
+        doubt();
     }
 
     /// Whether a listing that was asked for then is worth nothing, since the list was seen to hold everything later.

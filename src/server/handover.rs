@@ -160,7 +160,11 @@ impl<F: Filter> Server<F> {
         }
         if tokio::time::timeout_at(judged + MARGIN, shared.emptied()).await.is_err() {
             let open = self.tally().open;
-            tracing::error!(event = "handover", open, "sessions did not come to rest in time and are lost");
+            let what = match open {
+                0 => "a listener was not left in time: whoever connected there meanwhile is lost",
+                _ => "sessions did not come to rest in time and are lost",
+            };
+            tracing::error!(event = "handover", open, "{what}");
         }
         let mut rested = shared.rested.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *rested)

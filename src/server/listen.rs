@@ -341,8 +341,8 @@ impl Socket {
                 let listener = listener.try_clone()?;
                 listener.set_nonblocking(true)?;
                 // What is accepted inherits it (Linux): the second of two answers in a row does not wait until the first is
-                // acknowledged, and no session pays for it.
-                setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
+                // acknowledged, and no session pays for it. A socket that does not know it is served without.
+                let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
                 tokio::net::TcpListener::from_std(listener).map(Listener::Tcp)
             }
             Kind::Unix(listener) => {
