@@ -357,7 +357,9 @@ impl Draft {
             }
         } else if let Some(path) = self.config.key_file.clone() {
             let name = name_at("API_KEY_FILE", &self.places[index_of("API_KEY_FILE")]);
-            let Some(text) = read(&path, Missing::Wrong, &name, &mut self.report) else { return };
+            let Some(text) = read(&path, Missing::Wrong, &name, &mut self.report) else {
+                return self.report.hide_keys_in(&path);
+            };
             if let Some(fault) = open_mode(&path, text.mode) {
                 self.report.notice(Place::file(&path), "", fault);
             }

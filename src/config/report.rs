@@ -1,11 +1,11 @@
 //! Collects what is wrong while the sources are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::load::CREDENTIAL;
 use super::secrets::Secrets;
 use super::settings::{PREFIX, Setting};
-use super::value::Fault;
+use super::value::{Fault, is_like_key};
 use super::{Place, Problem};
 use crate::dns::Key;
 
@@ -47,6 +47,13 @@ impl Report {
     /// Remembers a text that must not be shown.
     pub(super) fn hide(&mut self, secret: &str) {
         self.secrets.add(secret);
+    }
+
+    /// Remembers what may be a key in the name of a key file that cannot be read: it may have been given in its place.
+    pub(super) fn hide_keys_in(&mut self, path: &Path) {
+        let text = path.to_string_lossy();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        words.filter(|word| is_like_key(word)).for_each(|word| self.secrets.add(word));
     }
 
     /// Remembers a key that must not be shown.

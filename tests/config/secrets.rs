@@ -291,6 +291,20 @@ fn a_key_from_a_credential_is_hidden_at_a_reload_as_it_was_at_the_start() {
 }
 
 #[test]
+fn a_key_in_the_name_of_a_key_file_that_is_not_there_is_hidden_and_a_path_is_not() {
+    let list = "[[list]]\nname = 'own'\nkind = 'address'\nzone = 'list.example'\n";
+    for setting in ["[key]\nfile", &format!("{list}key_file")] {
+        for path in [format!("/nonexistent/{KEY}"), format!("/nonexistent/a b={KEY}/c")] {
+            let text = text_of_files(&Machine::new().toml(&format!("{setting} = '{path}'\n")).sources());
+            assert!(text.contains("(...)") && !text.contains(KEY), "{text}");
+        }
+        let path = "/nonexistent/keys-of-2026/the-key-of-our-mail-gateway";
+        let text = text_of_files(&Machine::new().toml(&format!("{setting} = '{path}'\n")).sources());
+        assert!(text.contains(path), "{text}");
+    }
+}
+
+#[test]
 fn a_key_in_another_setting_is_refused_before_anybody_sees_it() {
     let cause = "the value holds a key, which it would give away; take it out";
     for (name, value) in [

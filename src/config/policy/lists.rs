@@ -244,6 +244,7 @@ fn read_key(fields: &mut Fields<'_>, path: &std::path::Path, place: &Place) -> O
     let text = read_file(path, Missing::Wrong, "key_file", fields.report());
     let Some(text) = text else {
         // Told already; without its key the list cannot be asked.
+        fields.report().hide_keys_in(path);
         fields.fault(place, "key_file", "the key of the list cannot be read", "see the line about the file");
         return None;
     };
