@@ -4,8 +4,10 @@
 
 use super::choice::Word;
 use super::read::{each, template, word};
-use super::value::{Fault, Reading, Value, shown};
-use crate::list::access::{Comments, Delay, Duplicates, Exemption, Location, Logins, Loopback, Syntax};
+use super::value::{Fault, Reading, Value, elide, shown};
+use crate::list::access::{
+    BadLocation, Comments, Delay, Duplicates, Exemption, Location, Logins, Loopback, Syntax,
+};
 use crate::policy::{Mode, OnTrouble, Template};
 
 /// The settings of `[access]`.
@@ -64,8 +66,12 @@ pub(super) fn map(value: &Value) -> Reading<Vec<Location>> {
     let mut seen: Vec<Location> = Vec::new();
     each(value, |text| {
         let location = text.parse::<Location>().map_err(|bad| {
-            let cause = format!("{}: {}", shown(text), bad.cause);
-            Fault::new(cause, bad.remedy)
+            // It quotes the text, and cuts it: what is like a key has to be out of it before.
+            let BadLocation { cause, remedy } = elide(text)
+                .parse::<Location>()
+                .err()
+                .unwrap_or_else(|| BadLocation { cause: elide(&bad.cause), remedy: elide(&bad.remedy) });
+            Fault::new(format!("{}: {cause}", shown(text)), remedy)
         })?;
         if seen.contains(&location) {
             return Err(Fault::new(format!("{} is there already", shown(text)), "remove one of them"));
