@@ -228,7 +228,7 @@ fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
 
 fn key_file(fields: &mut Fields<'_>) -> Option<(PathBuf, Place)> {
     let (text, place) = fields.text("key_file")?;
-    if text.starts_with('/') && !text.contains(|c: char| c.is_ascii_control()) {
+    if text.starts_with('/') && !text.contains(char::is_control) {
         return Some((text.into(), place));
     }
     fields.fault(
