@@ -161,7 +161,7 @@ impl<F: Filter> Server<F> {
         if tokio::time::timeout_at(judged + MARGIN, shared.emptied()).await.is_err() {
             let open = self.tally().open;
             let what = match open {
-                0 => "a listener was not left in time: whoever connected there meanwhile is lost",
+                0 => "a listener was not left in time: whoever connected there meanwhile may be lost",
                 _ => "sessions did not come to rest in time and are lost",
             };
             tracing::error!(event = "handover", open, "{what}");

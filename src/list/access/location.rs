@@ -110,8 +110,9 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
         let text = text.trim();
-        if let Some(control) = text.bytes().find(u8::is_ascii_control) {
-            return bad(format!("there is a control character (0x{control:02x}) in it"), "remove it");
+        if let Some(control) = text.chars().find(|c| c.is_control()) {
+            let code = u32::from(control);
+            return bad(format!("there is a control character (0x{code:02x}) in it"), "remove it");
         }
         if text.starts_with('/') {
             return file(text);
