@@ -48,6 +48,21 @@ fn the_corpus_of_configurations_holds() {
 }
 
 #[test]
+fn a_key_in_any_place_of_a_configuration_is_shown_nowhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
+    let mut tried = 0;
+    for entry in fs::read_dir(&folder).expect("a corpus") {
+        let Ok(text) = fs::read_to_string(entry.expect("an entry").path()) else { continue };
+        for place in bodies::config::places(&text) {
+            let altered = bodies::config::altered(&text, place, bodies::config::KEY, false);
+            bodies::config::config(altered.as_bytes());
+            tried += 1;
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
+}
+
+#[test]
 fn the_corpus_of_handovers_holds() {
     run("handover", bodies::handover::handover);
 }

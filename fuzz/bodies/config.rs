@@ -1,11 +1,13 @@
 //! Configurations: any text of an env file and of a TOML file.
 
+use std::ops::Range;
+
 use gatepost::config::{Config, SETTINGS};
 use gatepost::dns::Key;
 use gatepost::smtp::Stage;
 
 /// As long as a real key, and none. Inputs hold it in all kinds of places.
-const KEY: &str = "abcdefghij0123456789klmnop";
+pub const KEY: &str = "abcdefghij0123456789klmnop";
 /// What stands between the env file and the TOML file; without it the input is tried as each of them.
 const BORDER: &str = "\n---\n";
 
@@ -108,4 +110,82 @@ fn set_again(config: &Config) {
     let rules =
         |config: &Config| config.additions.rules.iter().map(|(rule, _)| rule.clone()).collect::<Vec<_>>();
     assert_eq!(rules(config), rules(&again));
+}
+
+/// The key as somebody may write it where it does not belong; `@` stands for it.
+#[rustfmt::skip]
+const FORMS: [&str; 24] = [
+    "@", "@", "@", "x@", "@.x", "x.@", "/tmp/@", "/@/x", "unix:/@", "text:/@", "file:/@",
+    "sqlite:/tmp/@?@=1", "@:x", "x@:1", "x\\u0040@", "!@", "{@}", "550 5.7.1 @", "a,@,b", "a b @ c",
+    "127.0.0.1/@", "xn--@", "@\\u0085x", "\\u0000@",
+];
+
+/// What fits in some places and is wrong in most.
+#[rustfmt::skip]
+const WORDS: [&str; 20] = [
+    "x", "-1", "0", "99999", "", ".", "-", "%", "/x", "true", "nope", "all", "reject", "a b",
+    "127.0.0.1", "127.0.0.2", "::/0", "x.example", "x\\u0040x.example", "\\u0000",
+];
+
+/// The words and the quoted texts of a configuration.
+pub fn places(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let is_word = |c: char| c.is_ascii_alphanumeric() || "_.:/%{}@+-".contains(c);
+        let size = match c {
+            // Without its end it is a character like another.
+            '"' => {
+                rest[1..].find(['"', '\n']).filter(|n| rest[1 + n..].starts_with('"')).map_or(0, |n| n + 2)
+            }
+            _ => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+        };
+        if size > 0 {
+            places.push(at..at + size);
+        }
+        at += size.max(c.len_utf8());
+    }
+    places
+}
+
+/// A configuration with `word` in one of its places; `beside` what is there.
+pub fn altered(text: &str, place: Range<usize>, word: &str, beside: bool) -> String {
+    let before = &text[place.clone()];
+    let bare = before.trim_matches('"');
+    let quote = if bare.len() < before.len() { "\"" } else { "" };
+    let kept = if beside { bare } else { "" };
+    format!("{}{quote}{kept}{word}{quote}{}", &text[..place.start], &text[place.end..])
+}
+
+/// A configuration with the key in another place, a wrong word, or a line more or less: what an administrator's slip
+/// makes of it, and what octets by chance hardly ever do. Nothing where chance is to have its turn.
+pub fn slip(text: &str, seed: u32) -> Option<String> {
+    let mut seed = u64::from(seed);
+    let mut roll = |sides: usize| {
+        // The generator of Knuth's MMIX; its upper bits are the better ones.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % sides
+    };
+    let kind = roll(8);
+    if kind < 4 {
+        let places = places(text);
+        let place = places.get(roll(places.len().max(1)))?.clone();
+        let word = if kind < 2 {
+            FORMS[roll(FORMS.len())].replace('@', KEY)
+        } else {
+            WORDS[roll(WORDS.len())].to_owned()
+        };
+        return Some(altered(text, place, &word, roll(3) == 0));
+    }
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let (one, other) = (roll(lines.len()), roll(lines.len()));
+    let block = one.min(other)..one.max(other).min(one.min(other) + 12);
+    match kind {
+        4 => drop(lines.remove(one)),
+        5 => lines.insert(one, lines[other]),
+        6 => drop(lines.splice(one..one, lines[block].to_vec())),
+        _ => return None,
+    }
+    Some(lines.join("\n"))
 }

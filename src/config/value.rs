@@ -158,6 +158,30 @@ pub(super) fn is_like_key(word: &str) -> bool {
     word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
 }
 
+/// Whether a word of a text may be a key.
+pub(super) fn holds_like_key(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_like_key)
+}
+
+/// A message without any word that may be a key. Paths stay: without them nobody could do what a remedy says.
+pub(super) fn veil(message: String) -> String {
+    if !holds_like_key(&message) {
+        return message;
+    }
+    let is_between = |c: char| c.is_whitespace() || c == '"';
+    let piece = |piece: &str| if piece.contains('/') { piece.to_owned() } else { elide_words(piece) };
+    message.split_inclusive(is_between).map(piece).collect()
+}
+
+fn elide_words(text: &str) -> String {
+    let is_between = |c: char| !c.is_ascii_alphanumeric();
+    let word = |word: &str| {
+        let bare = word.trim_end_matches(is_between);
+        if is_like_key(bare) { format!("(...){}", &word[bare.len()..]) } else { word.to_owned() }
+    };
+    text.split_inclusive(is_between).map(word).collect()
+}
+
 /// Takes out everything that is long and plain enough to be a key.
 pub(super) fn elide(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -187,5 +211,22 @@ mod tests {
         assert_eq!(shown(""), "\"\"");
         assert_eq!(shown("a\nb c"), "\"a\\x0ab c\"");
         assert!(shown(&"ab ".repeat(100)).len() <= SHOWN + 2);
+    }
+
+    #[test]
+    fn a_whole_message_shows_paths_and_nothing_else_that_may_be_a_key() {
+        for (message, safe) in [
+            ("choose from abcdefghij0123456789, spam", "choose from (...), spam"),
+            ("\u{e4}abcdefghij0123456789\u{e4}", "\u{e4}(...)\u{e4}"),
+            ("a \"x.abcdefghij0123456789.y\"; b", "a \"x.(...).y\"; b"),
+            ("abcdefghij0123456789", "(...)"),
+            ("chmod 0640 /abcdefghij0123456789/x", "chmod 0640 /abcdefghij0123456789/x"),
+            (
+                "the-quick-brown-fox-of-2026 abcdefghijklmnopqrstuvw",
+                "the-quick-brown-fox-of-2026 abcdefghijklmnopqrstuvw",
+            ),
+        ] {
+            assert_eq!(veil(message.to_owned()), safe);
+        }
     }
 }

@@ -333,22 +333,24 @@ fn a_key_in_another_setting_is_refused_before_anybody_sees_it() {
 
 #[test]
 fn a_key_in_a_rule_a_list_or_a_test_is_refused_before_anybody_sees_it() {
+    // Nothing but its being set tells that it is one.
+    let key = "qwertyuiopasdfghjklzxcvbnm";
     let cause = "the value holds a key, which it would give away; take it out";
     let list = "name = 'own'\nkind = 'address'\nzone = 'list.example'\n";
     let rule = "name = 'own'\nlist = 'zen'\n";
     for (text, place) in [
-        (format!("[[rule]]\n{rule}action = 'reject'\nreply = '554 5.7.1 {KEY} {{ip}}'"), "5:9: rule.reply"),
-        (format!("[[rule]]\n{rule}action = 'tag'\nheader = 'X-Own: {KEY}'"), "5:10: rule.header"),
-        (format!("[[rule]]\n{rule}action = 'log'\nwhen = {{ helo = ['{KEY}.example'] }}"), "5:8: rule.when"),
-        (format!("[[list]]\n{list}title = '{}'", KEY.to_uppercase()), "5:9: list.title"),
-        (format!("[[list]]\n{list}answers = {{ {KEY} = '127.0.0.2' }}"), "5:11: list.answers"),
-        (format!("[score]\nreject = 3\nreply = '554 5.7.1 {KEY}'"), "3:9: score.reply"),
+        (format!("[[rule]]\n{rule}action = 'reject'\nreply = '554 5.7.1 {key} {{ip}}'"), "5:9: rule.reply"),
+        (format!("[[rule]]\n{rule}action = 'tag'\nheader = 'X-Own: {key}'"), "5:10: rule.header"),
+        (format!("[[rule]]\n{rule}action = 'log'\nwhen = {{ helo = ['{key}.example'] }}"), "5:8: rule.when"),
+        (format!("[[list]]\n{list}title = '{}'", key.to_uppercase()), "5:9: list.title"),
+        (format!("[[list]]\n{list}answers = {{ {key} = '127.0.0.2' }}"), "5:11: list.answers"),
+        (format!("[score]\nreject = 3\nreply = '554 5.7.1 {key}'"), "3:9: score.reply"),
         (
-            format!("[[expect]]\nname = 'x'\nsender = 'a@{KEY}.example'\ndecision = 'accept'"),
+            format!("[[expect]]\nname = 'x'\nsender = 'a@{key}.example'\ndecision = 'accept'"),
             "3:10: expect.sender",
         ),
     ] {
-        let errors = Machine::keyed().toml(&text).errors();
+        let errors = Machine::new().env("API_KEY", key).toml(&text).errors();
         assert_eq!(errors, [format!("gatepost.toml:{place}: {cause}")], "{text}");
     }
 }
@@ -377,6 +379,18 @@ fn a_key_in_the_place_of_a_name_is_not_shown_even_if_it_was_set_nowhere() {
         let errors = errors(&format!("[[{table}]]\nname = '{name}'\n"));
         let line = format!("gatepost.toml:2:8: {table}.name: the name looks like a key; {remedy}");
         assert_eq!(errors.first(), Some(&line), "{errors:?}");
+        assert!(!errors.concat().contains(KEY), "{errors:?}");
+    }
+    let list = "[[list]]\nname = 'own'\nkind = 'address'\nzone = 'list.example'\n";
+    for (setting, line) in [
+        ("title = 'a @ b'", "5:9: list.own.title: it looks like a key, which replies would give away"),
+        ("answers = { @ = '127.0.0.2' }", "5:42: list.own.answers: a name of an answer looks like a key"),
+        ("answers = { my_@ = '127.0.0.2' }", "5:45: list.own.answers: a name of an answer looks like a key"),
+        ("bits = { my-@ = 2 }", "5:42: list.own.bits: a name of an answer looks like a key"),
+    ] {
+        let rule = "[[rule]]\nname = 'r'\nlist = 'own'\ncodes = 'spam'\naction = 'log'\n";
+        let errors = errors(&format!("{list}{}\n{rule}", setting.replace('@', KEY)));
+        assert_eq!(errors.first(), Some(&format!("gatepost.toml:{line}; {remedy}")), "{errors:?}");
         assert!(!errors.concat().contains(KEY), "{errors:?}");
     }
     let known = Machine::keyed().toml(&format!("[[rule]]\nname = '{KEY}'\nlist = 'zen'\naction = 'log'\n"));

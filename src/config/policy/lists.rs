@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::files::{self, ListFile};
-use super::node::{Fields, Node, Tree};
+use super::node::{BETTER_NAME, Fields, Node, Tree};
 use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::report::Report;
 use crate::config::text::{Missing, open_mode, read as read_file};
-use crate::config::value::{Fault, shown};
+use crate::config::value::{Fault, holds_like_key, shown};
 use crate::dns::{Key, is_apex_short};
 use crate::policy::{ACCESS, OnTrouble, SCORE};
 use crate::smtp::Domain;
@@ -91,13 +91,21 @@ pub(super) fn read(
 
 fn one(mut fields: Fields<'_>, name: String, loose: &mut Vec<(String, ListFile)>) -> Option<OwnList> {
     let place = fields.place();
-    let title = fields.text("title").map_or_else(|| name.to_ascii_uppercase(), |(title, _)| title);
+    let (title, title_place) =
+        fields.text("title").unwrap_or_else(|| (name.to_ascii_uppercase(), place.clone()));
     if title.is_empty() || title.len() > 40 || !title.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
         fields.fault(
-            &place,
+            &title_place,
             "title",
             "it cannot stand in a reply",
             "use at most 40 printable ASCII characters",
+        );
+    } else if holds_like_key(&title) {
+        fields.fault(
+            &title_place,
+            "title",
+            "it looks like a key, which replies would give away",
+            BETTER_NAME,
         );
     }
     let whereabouts = match fields.text("file") {
@@ -323,6 +331,10 @@ fn answers(fields: &mut Fields<'_>) -> Vec<(String, Pattern)> {
             let legal = name.len() <= 32
                 && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet));
             match pattern {
+                // It would be in log lines, and in every message that tells of the names.
+                Some(_) if legal && holds_like_key(&name) => {
+                    fields.fault(&node.place, field, "a name of an answer looks like a key", BETTER_NAME);
+                }
                 Some(pattern) if legal && names.len() < NAMES => names.push((name, pattern)),
                 Some(_) if legal => {
                     fields.fault(

@@ -3,7 +3,10 @@
 use super::super::Place;
 use super::super::near::nearest;
 use super::super::report::Report;
-use super::super::value::{Fault, elided, is_like_key, shown};
+use super::super::value::{Fault, elided, holds_like_key, shown};
+
+/// What to do about a name that looks like a key.
+pub(super) const BETTER_NAME: &str = "take a word that says what it is for, or put hyphens between its words";
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,9 +205,8 @@ impl<'r> Fields<'r> {
             return None;
         }
         // A key in the wrong place would be in every log line.
-        if name.split('-').any(is_like_key) {
-            let remedy = "take a word that says what it is for, or put hyphens between its words";
-            self.fault(&place, "name", "the name looks like a key", remedy);
+        if holds_like_key(&name) {
+            self.fault(&place, "name", "the name looks like a key", BETTER_NAME);
             return None;
         }
         self.call(&name);
