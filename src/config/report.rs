@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::load::CREDENTIAL;
 use super::secrets::Secrets;
 use super::settings::{PREFIX, Setting};
-use super::value::{Fault, is_like_key, veil};
+use super::value::{Fault, veil};
 use super::{Place, Problem};
 use crate::dns::Key;
+use crate::smtp::is_like_key;
 
 /// How a source names settings.
 #[derive(Clone, Copy, PartialEq, Eq)]

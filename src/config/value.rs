@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::Place;
-use crate::smtp::printable;
+use crate::smtp::{holds_like_key, printable, without_keys};
 
 /// Longest piece of a value that a message repeats.
 const SHOWN: usize = 60;
@@ -153,33 +153,14 @@ pub(super) fn elided(text: &str, limit: usize) -> String {
     printable(elide(text).as_bytes(), limit)
 }
 
-/// Whether a word of letters and digits may be a key.
-pub(super) fn is_like_key(word: &str) -> bool {
-    word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
-}
-
-/// Whether a word of a text may be a key.
-pub(super) fn holds_like_key(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_like_key)
-}
-
 /// A message without any word that may be a key. Paths stay: without them nobody could do what a remedy says.
 pub(super) fn veil(message: String) -> String {
     if !holds_like_key(&message) {
         return message;
     }
     let is_between = |c: char| c.is_whitespace() || c == '"';
-    let piece = |piece: &str| if piece.contains('/') { piece.to_owned() } else { elide_words(piece) };
+    let piece = |piece: &str| if piece.contains('/') { piece.to_owned() } else { without_keys(piece) };
     message.split_inclusive(is_between).map(piece).collect()
-}
-
-fn elide_words(text: &str) -> String {
-    let is_between = |c: char| !c.is_ascii_alphanumeric();
-    let word = |word: &str| {
-        let bare = word.trim_end_matches(is_between);
-        if is_like_key(bare) { format!("(...){}", &word[bare.len()..]) } else { word.to_owned() }
-    };
-    text.split_inclusive(is_between).map(word).collect()
 }
 
 /// Takes out everything that is long and plain enough to be a key.

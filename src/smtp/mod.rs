@@ -24,4 +24,4 @@ pub use path::ReversePath;
 pub use reply::{BadReply, Reply};
 pub use stage::Stage;
 pub use syntax::{AddressFault, AddressFaults, Side};
-pub use text::printable;
+pub use text::{excerpt, holds_like_key, is_like_key, is_unprintable, plain, printable, without_keys};

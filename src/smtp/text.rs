@@ -29,9 +29,99 @@ pub fn printable(octets: &[u8], limit: usize) -> String {
     line
 }
 
+/// Characters that a terminal acts on instead of showing them: controls, separators of lines and paragraphs, and
+/// what is invisible or turns the direction of writing (Unicode's general category Cf, the common ones).
+pub fn is_unprintable(c: char) -> bool {
+    let is_invisible = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    c.is_control() || is_invisible
+}
+
+/// Text that may hold any other character, as a path does, with `?` for those that are [unprintable](is_unprintable).
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect()
+}
+
+/// From this many letters and digits in a row on, with a digit among them, a word may be a key.
+const KEY_LIKE: usize = 20;
+
+/// Whether a word of letters and digits may be a key.
+pub fn is_like_key(word: &str) -> bool {
+    word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
+}
+
+/// Whether a word of a text may be a key.
+pub fn holds_like_key(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_like_key)
+}
+
+/// A text with `(...)` for each word that may be a key.
+pub fn without_keys(text: &str) -> String {
+    let is_between = |c: char| !c.is_ascii_alphanumeric();
+    let word = |word: &str| {
+        let bare = word.trim_end_matches(is_between);
+        if is_like_key(bare) { format!("(...){}", &word[bare.len()..]) } else { word.to_owned() }
+    };
+    text.split_inclusive(is_between).map(word).collect()
+}
+
+/// A piece of a file or a setting as a message may quote it: [`printable`], and without any word that may be a key.
+/// What is like one goes before the text is cut: nobody would know the beginning of one.
+pub fn excerpt(octets: &[u8], limit: usize) -> String {
+    // Far more than is shown, for words that go; without a word that is cut too short to be known for what it is.
+    let mut octets = &octets[..octets.len().min(8 * limit + 1_000)];
+    let word = octets.iter().rev().take_while(|octet| octet.is_ascii_alphanumeric()).count();
+    if octets.len() > limit && word < KEY_LIKE {
+        octets = &octets[..octets.len() - word];
+    }
+    let mut safe = Vec::with_capacity(octets.len());
+    for chunk in octets.utf8_chunks() {
+        safe.extend_from_slice(without_keys(chunk.valid()).as_bytes());
+        safe.extend_from_slice(chunk.invalid());
+    }
+    printable(&safe, limit)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{excerpt, is_unprintable, printable};
+
+    #[test]
+    fn an_excerpt_holds_no_key_and_no_beginning_of_one() {
+        for (text, shown) in [
+            ("see abcdefghij0123456789klmnop", "see (...)"),
+            ("a, b, c: abcdefghij0123456789klmnop", "a, b, c: (...)"),
+            ("abcdefghij0123456789:x \u{e4}", "(...):x \\xc3\\xa4"),
+            ("abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrs..."),
+        ] {
+            assert_eq!(excerpt(text.as_bytes(), 22), shown);
+        }
+        assert_eq!(excerpt(b"\xffabcdefghij0123456789\xff", 40), "\\xff(...)\\xff");
+        let long = excerpt(&b"abcdefghij0123456789klmnop ".repeat(10_000), 60);
+        assert!(long.len() <= 60 && !long.contains("abc"), "{long}");
+        // What is cut off before it is looked at is not shown.
+        for ahead in 1_000..1_500 {
+            let text = ["x ".repeat(ahead / 2), "abcdefghij0123456789klmnop".to_owned()].concat();
+            assert!(!excerpt(text.as_bytes(), 60).contains("abc"));
+        }
+        for size in 1_400..1_500 {
+            let text = ["1".repeat(size), " abcdefghij0123456789klmnop".to_owned()].concat();
+            assert!(!excerpt(text.as_bytes(), 60).contains("abc"));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_unprintable() {
+        for c in "\0\t\n\r\u{1b}\u{7f}\u{9b}\u{ad}\u{200f}\u{2028}\u{2029}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}".chars() {
+            assert!(is_unprintable(c), "{c:?}");
+        }
+        for c in " a~\u{a0}\u{e4}\u{3042}\u{1f600}\u{fffd}".chars() {
+            assert!(!is_unprintable(c), "{c:?}");
+        }
+    }
 
     #[test]
     fn control_octets_cannot_start_a_second_line() {

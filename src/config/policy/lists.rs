@@ -10,10 +10,10 @@ use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::report::Report;
 use crate::config::text::{Missing, open_mode, read as read_file};
-use crate::config::value::{Fault, holds_like_key, shown};
+use crate::config::value::{Fault, shown};
 use crate::dns::{Key, is_apex_short};
 use crate::policy::{ACCESS, OnTrouble, SCORE};
-use crate::smtp::Domain;
+use crate::smtp::{Domain, holds_like_key};
 use crate::verdict::{
     ADDRESS_TEST, Class, Classes, DOMAIN_TEST, Digest, Home, Identities, Identity, Kind, List, Pattern,
     Sketch,

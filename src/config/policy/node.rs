@@ -3,7 +3,8 @@
 use super::super::Place;
 use super::super::near::nearest;
 use super::super::report::Report;
-use super::super::value::{Fault, elided, holds_like_key, shown};
+use super::super::value::{Fault, elided, shown};
+use crate::smtp::holds_like_key;
 
 /// What to do about a name that looks like a key.
 pub(super) const BETTER_NAME: &str = "take a word that says what it is for, or put hyphens between its words";
