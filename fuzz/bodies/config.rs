@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use gatepost::config::{Config, SETTINGS};
 use gatepost::dns::Key;
-use gatepost::smtp::Stage;
+use gatepost::smtp::{Stage, is_unprintable};
 
 /// As long as a real key, and none. Inputs hold it in all kinds of places.
 pub const KEY: &str = "abcdefghij0123456789klmnop";
@@ -29,6 +29,10 @@ fn load(input: &str, env_file: &str, toml: &str) {
             check(&config);
             for line in &config.notices {
                 assert_secret(input, &format!("{line} {line:?}"));
+                assert!(!line.to_string().contains(is_unprintable), "{line:?}");
+            }
+            for origin in config.origins() {
+                assert!(!origin.value.contains(is_unprintable), "{origin:?}");
             }
             // A text that was not given as the key is nothing to be hidden.
             if config.key.as_ref() == Key::new(KEY).ok().as_ref() {
@@ -42,7 +46,7 @@ fn load(input: &str, env_file: &str, toml: &str) {
             for line in problems.errors.iter().chain(&problems.notices) {
                 assert!(!line.cause.is_empty(), "{line:?}");
                 let line = line.to_string();
-                assert!(line.len() < 2_000 && !line.contains(|c: char| c.is_control()), "{line:?}");
+                assert!(line.len() < 2_000 && !line.contains(is_unprintable), "{line:?}");
             }
         }
     }
@@ -117,14 +121,15 @@ fn set_again(config: &Config) {
 const FORMS: [&str; 24] = [
     "@", "@", "@", "x@", "@.x", "x.@", "/tmp/@", "/@/x", "unix:/@", "text:/@", "file:/@",
     "sqlite:/tmp/@?@=1", "@:x", "x@:1", "x\\u0040@", "!@", "{@}", "550 5.7.1 @", "a,@,b", "a b @ c",
-    "127.0.0.1/@", "xn--@", "@\\u0085x", "\\u0000@",
+    "127.0.0.1/@", "xn--@", "@\\u202ex", "\\u0000@",
 ];
 
 /// What fits in some places and is wrong in most.
 #[rustfmt::skip]
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 24] = [
     "x", "-1", "0", "99999", "", ".", "-", "%", "/x", "true", "nope", "all", "reject", "a b",
     "127.0.0.1", "127.0.0.2", "::/0", "x.example", "x\\u0040x.example", "\\u0000",
+    "/\\u202e", "unix:/\\u2028", "\\u0085x", "\u{202e}x@x.example",
 ];
 
 /// The words and the quoted texts of a configuration.

@@ -6,9 +6,10 @@ use super::choice::Word;
 use super::read::{each, template, word};
 use super::value::{Fault, Reading, Value, elide, shown};
 use crate::list::access::{
-    BadLocation, Comments, Delay, Duplicates, Exemption, Location, Logins, Loopback, Syntax,
+    BadLocation, Comments, Delay, Duplicates, Exemption, Location, Logins, Loopback, Socketmap, Syntax,
 };
 use crate::policy::{Mode, OnTrouble, Template};
+use crate::smtp::holds_like_key;
 
 /// The settings of `[access]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,18 +62,25 @@ impl Default for Access {
     }
 }
 
+/// What to write, where the words for what is wrong with a text would quote it.
+const MAPS: &str = "write text:, cdb:, lmdb: or sqlite: and a path, or socketmap:inet:HOST:PORT:NAME";
+
 /// The maps.
 pub(super) fn map(value: &Value) -> Reading<Vec<Location>> {
     let mut seen: Vec<Location> = Vec::new();
     each(value, |text| {
-        let location = text.parse::<Location>().map_err(|bad| {
+        let location = text.parse::<Location>().map_err(|_| {
             // It quotes the text, and cuts it: what is like a key has to be out of it before.
-            let BadLocation { cause, remedy } = elide(text)
-                .parse::<Location>()
-                .err()
-                .unwrap_or_else(|| BadLocation { cause: elide(&bad.cause), remedy: elide(&bad.remedy) });
+            let unshown = || BadLocation { cause: "it is no map".to_owned(), remedy: MAPS.to_owned() };
+            let BadLocation { cause, remedy } = elide(text).parse::<Location>().err().unwrap_or_else(unshown);
             Fault::new(format!("{}: {cause}", shown(text)), remedy)
         })?;
+        if let Location::Socketmap(Socketmap { name, .. }) = &location
+            && holds_like_key(name)
+        {
+            let remedy = "give it another name in the server that is asked, or put hyphens between its words";
+            return Err(Fault::new(format!("{}: the name of the map looks like a key", shown(text)), remedy));
+        }
         if seen.contains(&location) {
             return Err(Fault::new(format!("{} is there already", shown(text)), "remove one of them"));
         }

@@ -12,7 +12,7 @@ use super::Place;
 use super::near::nearest;
 use super::report::{Report, Tally};
 use super::settings::{ELSEWHERE, PREFIX, SETTINGS, Setting, by_env};
-use super::value::{Fault, Value, elide};
+use super::value::{Fault, Value, elided};
 
 /// The variable that names the env file; it can stand in the process environment only.
 pub(super) const ENV_FILE: &str = "SPAMHAUS_DQS_ENV_FILE";
@@ -198,9 +198,7 @@ fn stranger(name: &str) -> Fault {
 
 /// A name as a message may show it: somebody may have put the key there.
 fn named(name: &str) -> String {
-    let mut name = elide(name);
-    name.truncate(80);
-    name
+    elided(name, 80)
 }
 
 #[cfg(test)]

@@ -352,6 +352,7 @@ impl Draft {
             named.into_iter().find(|(_, path)| !matches!(path.try_exists(), Ok(false)))
         });
         if let Some((name, path)) = credential {
+            self.ignore_key_file();
             if let Some(text) = read(&path, Missing::Wrong, name, &mut self.report) {
                 self.take_key(&text.text, name.to_owned(), Place::Credential(path));
             }
@@ -370,9 +371,17 @@ impl Draft {
 
     /// Takes a key that a credential held when the process started.
     fn keep_key(&mut self, key: Key) {
+        self.ignore_key_file();
         self.report.hide_key(&key);
         self.places[index_of("API_KEY")] = Place::Credential(CREDENTIAL.into());
         self.config.key = Some(key);
+    }
+
+    /// A key file that nobody reads beside a credential: it may be the key itself, in its place.
+    fn ignore_key_file(&mut self) {
+        if let Some(path) = &self.config.key_file {
+            self.report.hide_keys_in(path);
+        }
     }
 
     fn take_key(&mut self, text: &str, name: String, place: Place) {

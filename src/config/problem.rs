@@ -5,6 +5,7 @@ use std::{fmt, fs};
 
 use super::text::LARGEST;
 use super::value::elide;
+use crate::smtp::plain;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl fmt::Display for Place {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line, column } => {
-                write!(f, "{}", path.display())?;
+                f.write_str(&shown(path))?;
                 if *line > 0 {
                     write!(f, ":{line}")?;
                 }
@@ -57,11 +58,16 @@ impl fmt::Display for Place {
                 Ok(())
             }
             Self::Environment => f.write_str("environment"),
-            Self::Credential(path) => write!(f, "{}", path.display()),
+            Self::Credential(path) => f.write_str(&shown(path)),
             Self::CommandLine => f.write_str("command line"),
             Self::Nowhere => f.write_str("configuration"),
         }
     }
+}
+
+/// A path on one line: whoever names a file may put anything into its name.
+fn shown(path: &Path) -> String {
+    plain(&path.to_string_lossy())
 }
 
 /// The cause of a [`Problem`] that is about a missing key begins so.
@@ -101,11 +107,8 @@ impl Problem {
         let text = fs::metadata(path).is_ok_and(is_short).then(|| fs::read_to_string(path).ok())??;
         let line = text.lines().nth(number)?.trim();
         let speaks_of_key = line.to_ascii_lowercase().contains("key");
-        let shown = || {
-            let plain = |c: char| if c.is_control() { '?' } else { c };
-            elide(line).chars().take(SHOWN).map(plain).collect()
-        };
-        (!line.is_empty() && !speaks_of_key).then(shown)
+        let quoted = || plain(&elide(line)).chars().take(SHOWN).collect();
+        (!line.is_empty() && !speaks_of_key).then(quoted)
     }
 }
 

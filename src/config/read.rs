@@ -14,7 +14,7 @@ use crate::limits::Overload;
 use crate::list::MailboxPattern;
 use crate::policy::{OnTrouble, ReplyStyle, Template, Variable};
 use crate::server::Listen;
-use crate::smtp::{Domain, Stage};
+use crate::smtp::{Domain, Stage, is_unprintable};
 use crate::telemetry::Level;
 use crate::verdict::{Act, Codes, List};
 
@@ -208,7 +208,7 @@ fn needed<T>(mut reading: Reading<Vec<T>>, remedy: &str) -> Reading<Vec<T>> {
 /// Sockets in libmilter's notation.
 pub(super) fn listen(value: &Value) -> Reading<Vec<Listen>> {
     let read = |text: &str| match text.parse::<Listen>() {
-        Ok(listen) if !text.contains(char::is_control) => Ok((listen, None)),
+        Ok(listen) if !text.contains(is_unprintable) => Ok((listen, None)),
         _ => {
             let cause = format!("{} is no socket", shown(text));
             Err(Fault::new(cause, "write inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH"))
@@ -225,7 +225,7 @@ pub(super) fn local_socket(value: &Value) -> Reading<Option<Listen>> {
     }
     let remedy = "write unix:/PATH, such as unix:/run/gatepost/control.sock";
     match text.parse::<Listen>() {
-        Ok(listen @ Listen::Unix(_)) if !text.contains(char::is_control) => Ok(Some(listen)),
+        Ok(listen @ Listen::Unix(_)) if !text.contains(is_unprintable) => Ok(Some(listen)),
         Ok(_) => Err(Fault::new(
             format!("{} is no Unix socket", shown(text)),
             format!("{remedy}; HTTP is served by gatepost metrics-exporter"),
@@ -279,7 +279,7 @@ pub(super) fn key(value: &Value) -> Reading<Option<Key>> {
 /// An absolute path. A fault does not repeat it: people put the key itself there.
 pub(super) fn path(value: &Value) -> Reading<Option<PathBuf>> {
     let text = value.one();
-    if text.starts_with('/') && !text.contains(char::is_control) {
+    if text.starts_with('/') && !text.contains(is_unprintable) {
         Ok(Some(PathBuf::from(text)))
     } else {
         Err(Fault::new(

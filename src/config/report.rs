@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::load::CREDENTIAL;
 use super::secrets::Secrets;
 use super::settings::{PREFIX, Setting};
-use super::value::{Fault, veil};
+use super::value::Fault;
 use super::{Place, Problem};
 use crate::dns::Key;
 use crate::smtp::is_like_key;
@@ -134,8 +134,7 @@ impl Report {
 }
 
 fn problem(place: Place, setting: String, fault: Fault) -> Problem {
-    let place = fault.place.unwrap_or(place);
-    Problem { place, setting: veil(setting), cause: veil(fault.cause), remedy: veil(fault.remedy) }
+    Problem { place: fault.place.unwrap_or(place), setting, cause: fault.cause, remedy: fault.remedy }
 }
 
 /// Most problems of one kind that are told of one file; a file of another kind has thousands.

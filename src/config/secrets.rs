@@ -8,8 +8,10 @@ use std::ops::Bound;
 
 use zeroize::Zeroizing;
 
+use super::value::veil;
 use super::{Place, Problem};
 use crate::dns::Key;
+use crate::smtp::plain;
 
 /// Shorter texts are no keys, and taking them out of messages would only garble these.
 const SHORTEST: usize = 6;
@@ -34,10 +36,10 @@ impl Secrets {
         }
     }
 
-    /// Takes all of them out of a problem.
+    /// Takes all of them out of a problem, with what may be a key that nobody knows of, and what would not be on one line.
     pub(super) fn censor(&self, problem: &mut Problem) {
         for text in [&mut problem.setting, &mut problem.cause, &mut problem.remedy] {
-            *text = self.clean(std::mem::take(text));
+            *text = plain(&veil(&self.clean(std::mem::take(text))));
         }
         // A key that was given as the name of a file, by mistake.
         if let Place::File { path, .. } | Place::Credential(path) = &mut problem.place

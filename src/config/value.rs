@@ -154,9 +154,9 @@ pub(super) fn elided(text: &str, limit: usize) -> String {
 }
 
 /// A message without any word that may be a key. Paths stay: without them nobody could do what a remedy says.
-pub(super) fn veil(message: String) -> String {
-    if !holds_like_key(&message) {
-        return message;
+pub(super) fn veil(message: &str) -> String {
+    if !holds_like_key(message) {
+        return message.to_owned();
     }
     let is_between = |c: char| c.is_whitespace() || c == '"';
     let piece = |piece: &str| if piece.contains('/') { piece.to_owned() } else { without_keys(piece) };
@@ -207,7 +207,7 @@ mod tests {
                 "the-quick-brown-fox-of-2026 abcdefghijklmnopqrstuvw",
             ),
         ] {
-            assert_eq!(veil(message.to_owned()), safe);
+            assert_eq!(veil(message), safe);
         }
     }
 }

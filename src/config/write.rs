@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::policy::{Node, Tree};
 use super::settings::by_toml;
 use super::{Config, Origin, Place, Shape};
+use crate::smtp::is_unprintable;
 
 impl Config {
     /// All of it, as a file that reads as the same; nothing of any key. `gatepost show-config` adds its remarks.
@@ -202,8 +203,11 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => literal.extend(['\\', c]),
-            c if c.is_control() => {
-                let _ = write!(literal, "\\u{:04X}", u32::from(c));
+            c if is_unprintable(c) => {
+                let _ = match u32::from(c) {
+                    code @ ..=0xffff => write!(literal, "\\u{code:04X}"),
+                    code => write!(literal, "\\U{code:08X}"),
+                };
             }
             c => literal.push(c),
         }
@@ -218,9 +222,16 @@ mod tests {
 
     #[test]
     fn any_text_is_one_line_that_reads_as_the_same() {
-        for text in ["", "plain", "a \"b\" \\c", "x\ny\r\t\u{0}\u{7f}\u{85}", "b\u{fc}cher", "\u{1f4ec}"] {
+        for text in [
+            "",
+            "plain",
+            "a \"b\" \\c",
+            "x\ny\r\t\u{0}\u{7f}\u{85}\u{202e}\u{e0041}",
+            "b\u{fc}cher",
+            "\u{1f4ec}",
+        ] {
             let line = format!("{} = {}", key(text), quoted(text));
-            assert!(!line.contains(['\n', '\r']), "{line}");
+            assert!(!line.contains(is_unprintable), "{line}");
             let table: toml::Table = line.parse().unwrap_or_else(|error| panic!("{error}: {line}"));
             assert_eq!(table.get(text), Some(&toml::Value::String(text.to_owned())));
         }

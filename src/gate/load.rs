@@ -27,7 +27,7 @@ impl From<Config> for Loaded {
 /// All problems of all sources and of all files of lists; if there are none, the expectations that are not met.
 pub fn load(sources: &Sources, watcher: &Watcher) -> Result<Loaded, Problems> {
     let rough = Config::read(sources);
-    // A key may stand in the path of a file.
+    // A key may stand in the path of a file, or in the name of an expectation.
     let censored = |problems: Vec<Problem>| {
         problems.into_iter().map(|problem| rough.censored(problem)).collect::<Vec<_>>()
     };
@@ -50,7 +50,7 @@ pub fn load(sources: &Sources, watcher: &Watcher) -> Result<Loaded, Problems> {
     if errors.is_empty()
         && let Err(problems) = expect::check(&config, &tables)
     {
-        errors.extend(problems);
+        errors.extend(censored(problems));
     }
     if errors.is_empty() {
         Ok(Loaded { config, tables })

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::Domains;
-use crate::smtp::{Domain, Mailbox};
+use crate::smtp::{Domain, Mailbox, is_unprintable};
 
 /// A set of mailboxes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl MailboxPattern {
             return Some(Self::Null);
         }
         let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
-        if text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;*".contains(c)) {
+        if text.contains(|c: char| c.is_whitespace() || is_unprintable(c) || "<>,;*".contains(c)) {
             return None;
         }
         match text.rsplit_once('@') {

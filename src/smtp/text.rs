@@ -30,13 +30,12 @@ pub fn printable(octets: &[u8], limit: usize) -> String {
 }
 
 /// Characters that a terminal acts on instead of showing them: controls, separators of lines and paragraphs, and
-/// what is invisible or turns the direction of writing (Unicode's general category Cf, the common ones).
+/// what is invisible or turns the direction of writing (Unicode's general category Cf, the common ones; not the joiners,
+/// which some languages need, in domains as well: RFC 5892, appendix A).
 pub fn is_unprintable(c: char) -> bool {
-    let is_invisible = matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    );
+    let is_invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{feff}')
+        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     c.is_control() || is_invisible
 }
 
@@ -118,7 +117,7 @@ mod tests {
         for c in "\0\t\n\r\u{1b}\u{7f}\u{9b}\u{ad}\u{200f}\u{2028}\u{2029}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}".chars() {
             assert!(is_unprintable(c), "{c:?}");
         }
-        for c in " a~\u{a0}\u{e4}\u{3042}\u{1f600}\u{fffd}".chars() {
+        for c in " a~\u{a0}\u{e4}\u{200c}\u{200d}\u{3042}\u{1f600}\u{fffd}".chars() {
             assert!(!is_unprintable(c), "{c:?}");
         }
     }

@@ -6,6 +6,7 @@ mod packaged;
 mod pointless;
 mod policy;
 mod secrets;
+mod shown;
 mod sources;
 mod values;
 mod written;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Draft, index_of, name_at};
 use crate::config::choice::Word as _;
 use crate::config::settings::SETTINGS;
-use crate::config::value::{Fault, elided, shown};
+use crate::config::value::{Fault, elided, shown, veil};
 use crate::config::{Place, Syntax};
 use crate::dns::{Key, longest_base};
 use crate::list::is_wide;
@@ -18,6 +18,18 @@ use crate::verdict::{Act, List};
 /// How many seconds mail servers wait for an answer unless told otherwise, and where to tell them.
 const MTAS: [(&str, u64, &str); 2] =
     [("Sendmail", 10, "R in T= of INPUT_MAIL_FILTER"), ("Postfix", 30, "milter_command_timeout")];
+
+/// Settings that stand in the log, and hold nothing else that is as long as a key without a dot or a hyphen.
+const NAMES: [&str; 8] = [
+    "listen",
+    "user",
+    "socket.owner",
+    "socket.group",
+    "control.listen",
+    "metrics.listen",
+    "dns.zone_base",
+    "session.submission_daemons",
+];
 
 impl Draft {
     /// Brings the time limits in line with each other, as the Python milter does.
@@ -225,9 +237,14 @@ impl Draft {
         let keys: Vec<&Key> = config.key.iter().chain(own).collect();
         let is_key = |text: &str| keys.iter().any(|key| key.stands_in(text));
         let fault = || Fault::new("the value holds a key, which it would give away", "take it out");
-        for (setting, place) in SETTINGS.iter().zip(&*places) {
-            if *place != Place::Default && is_key(&(setting.show)(config)) {
+        for (setting, place) in SETTINGS.iter().zip(&*places).filter(|(_, place)| **place != Place::Default) {
+            let value = (setting.show)(config);
+            if is_key(&value) {
                 report.error(place.clone(), name_at(setting.env, place), fault());
+            } else if NAMES.contains(&setting.toml) && veil(&value) != value {
+                let cause = "the value looks like a key, which logs would give away";
+                let fault = Fault::new(cause, "put the key into a file, and name that as key.file");
+                report.error(place.clone(), name_at(setting.env, place), fault);
             }
         }
         for table in &config.additions.tables {

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::lists::OwnList;
-use super::node::{Fields, Node, Tree};
+use super::node::{BETTER_NAME, Fields, Node, Tree};
 use super::rules::list;
 use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::report::Report;
 use crate::config::value::{elided, shown};
-use crate::smtp::Stage;
+use crate::smtp::{Stage, holds_like_key, is_unprintable};
 use crate::verdict::{Act, List, Trouble};
 
 /// A session to play, and what must come of it.
@@ -60,8 +60,16 @@ pub(super) fn read(nodes: Vec<Node>, lists: &[OwnList], report: &mut Report) -> 
     let mut expectations = Vec::new();
     for (number, node) in nodes.into_iter().enumerate() {
         let Some(mut fields) = Fields::of(node, "expect", report) else { continue };
-        let name = fields.text("name").map_or_else(|| (number + 1).to_string(), |(name, _)| name);
+        let named = fields.text("name");
+        let name = named.as_ref().map_or_else(|| (number + 1).to_string(), |(name, _)| name.clone());
         fields.call(&elided(&name, 80));
+        if let Some((name, place)) = named {
+            if name.contains(is_unprintable) {
+                fields.fault(&place, "name", "it cannot be shown on one line", "take out what is invisible");
+            } else if holds_like_key(&name) {
+                fields.fault(&place, "name", "the name looks like a key", BETTER_NAME);
+            }
+        }
         expectations.extend(one(fields, name, lists));
     }
     expectations

@@ -9,6 +9,7 @@ use crate::config::Place;
 use crate::config::near::nearest;
 use crate::config::value::shown;
 use crate::list::{Format, Kind as Entries};
+use crate::smtp::is_unprintable;
 use crate::verdict::{Digest, Kind};
 
 /// The file of a list, and how it is read.
@@ -36,7 +37,7 @@ pub(super) fn read(fields: &mut Fields<'_>, path: String, place: Place) -> (Opti
             fields.fault(&node.place, field, cause, format!("remove it, or remove file if {field} is meant"));
         }
     }
-    let is_path = path.starts_with('/') && !path.contains(|c: char| c.is_control());
+    let is_path = path.starts_with('/') && !path.contains(is_unprintable);
     if !is_path {
         fields.fault(
             &place,

@@ -13,7 +13,7 @@ use crate::config::text::{Missing, open_mode, read as read_file};
 use crate::config::value::{Fault, shown};
 use crate::dns::{Key, is_apex_short};
 use crate::policy::{ACCESS, OnTrouble, SCORE};
-use crate::smtp::{Domain, holds_like_key};
+use crate::smtp::{Domain, holds_like_key, is_unprintable};
 use crate::verdict::{
     ADDRESS_TEST, Class, Classes, DOMAIN_TEST, Digest, Home, Identities, Identity, Kind, List, Pattern,
     Sketch,
@@ -236,7 +236,7 @@ fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
 
 fn key_file(fields: &mut Fields<'_>) -> Option<(PathBuf, Place)> {
     let (text, place) = fields.text("key_file")?;
-    if text.starts_with('/') && !text.contains(char::is_control) {
+    if text.starts_with('/') && !text.contains(is_unprintable) {
         return Some((text.into(), place));
     }
     fields.fault(

@@ -12,6 +12,7 @@ use crate::config::report::Report;
 use crate::config::value::shown;
 use crate::list::recipients::{Key, Logins, Protected, SenderKey, Taken};
 use crate::policy::{Mode, OnTrouble, Template};
+use crate::smtp::is_unprintable;
 
 /// Who may write to certain recipients.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,7 +159,7 @@ fn senders(
             own.push(place);
             keys.push(SenderKey::Own);
         } else if let Some(path) = text.strip_prefix("file:") {
-            if !path.starts_with('/') || path.contains(|c: char| c.is_control()) {
+            if !path.starts_with('/') || path.contains(is_unprintable) {
                 let remedy = "name the member file, as in file:/etc/gatepost/members/list";
                 fields.fault(&place, field, "the value is no absolute path", remedy);
                 continue;

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::smtp::is_unprintable;
+
 /// The port of milter-spamc's socket maps, where none is named.
 pub const PORT: u16 = 7953;
 
@@ -110,7 +112,7 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
         let text = text.trim();
-        if let Some(control) = text.chars().find(|c| c.is_control()) {
+        if let Some(control) = text.chars().find(|c| is_unprintable(*c)) {
             let code = u32::from(control);
             return bad(format!("there is a control character (0x{code:02x}) in it"), "remove it");
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::party::{canonical, folded};
 use crate::list::pattern::{Classes, Glob};
-use crate::smtp::TypedMailbox;
+use crate::smtp::{TypedMailbox, is_unprintable};
 
 /// Longest local part of a key, in octets: four times what SMTP has (RFC 5321, section 4.5.3.1.1), for
 /// addresses with a coded return path.
@@ -136,7 +136,7 @@ impl fmt::Display for Key {
 
 /// What stands in no key outside of quotes.
 fn is_foreign(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || c == '\u{fffd}' || "<>(),;".contains(c)
+    c.is_whitespace() || is_unprintable(c) || c == '\u{fffd}' || "<>(),;".contains(c)
 }
 
 /// What means something else outside of quotes, or nothing.
@@ -159,8 +159,7 @@ fn quoted(text: &str) -> Result<Key, BadKey> {
     let mailbox = TypedMailbox::parse(text.as_bytes()).ok_or(BadKey::Empty)?;
     let local = String::from_utf8(mailbox.local).map_err(|_| BadKey::Local)?;
     let domain = mailbox.domain.and_then(|domain| String::from_utf8(domain).ok()).ok_or(BadKey::Domain)?;
-    if !text.starts_with('"') || local.is_empty() || local.len() >= LOCAL || local.contains(char::is_control)
-    {
+    if !text.starts_with('"') || local.is_empty() || local.len() >= LOCAL || local.contains(is_unprintable) {
         return Err(BadKey::Local);
     }
     // What stands behind the quotes is not read in a more lenient way than elsewhere.
