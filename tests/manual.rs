@@ -139,7 +139,7 @@ fn the_manual_has_every_command_and_every_option() {
 }
 
 #[test]
-fn the_manual_has_every_exit_status() {
+fn the_manual_and_the_help_have_every_exit_status() {
     let statuses = read("src/daemon/exit.rs");
     let sources: String = files(&root().join("src"), ".rs")
         .iter()
@@ -154,6 +154,10 @@ fn the_manual_has_every_exit_status() {
         .collect();
     let page = read("man/gatepost.8");
     assert_eq!(tags(between(&page, ".Sh EXIT STATUS", ".Sh LOG"), "Li"), used);
+    let help = gatepost::cli::command().get_after_help().expect("a text behind the options").to_string();
+    let (_, help) = help.split_once("Exit status:").expect("the statuses");
+    let numbers = help.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
+    assert_eq!(numbers.map(str::to_owned).collect::<BTreeSet<_>>(), used, "left: gatepost --help");
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub(super) const STDIN: &str = "-";
     disable_help_subcommand = true,
     after_help = "Settings come from the command line, the environment (SPAMHAUS_DQS_*), the env file and\n\
                   the configuration file, in that order; check-config shows which one won.\n\
-                  Exit status: 0 success, 64 usage, 69 cannot listen, 70 bug, 77 permission, 78 configuration."
+                  Exit status: 0 success, 64 usage, 69 not available, 70 bug, 74 cannot read or write, 77 permission,\n\
+                  78 configuration; lookup, explain, map query and doctor have 1 or 2 for what they find, see their help."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -230,7 +231,7 @@ pub(super) enum MapVerb {
     Check(MapFile),
     /// Ask a map about a client, sender, recipient or login: every key that is tried, and the one that is found
     #[command(
-        after_help = "Exit status: 0 let in, held, or nothing said; 1 refused, deferred or dropped; 64 usage, 78 no map."
+        after_help = "Exit status: 0 let in, held, or nothing said; 1 refused, deferred or dropped; 64 usage, 69 no answer, 78 no map."
     )]
     Query(MapQuery),
 }

@@ -3,10 +3,12 @@
 //! The database is only read, and always as it is now: nothing of it is kept. A file that is replaced is opened anew. Nobody waits
 //! longer than they said, whatever lock another program holds.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Moment};
 
+use rusqlite::ffi::SQLITE_READONLY_ROLLBACK;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params_from_iter};
@@ -31,6 +33,8 @@ const LENGTH: i32 = 1 << 20;
 const STEPS: i32 = 1_000;
 /// Octets of an error that are shown.
 const SHOWN: usize = 300;
+/// What SQLite has no words for.
+const CLOSED: &str = "it is in WAL mode, and no program has it open";
 
 /// The database of one map.
 pub(super) struct Database {
@@ -52,7 +56,9 @@ impl Database {
         file::regular(&table.path)?;
         let mut open = Open::new(table).map_err(|error| fault(&error, table))?;
         let end = Moment::now() + LOOK;
-        open.find(&[String::new()], end).map_err(|error| fault(&error, table))?;
+        open.find(&[String::new()], end).map_err(|error| {
+            if closed(&error, &table.path) { closed_fault(table) } else { fault(&error, table) }
+        })?;
         Ok(Self::unseen(table))
     }
 
@@ -117,7 +123,9 @@ fn answer(table: &Table, open: &mut Option<Open>, question: &Question) -> Result
         Some(open) => open,
         None => open.insert(Open::new(table).map_err(|error| trouble(&error))?),
     };
-    open.find(&question.keys, question.end).map_err(|error| trouble(&error))
+    open.find(&question.keys, question.end).map_err(|error| {
+        if closed(&error, &table.path) { Trouble::Database(CLOSED.to_owned()) } else { trouble(&error) }
+    })
 }
 
 /// A database that is open.
@@ -188,6 +196,34 @@ fn said(error: &rusqlite::Error) -> String {
     printable(error.to_string().as_bytes(), SHOWN)
 }
 
+/// Whether a question failed since SQLite would have to make the files of WAL mode beside the database, which is for programs that
+/// may write there.
+fn closed(error: &rusqlite::Error, path: &Path) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => !cut_off(error),
+        // What the directory says where its file system is mounted to be read.
+        Some(ErrorCode::CannotOpen) => {
+            let mut log = path.as_os_str().to_owned();
+            log.push("-wal");
+            matches!(Path::new(&log).try_exists(), Ok(false))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a change has to be taken back before anybody can read.
+fn cut_off(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_READONLY_ROLLBACK)
+}
+
+fn closed_fault(table: &Table) -> Fault {
+    let path = printable(table.path.to_string_lossy().as_bytes(), SHOWN);
+    let remedy = format!(
+        "let the program that writes it keep it open, or end WAL mode: sqlite3 {path} 'PRAGMA journal_mode = DELETE'"
+    );
+    Fault::whole(format!("cannot be read: {CLOSED}"), remedy)
+}
+
 fn trouble(error: &rusqlite::Error) -> Trouble {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -195,6 +231,9 @@ fn trouble(error: &rusqlite::Error) -> Trouble {
         }
         Some(ErrorCode::OperationInterrupted) => {
             Trouble::Temporary("a key took too long; let the table have an index of its keys".to_owned())
+        }
+        _ if cut_off(error) => {
+            Trouble::Database("a change was cut off; let the program that writes it open it".to_owned())
         }
         _ => Trouble::Database(said(error)),
     }
@@ -212,6 +251,7 @@ fn fault(error: &rusqlite::Error, table: &Table) -> Fault {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "let the other program end what it does".to_owned()
         }
+        _ if cut_off(error) => "a change was cut off; let the program that writes it open it".to_owned(),
         Some(ErrorCode::OperationInterrupted) => {
             format!(
                 "let the table have an index: sqlite3 {path} 'CREATE INDEX access_keys ON {table}({key})'"

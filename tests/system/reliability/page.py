@@ -17,6 +17,7 @@ tells of other things that were measured.
 
 The last column names what else holds the row: functions of `cargo test` (each layer by itself, with held clocks, in all forms), and
 cases of suites with real mail servers and a real service manager. `tests/manual.rs` looks whether each of them exists.
+The first one is the fault's name and no count: numbers that are missing never had a row here.
 
 <!-- faults: written by tests/run reliability, held against the tests by tests/manual.rs -->
 

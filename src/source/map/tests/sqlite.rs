@@ -1,5 +1,8 @@
 //! Tables of SQLite.
 
+use std::os::unix::fs::PermissionsExt as _;
+
+use caps::CapSet;
 use rusqlite::Connection;
 
 use super::*;
@@ -130,4 +133,66 @@ fn what_is_no_table_is_told_with_a_remedy() {
     assert!(refused(&format!("sqlite:{}", other.display())).contains("name a file of SQLite"));
     assert!(refused(&format!("sqlite:{}", folder.path().display())).contains("this is a directory"));
     assert!(refused("sqlite:/nonexistent/m").contains("create it"));
+}
+
+/// What an account sees that may not write into the folder: root may, but for a thread without its capabilities.
+fn where_nobody_writes<T: Send>(folder: &TempDir, act: impl AsyncFnOnce() -> T + Send) -> T {
+    let mode = |mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("a mode");
+    mode(0o555);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let act = || {
+        caps::clear(None, CapSet::Effective).expect("no capability");
+        runtime.block_on(act())
+    };
+    let told = std::thread::scope(|scope| scope.spawn(act).join().expect("an end"));
+    mode(0o755);
+    told
+}
+
+#[test]
+fn a_database_in_wal_mode_that_no_program_has_open_is_told_with_a_remedy_that_helps() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, connection) =
+        database(&folder, "one", "PRAGMA journal_mode = wal; CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)");
+    drop(connection);
+    let location = format!("sqlite:{}", path.display());
+    let (at_start, later) = where_nobody_writes(&folder, async || {
+        (refused(&location), connect(&sqlite_map(&path, "kvm"), "192.0.2.9").await)
+    });
+    assert!(at_start.contains("it is in WAL mode, and no program has it open"), "{at_start}");
+    let remedy = format!("sqlite3 {} 'PRAGMA journal_mode = DELETE'", path.display());
+    assert!(at_start.contains(&remedy), "{at_start}");
+    let later = later.expect_err("no files beside it").to_string();
+    assert_eq!(later, "it cannot be read: it is in WAL mode, and no program has it open");
+    let connection = Connection::open(&path).expect("a database");
+    connection
+        .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0))
+        .expect("another mode");
+    drop(connection);
+    where_nobody_writes(&folder, async || says(&open(&location).expect("a table")).await);
+}
+
+#[test]
+fn a_database_whose_last_change_was_cut_off_waits_for_the_program_that_writes_it() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, connection) = database(&folder, "one", "CREATE TABLE kvm (k TEXT PRIMARY KEY, v TEXT)");
+    // So that the change is written before it is committed.
+    connection
+        .execute_batch("PRAGMA cache_size = 1; CREATE TABLE more (octets BLOB); BEGIN; INSERT INTO more VALUES (zeroblob(200000))")
+        .expect("half a change");
+    for ending in ["", "-journal"] {
+        let [from, to] = ["one", "two"].map(|name| folder.path().join(format!("{name}{ending}")));
+        fs::copy(from, to).expect("what a power cut leaves");
+    }
+    let path = path.with_file_name("two");
+    let location = format!("sqlite:{}", path.display());
+    let (at_start, later) = where_nobody_writes(&folder, async || {
+        (refused(&location), connect(&sqlite_map(&path, "kvm"), "192.0.2.9").await)
+    });
+    assert!(at_start.contains("a change was cut off; let the program that writes it open it"), "{at_start}");
+    assert!(later.expect_err("a change").to_string().contains("a change was cut off"));
+    Connection::open(&path)
+        .and_then(|connection| connection.query_row("SELECT count(*) FROM kvm", [], |_| Ok(())))
+        .expect("a database");
+    where_nobody_writes(&folder, async || says(&open(&location).expect("a table")).await);
 }
