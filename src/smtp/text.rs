@@ -72,9 +72,9 @@ pub fn without_keys(text: &str) -> String {
 /// What is like one goes before the text is cut: nobody would know the beginning of one.
 pub fn excerpt(octets: &[u8], limit: usize) -> String {
     // Far more than is shown, for words that go; without a word that is cut too short to be known for what it is.
-    let mut octets = &octets[..octets.len().min(8 * limit + 1_000)];
+    let (mut octets, rest) = octets.split_at(octets.len().min(8 * limit + 1_000));
     let word = octets.iter().rev().take_while(|octet| octet.is_ascii_alphanumeric()).count();
-    if octets.len() > limit && word < KEY_LIKE {
+    if !rest.is_empty() && word < KEY_LIKE {
         octets = &octets[..octets.len() - word];
     }
     let mut safe = Vec::with_capacity(octets.len());
@@ -96,6 +96,7 @@ mod tests {
             ("a, b, c: abcdefghij0123456789klmnop", "a, b, c: (...)"),
             ("abcdefghij0123456789:x \u{e4}", "(...):x \\xc3\\xa4"),
             ("abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrs..."),
+            ("abcdefghijklmno pqrstuvwxyz", "abcdefghijklmno pqr..."),
         ] {
             assert_eq!(excerpt(text.as_bytes(), 22), shown);
         }
