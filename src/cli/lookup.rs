@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::orders::say;
+use super::orders::{say, say_json};
 use super::words::{effect_in_force, shown};
 use super::{args, map};
 use crate::config::{Config, Sources};
@@ -12,7 +12,7 @@ use crate::daemon::Exit;
 use crate::dns::{Dns, Source};
 use crate::gate::{About, Gate, Rules};
 use crate::list::access::{Address, Host, Search};
-use crate::smtp::{Domain, Mailbox, ReversePath, canonical, is_special};
+use crate::smtp::{Domain, Mailbox, ReversePath, canonical, is_special, plain};
 use crate::source::Map;
 use crate::verdict::{Answers, Finding, Identity, Kind, List, Outcome, Trouble};
 
@@ -57,7 +57,7 @@ pub(super) fn run(sources: &Sources, what: &args::Lookup) -> Exit {
                 let special = matches!(about, About::Ip(ip) if is_special(ip)) && !finding.list.is_local();
                 let line = Line { finding, gate: &gate, special };
                 exit = line.exit(exit);
-                if what.json { sayln!("{}", line.json(text)) } else { line.print(text) }
+                if what.json { say_json(&line.json(text)) } else { line.print(text) }
             }
             // Nor about who may write to whom.
             if what.list.is_empty() {
@@ -117,9 +117,10 @@ async fn in_map(map: &Map, rules: &Rules, text: &str, about: &About, as_json: bo
         if as_json {
             let mut told = map::json(map, &answer);
             (told["query"], told["as"]) = (text.into(), role.into());
-            sayln!("{told}");
+            say_json(&told);
         } else {
-            sayln!("{}: {} as {role}, {}", shown(text.as_bytes()), map.location(), map::told(map, &answer));
+            let place = plain(&map.location().to_string());
+            sayln!("{}: {place} as {role}, {}", shown(text.as_bytes()), map::told(map, &answer));
             say(&map::chain(map, &answer, "  "));
         }
         exit = if map::exit(&answer) == Exit::Listed { Exit::Listed } else { exit };
@@ -132,7 +133,7 @@ fn in_policies(rules: &Rules, text: &str, about: &About, as_json: bool) {
     let About::Mailbox(..) = about else { return };
     let Some(policy) = rules.envelope.policy(text.as_bytes()) else { return };
     if as_json {
-        sayln!("{}", json!({ "query": text, "as": "recipient", "policy": policy }));
+        say_json(&json!({ "query": text, "as": "recipient", "policy": policy }));
     } else {
         sayln!("{}: {policy} says who may write to it", shown(text.as_bytes()));
     }
@@ -181,8 +182,8 @@ impl Line<'_> {
     }
 
     fn print(&self, text: &str) {
-        let (text, subject, list) = (shown(text.as_bytes()), &self.finding.subject, self.finding.list);
-        let asked = if *text == **subject { String::new() } else { format!(" ({subject})") };
+        let (text, subject, list) = (shown(text.as_bytes()), plain(&self.finding.subject), self.finding.list);
+        let asked = if text == subject { String::new() } else { format!(" ({subject})") };
         let title = list.title();
         match self.finding.outcome {
             Outcome::Unknown(trouble) => {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::args;
-use super::orders::say;
+use super::orders::{say, say_json};
 use super::words::shown;
 use crate::check;
 use crate::config::{Config, Sources};
@@ -13,7 +13,7 @@ use crate::daemon::Exit;
 use crate::gate::options;
 use crate::list::Fault;
 use crate::list::access::{Address, Answer, Because, Host, Location, Rules, Ruling, Search};
-use crate::smtp::canonical;
+use crate::smtp::{canonical, plain};
 use crate::source::{Map, Watcher};
 
 pub(super) fn run(sources: &Sources, verb: &args::MapVerb) -> Exit {
@@ -62,7 +62,8 @@ fn check(config: Config, what: &args::MapFile) -> Exit {
     if let Some(state) = map.state() {
         let notices = state.warnings.iter().map(|fault| line(map.location(), fault) + "\n");
         let noun = if state.entries == 1 { "entry" } else { "entries" };
-        say(&format!("{}{}: {} {noun}\n", notices.collect::<String>(), map.location(), state.entries));
+        let place = plain(&map.location().to_string());
+        say(&format!("{}{place}: {} {noun}\n", notices.collect::<String>(), state.entries));
     }
     Exit::Ok
 }
@@ -98,7 +99,7 @@ fn query(config: Config, what: &args::MapQuery) -> Exit {
     };
     let Some(answer) = answer(&map, search) else { return Exit::Unavailable };
     if what.json {
-        say(&format!("{}\n", json(&map, &answer)));
+        say_json(&json(&map, &answer));
     } else {
         say(&format!("{}=> {}\n", chain(&map, &answer, ""), told(&map, &answer)));
     }

@@ -4,10 +4,12 @@ use std::io::Write as _;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::args;
 use super::words::shown;
 use crate::daemon::{AskError, CacheStatus, Exit, ask};
+use crate::smtp::plain_json;
 
 /// What came of an order.
 #[derive(Deserialize)]
@@ -87,6 +89,11 @@ fn order(socket: &args::Socket, request: &str, failed: Exit, well: &str) -> Exit
 /// Writes to standard output. Whoever reads only the first lines of it makes no error.
 pub(super) fn say(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// A line of JSON on standard output: whoever's texts are in it, a terminal shows them and does nothing else.
+pub(super) fn say_json(value: &Value) {
+    say(&(plain_json(&value.to_string()) + "\n"));
 }
 
 /// Asks the daemon; what hinders it goes to standard error.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::args;
-use super::orders::say;
+use super::orders::{say, say_json};
 use super::words::{effect_in_force, place, trigger};
 use crate::config::{Config, Origin, OwnList, Place as Source, Sources, Table};
 use crate::daemon::Exit;
@@ -15,7 +15,7 @@ use crate::verdict::{Identity, Kind, List, Place};
 pub(super) fn run(sources: &Sources, what: &args::ShowConfig) -> Exit {
     let Some(config) = super::load(sources) else { return Exit::Config };
     if what.json {
-        say(&format!("{}\n", json(&config, what)));
+        say_json(&json(&config, what));
     } else {
         say(&text(&config, what));
     }

@@ -6,12 +6,17 @@ use std::time::Duration;
 use super::args;
 use super::orders::{asked, reply, say};
 use crate::daemon::{BudgetStatus, Exit, FileStatus, MEMBERS, Status, ZoneStatus};
+use crate::smtp::{plain, plain_json};
 
 pub(super) fn run(what: &args::Status) -> Exit {
     let request = if what.prometheus { "metrics" } else { "status" };
     match asked(&what.socket, request) {
         Err(exit) => exit,
-        Ok(text) if what.json || what.prometheus => {
+        Ok(text) if what.json => {
+            say(&plain_json(&text));
+            Exit::Ok
+        }
+        Ok(text) if what.prometheus => {
             say(&text);
             Exit::Ok
         }
@@ -163,6 +168,6 @@ struct Page(String);
 
 impl Page {
     fn line(&mut self, word: &str, text: &str) {
-        let _ = writeln!(self.0, "{word:<12} {text}");
+        let _ = writeln!(self.0, "{word:<12} {}", plain(text));
     }
 }

@@ -20,7 +20,7 @@ use super::status::{CacheStatus, FORMAT};
 use super::{Daemon, StartError};
 use crate::config::Config;
 use crate::server::Socket;
-use crate::smtp::printable;
+use crate::smtp::{plain_json, printable};
 use crate::verdict::List;
 
 /// Mode of the sockets that we make: for the account and a group.
@@ -303,5 +303,5 @@ fn refuse(problem: &str) -> String {
 
 fn json(reply: &impl Serialize) -> String {
     // Structures of texts and numbers can always be written.
-    serde_json::to_string(reply).unwrap_or_default() + "\n"
+    plain_json(&serde_json::to_string(reply).unwrap_or_default()) + "\n"
 }

@@ -24,4 +24,6 @@ pub use path::ReversePath;
 pub use reply::{BadReply, Reply};
 pub use stage::Stage;
 pub use syntax::{AddressFault, AddressFaults, Side};
-pub use text::{excerpt, holds_like_key, is_like_key, is_unprintable, plain, printable, without_keys};
+pub use text::{
+    excerpt, holds_like_key, is_like_key, is_unprintable, plain, plain_json, printable, without_keys,
+};

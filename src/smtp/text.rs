@@ -67,13 +67,29 @@ pub fn without_keys(text: &str) -> String {
     text.split_inclusive(is_between).map(word).collect()
 }
 
+/// A finished JSON text with escapes for all characters that are [unprintable](is_unprintable), of which `serde_json` leaves
+/// most as they are: they stand in strings only. Line feeds between values stay.
+pub fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_unprintable(c) {
+            plain.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(plain, "\\u{unit:04x}");
+        }
+    }
+    plain
+}
+
 /// A piece of a file or a setting as a message may quote it: [`printable`], and without any word that may be a key.
 /// What is like one goes before the text is cut: nobody would know the beginning of one.
 pub fn excerpt(octets: &[u8], limit: usize) -> String {
     // Far more than is shown, for words that go; without a word that is cut too short to be known for what it is.
-    let mut octets = &octets[..octets.len().min(8 * limit + 1_000)];
+    let (mut octets, rest) = octets.split_at(octets.len().min(8 * limit + 1_000));
     let word = octets.iter().rev().take_while(|octet| octet.is_ascii_alphanumeric()).count();
-    if octets.len() > limit && word < KEY_LIKE {
+    if !rest.is_empty() && word < KEY_LIKE {
         octets = &octets[..octets.len() - word];
     }
     let mut safe = Vec::with_capacity(octets.len());
@@ -86,7 +102,7 @@ pub fn excerpt(octets: &[u8], limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{excerpt, is_unprintable, printable};
+    use super::{excerpt, is_unprintable, plain_json, printable};
 
     #[test]
     fn an_excerpt_holds_no_key_and_no_beginning_of_one() {
@@ -95,6 +111,7 @@ mod tests {
             ("a, b, c: abcdefghij0123456789klmnop", "a, b, c: (...)"),
             ("abcdefghij0123456789:x \u{e4}", "(...):x \\xc3\\xa4"),
             ("abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrs..."),
+            ("abcdefghijklmno pqrstuvwxyz", "abcdefghijklmno pqr..."),
         ] {
             assert_eq!(excerpt(text.as_bytes(), 22), shown);
         }
@@ -119,6 +136,20 @@ mod tests {
         }
         for c in " a~\u{a0}\u{e4}\u{200c}\u{200d}\u{3042}\u{1f600}\u{fffd}".chars() {
             assert!(!is_unprintable(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn json_has_nothing_in_it_that_a_terminal_acts_on_and_says_the_same() {
+        let text = "\u{1b}[2J\u{7f}\u{9b}31m\u{ad}\u{2028}\u{202e}\u{feff}\u{e0041}\n\t\"\\ \u{e4}\u{1f600}";
+        let value = serde_json::json!({ text: [text, {"a": text}] });
+        for json in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON") + "\n"] {
+            let plain = plain_json(&json);
+            assert!(!plain.chars().any(|c| c != '\n' && is_unprintable(c)), "{plain:?}");
+            assert!(plain.contains("\\u009b31m\\u00ad\\u2028\\u202e\\ufeff\\udb40\\udc41\\n"), "{plain}");
+            assert!(plain.contains("\u{e4}\u{1f600}"), "what can be read stays: {plain}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&plain).expect("JSON"), value);
+            assert_eq!(plain.lines().count(), json.lines().count());
         }
     }
 

@@ -156,6 +156,28 @@ fn reloads_that_come_at_once_are_all_answered() {
 }
 
 #[test]
+fn a_key_file_in_the_place_of_a_list_is_told_of_without_the_key() {
+    let (names, secret) = (Names::start(), "abcdefghij0123456789klmnop\n");
+    let machine = with_list(&names, &new_key(), "8.8.0.2\n");
+    let mut daemon = machine.start();
+    replace(&machine, secret);
+    daemon.wait_for(&["ERROR", "event=source", "neither address nor network"]);
+    let mut told = daemon.lines();
+    for command in [&["status", "--json"][..], &["status"], &["reload"]] {
+        let ended = machine.run(&[command, &["--control", &control(&machine)]].concat());
+        assert!(format!("{ended:?}").contains("own.list:1: "), "{ended:?}");
+        told.push(format!("{ended:?}"));
+    }
+    assert_eq!(daemon.stop().0, Some(0));
+    for command in [&["run"][..], &["check-config"], &["doctor", "--offline"]] {
+        let ended = machine.run(command);
+        assert!(format!("{ended:?}").contains("own.list:1: "), "{ended:?}");
+        told.push(format!("{ended:?}"));
+    }
+    assert!(told.iter().all(|line| !line.contains("abcdef")), "{told:#?}");
+}
+
+#[test]
 fn a_start_with_a_broken_file_ends_with_every_line_of_it() {
     let (names, key) = (Names::start(), new_key());
     let machine = with_list(&names, &key, "8.8.0.2\nspam\n8.8.0.3\n8.8.0.0/99\n");

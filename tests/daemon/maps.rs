@@ -1,10 +1,11 @@
 //! Access maps on the command line: `map check`, `map query`, `lookup`, `explain`, `check-config`.
 
+use gatepost::smtp::is_unprintable;
 use serde_json::Value;
 
 use super::control::{control, machine, metrics};
 use super::process::new_key;
-use super::{Machine, Names};
+use super::{Machine, Names, run};
 
 const MAP: &str = "# whom we know\nConnect:192.0.2\tREJECT\nConnect:192.0.2.9\tOK\nFrom:bad.example ERROR:5.7.1:550 go away\n\
                    gatepost-from:a.example !*+*!SKIP /^news/REJECT OK\nSpam:hater.example HATER\nTo:mail.example OK\n";
@@ -168,4 +169,42 @@ fn a_running_daemon_tells_of_its_maps_and_of_a_broken_one() {
     assert!(told.contains("access:1: MAYBE is no action"), "{told}");
     metrics(&machine).1.expect("gatepost_file_healthy{zone=\"access\"}", 0.0);
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn nothing_that_a_terminal_acts_on_leaves_a_command() {
+    let names = Names::start();
+    let machine = machine(&names, &new_key(), &["PROBE_INTERVAL=0", "ENFORCE_STAGE=rcpt"]);
+    // Turned the other way, and a control of the second kind where none is refused.
+    let map = machine.write("acc\u{202e}ess", "From:b.example REJECT go \u{9b}31m\n").display().to_string();
+    let own = machine.write("peo\u{200b}ple", "a@b.example\n").display().to_string();
+    let table = format!("name = \"people\"\nfile = \"{own}\"\nformat = \"plain\"\nkind = \"mailbox\"");
+    machine.write("gatepost.toml", &format!("[access]\nmap = [\"text:{map}\"]\n[[list]]\n{table}\n"));
+    let _daemon = machine.start();
+    let (sender, control) = ("x\u{202e}\u{9b}2J\u{2028}@b.example", control(&machine));
+    let log =
+        format!("event=verdict stage=mail action=reject mail_from=\"{sender}\" rule=\u{202e}z reply=\u{9b}");
+    for command in [
+        &["lookup", sender][..],
+        &["explain", "--from", sender, "--rcpt", sender],
+        &["explain", "--replay", &log],
+        &["map", "query", &map, "from", sender],
+        &["status", "--control", &control],
+        &["show-config"],
+    ] {
+        for form in [&[][..], &["--json"]] {
+            if (command[0], form) == ("show-config", &[]) {
+                // A file, which says the same.
+                continue;
+            }
+            let ended = machine.run(&[command, form].concat());
+            let is_shown = |c: char| c == '\n' || !is_unprintable(c);
+            assert!(!ended.stdout.is_empty() && ended.stdout.chars().all(is_shown), "{command:?}: {ended:?}");
+            let is_json = |line: &str| serde_json::from_str::<Value>(line).is_ok();
+            assert!(form.is_empty() || ended.stdout.lines().all(is_json), "{command:?}: {ended:?}");
+        }
+    }
+    // What asks the socket itself shows its replies, too.
+    let status = run(async { gatepost::daemon::ask(control.as_ref(), "status").await }).expect("a status");
+    assert!(status.contains("peo\\u200bple") && !status.contains('\u{200b}'), "{status}");
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
+use crate::cli::orders::say_json;
 use crate::daemon::Exit;
 use crate::smtp::printable;
 
@@ -76,9 +77,9 @@ impl Report {
             let text = printable(entry.text.as_bytes(), SHOWN);
             let remedy = printable(entry.remedy.as_bytes(), SHOWN);
             if as_json {
-                let line =
-                    json!({"level": entry.level.name(), "area": entry.area, "text": text, "remedy": remedy});
-                sayln!("{line}");
+                say_json(
+                    &json!({"level": entry.level.name(), "area": entry.area, "text": text, "remedy": remedy}),
+                );
                 continue;
             }
             let (on, off) = match entry.level {

@@ -10,6 +10,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use super::args::{self, STDIN};
+use super::orders::say_json;
 use crate::config::Sources;
 use crate::daemon::Exit;
 use crate::dns::{Dns, Source};
@@ -44,7 +45,7 @@ pub(super) fn run(sources: &Sources, what: &args::Explain) -> Exit {
         let played = Session::from(what).play(&gate).await;
         let policy = &gate.rules().policy;
         if what.json {
-            sayln!("{}", played.json(policy));
+            say_json(&played.json(policy));
         } else {
             played.print(policy);
         }

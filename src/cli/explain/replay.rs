@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::play::{Played, Scene, Session};
 use super::record::{Decided, Record};
 use super::{args, record};
+use crate::cli::orders::say_json;
 use crate::cli::words::{act, outcome, shown};
 use crate::config::{Answered, Config};
 use crate::daemon::Exit;
 use crate::dns::{Dns, Source};
 use crate::gate::{Gate, Tables, expect};
-use crate::smtp::{Reply, Stage};
+use crate::smtp::{Reply, Stage, plain};
 use crate::verdict::{Act, Answers, Finding, List, Outcome, Pattern, Trouble};
 
 /// What is known of one decision and of the same one now.
@@ -43,7 +44,7 @@ pub(super) async fn run(config: &Config, gate: &Gate, what: &args::Explain, text
         doubtful |= played.is_doubtful();
         let compared = compare(config, gate, one, &session, &played).await;
         same += usize::from(compared.is_same);
-        if what.json { sayln!("{}", compared.json()) } else { compared.print() }
+        if what.json { say_json(&compared.json()) } else { compared.print() }
     }
     if !what.json && decided.len() > 1 {
         sayln!("{same} of {} decisions are the same", decided.len());
@@ -212,8 +213,7 @@ fn changes(decided: &Decided, now: &[Finding]) -> Vec<String> {
             continue;
         }
         let (identity, title) = (finding.identity.name(), finding.list.title());
-        let subject =
-            then.map_or_else(|| finding.subject.to_string(), |record| shown(&record.said("subject")));
+        let subject = then.map_or_else(|| plain(&finding.subject), |record| shown(&record.said("subject")));
         let before = if before.is_empty() {
             "nothing that the log tells".to_owned()
         } else {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::play::{Played, Scene, fields};
 use crate::cli::words::{act, effect, effect_in_force, outcome, shown};
 use crate::policy::{Cause, Fate, Looked, Mode, Policy, Rule, Said, Trigger, Word};
-use crate::smtp::Stage;
+use crate::smtp::{Stage, plain};
 use crate::telemetry::Action;
 use crate::verdict::{Act, Finding, Identity, Outcome, Verdict};
 
@@ -37,11 +37,13 @@ impl Played {
         let fields = fields(&self.end);
         let mut lines = vec![match &self.end.verdict {
             Verdict::Discard => "taken at the end of the message and dropped (discard)".to_owned(),
-            Verdict::Quarantine(why) => format!("held at the end of the message (quarantine): {why}"),
+            Verdict::Quarantine(why) => {
+                format!("held at the end of the message (quarantine): {}", plain(why))
+            }
             _ if fields.is_empty() => "let in".to_owned(),
             _ => "let in with a tag".to_owned(),
         }];
-        lines.extend(fields.iter().map(|field| format!("header field {field}")));
+        lines.extend(fields.iter().map(|field| format!("header field {}", plain(field))));
         lines
     }
 
@@ -90,7 +92,7 @@ impl Scene {
         let titles = widest(|finding| finding.list.title().len(), 4);
         for (place, finding) in self.findings.iter().enumerate().filter(|(_, finding)| is_new(finding)) {
             let (identity, title) = (finding.identity.name(), finding.list.title());
-            let subject = if finding.subject.is_empty() { "-" } else { &finding.subject };
+            let subject = if finding.subject.is_empty() { "-".to_owned() } else { plain(&finding.subject) };
             let (found, done) = (outcome(finding), self.action(policy, place));
             sayln!("{identity:<names$} {subject:<40} {title:<titles$} {found}; {done}");
         }
@@ -244,7 +246,7 @@ impl Scene {
         let mut told: Vec<String> = Vec::new();
         for finding in self.findings.iter().filter(concerns) {
             let (identity, title) = (finding.identity.name(), finding.list.title());
-            let subject = &finding.subject;
+            let subject = plain(&finding.subject);
             let one = match finding.outcome {
                 Outcome::Clear => format!("{identity} {subject} is not in {title}"),
                 Outcome::Hit(codes) => {
@@ -326,12 +328,12 @@ impl Scene {
 }
 
 fn because(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(", {text}") }
+    if text.is_empty() { String::new() } else { format!(", {}", plain(text)) }
 }
 
 /// A finding as the reason for something.
 fn evidence_of(finding: &Finding) -> String {
-    let (identity, title, subject) = (finding.identity.name(), finding.list.title(), &finding.subject);
+    let (identity, title, subject) = (finding.identity.name(), finding.list.title(), plain(&finding.subject));
     match finding.outcome {
         Outcome::Hit(codes) => format!("{identity} {subject} in {title} ({})", finding.list.shown(codes)),
         Outcome::Unknown(trouble) => format!("{title} could not tell ({})", trouble.name()),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::play::Session;
 use crate::cli::dial::{Stream, dial, is_forbidden, remedy};
+use crate::cli::orders::say_json;
 use crate::cli::words::shown;
 use crate::daemon::Exit;
 use crate::milter::Offer;
@@ -42,7 +43,7 @@ pub(super) async fn run(socket: &Listen, session: &Session, as_json: bool) -> Ex
         }
     };
     if as_json {
-        sayln!("{}", heard.json(socket));
+        say_json(&heard.json(socket));
     } else {
         heard.print(session);
     }

@@ -149,7 +149,7 @@ fn postfix(word: &str) -> Option<&'static str> {
 }
 
 fn unknown(word: &str, syntax: Syntax) -> String {
-    let word = crate::smtp::printable(word.as_bytes(), 40);
+    let word = crate::smtp::excerpt(word.as_bytes(), 40);
     if RESTRICTIONS.iter().any(|start| word.starts_with(start)) {
         return format!(
             "{word} is a restriction of Postfix, which gatepost cannot evaluate; use one of {WORDS}"
@@ -169,7 +169,10 @@ fn numeric(word: &str, text: &str, syntax: Syntax) -> Read {
         // As made by programs that let in who has just fetched mail (access(5)).
         (_, Syntax::Postfix) if text.is_empty() => Ok((Action::Allow, None)),
         (Some(code), _) => Ok(denial(None, Some(code), text)),
-        (None, _) => Err(format!("{word:.20} is no reply code of a refusal; these are 400 to 599")),
+        (None, _) => {
+            let word = crate::smtp::excerpt(word.as_bytes(), 20);
+            Err(format!("{word} is no reply code of a refusal; these are 400 to 599"))
+        }
     }
 }
 
@@ -230,4 +233,25 @@ fn is_enhanced(text: &str) -> bool {
 fn unquoted(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_dqs_in_the_place_of_an_action_is_not_shown_nor_its_beginning() {
+        let key = "abcdefghij0123456789klmnop";
+        let words = (0..50).map(|before| format!("{}-{key}", "x".repeat(before)));
+        let others =
+            [key.to_owned(), format!("REJECT_{key}"), format!("{key}: OK"), "1234567890 x".repeat(3)];
+        for value in words.chain(others) {
+            for syntax in [Syntax::Sendmail, Syntax::Postfix] {
+                let cause = Action::read(&value, syntax).expect_err("no action");
+                assert!(!cause.contains("ABC"), "{cause}");
+            }
+        }
+        let cause = Action::read(&"1234567890".repeat(3), Syntax::Sendmail).expect_err("no code");
+        assert!(!cause.contains("123"), "{cause}");
+    }
 }

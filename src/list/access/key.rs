@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use ipnet::IpNet;
 
-use crate::smtp::{Domain, printable};
+use crate::smtp::{Domain, excerpt};
 
 use super::tag::strip;
 use super::{Owner, Syntax, Tag, network, subject};
@@ -150,7 +150,7 @@ fn no_tag(key: &str) -> Result<(), String> {
     }
     Err(format!(
         "{}: is no tag; these are Connect:, From:, To:, Auth: and Spam:, the first four also with gatepost- or milter-spamc- in front",
-        printable(tag.as_bytes(), 40)
+        excerpt(tag.as_bytes(), 40)
     ))
 }
 
@@ -266,7 +266,7 @@ fn canonical(name: &str) -> Option<Cow<'_, str>> {
 
 /// A key as an error shows it. A semicolon in an error is followed by the remedy.
 fn shown(text: &str) -> String {
-    printable(text.as_bytes(), 80).replace(';', "\\x3b")
+    excerpt(text.as_bytes(), 80).replace(';', "\\x3b")
 }
 
 #[cfg(test)]
@@ -358,5 +358,25 @@ mod tests {
         assert_eq!(text(&long[1..], Syntax::Sendmail), long[1..], "one octet less is a name");
         let said = text("a@.b.example", Syntax::Postfix);
         assert!(said.contains("has a dot behind its @"), "dots begin domains alone: {said}");
+    }
+
+    #[test]
+    fn a_key_of_dqs_in_the_place_of_an_entry_is_not_shown_nor_its_beginning() {
+        let key = "abcdefghij0123456789klmnop";
+        let told = |entry: &str| {
+            let said = text(entry, Syntax::Sendmail);
+            assert!(said.starts_with("error: ") && !said.contains("abc"), "{said}");
+        };
+        for entry in
+            [format!("{key}:"), format!("From:*@{key}"), format!("Connect:.{key}"), format!("\"{key}@x")]
+        {
+            told(&entry);
+        }
+        for before in 0..90 {
+            let before = "x".repeat(before);
+            told(&format!("{before}-{key}: OK"));
+            told(&format!("To:..{before}.{key}"));
+            told(&format!("Connect:{before}-{key}.0"));
+        }
     }
 }

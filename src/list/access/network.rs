@@ -130,7 +130,7 @@ pub(super) fn read(text: &str) -> Option<Result<(IpNet, bool), String>> {
 }
 
 fn network(text: &str, tagged: bool) -> Result<IpNet, String> {
-    let shown = || crate::smtp::printable(text.as_bytes(), 60);
+    let shown = || crate::smtp::excerpt(text.as_bytes(), 60);
     if text.contains('/') {
         return text.parse().map_err(|_| format!("{} is no network", shown()));
     }
@@ -279,5 +279,17 @@ mod tests {
             around("2001:db8::1".parse().expect("an address"), lengths).map(key).collect();
         assert_eq!(keys.len(), 9);
         assert_eq!(keys[6], "ipv6:2001:db8::/33");
+    }
+
+    #[test]
+    fn a_key_of_dqs_in_the_place_of_a_network_is_not_shown_nor_its_beginning() {
+        let key = "abcdefghij0123456789klmnop";
+        for before in 0..70 {
+            let before = "x".repeat(before);
+            for text in [format!("{before}-{key}/24"), format!("ipv6:{before}-{key}"), "1".repeat(26)] {
+                let cause = read(&text).expect("like a network").expect_err("none");
+                assert!(!cause.contains("abc") && !cause.contains("111"), "{cause}");
+            }
+        }
     }
 }

@@ -164,7 +164,7 @@ fn pair(list: &str, classes: Classes) -> Pair<'_> {
         b'[' => match network::read(inside) {
             Some(Ok((network, _))) => Ok(Test::Network(network)),
             Some(Err(cause)) => Err(cause),
-            None => Err(format!("{} is no network", crate::smtp::printable(inside.as_bytes(), 60))),
+            None => Err(format!("{} is no network", crate::smtp::excerpt(inside.as_bytes(), 60))),
         },
         b'!' => Glob::new(inside, classes).map(Test::Glob).map_err(|error| error.to_string()),
         // Only the delimiter was escaped for the list's sake; anything else is the expression's own.
@@ -223,6 +223,15 @@ mod tests {
             "REJECT",
         ] {
             assert_ne!(one, list(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_dqs_in_the_place_of_a_pattern_is_not_shown_nor_its_beginning() {
+        for before in 0..70 {
+            let list = format!("[{}-abcdefghij0123456789klmnop]OK", "x".repeat(before));
+            let causes = Patterns::new(&list, Classes::Off, &mut Vec::new()).expect_err("no network");
+            assert!(causes[0].ends_with(" is no network") && !causes[0].contains("abc"), "{causes:?}");
         }
     }
 }

@@ -193,7 +193,7 @@ impl Reader {
             if self.options.duplicates == Duplicates::Last {
                 row.value = value;
             }
-            let shown = crate::smtp::printable(written.text.as_bytes(), 80);
+            let shown = crate::smtp::excerpt(written.text.as_bytes(), 80);
             let unit = self.unit;
             self.notices.add(
                 number,
@@ -292,4 +292,22 @@ impl Reader {
 fn uncommented(value: &[u8]) -> &[u8] {
     let end = value.windows(2).position(|pair| matches!(pair, [b' ' | b'\t', b'#']));
     &value[..end.unwrap_or(value.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_dqs_that_stands_twice_in_a_map_is_not_shown_nor_its_beginning() {
+        for before in 0..90 {
+            let line = format!("To:{}-abcdefghij0123456789klmnop@ OK\n", "x".repeat(before));
+            let (_, notices) = Map::parse(line.repeat(2).as_bytes(), &Options::default()).expect("a map");
+            let notices = notices.to_string();
+            assert!(
+                notices.contains("has an entry in line 1 already") && !notices.contains("abc"),
+                "{notices}"
+            );
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::key::Key;
 use super::party::Party;
 use crate::list::Fault;
-use crate::smtp::printable;
+use crate::smtp::excerpt;
 
 /// Longest line that is read, in octets: a name and an address of the longest form (RFC 5321, section 4.5.3.1.3).
 const LINE: usize = 1_024;
@@ -58,7 +58,7 @@ impl Members {
                     places.push((place(start), place(text.len())));
                 }
                 Err(why) if faults.len() < TOLD => {
-                    let shown = printable(line, EXCERPT);
+                    let shown = excerpt(line, EXCERPT);
                     let cause = format!("\"{shown}\": {why}");
                     let remedy = "write one address a line, as in user@example.org".to_owned();
                     faults.push(Fault { line: number + 1, cause, remedy });
@@ -229,5 +229,14 @@ mod tests {
         assert!(members.text.len() + 8 * members.places.len() < 2 * text.len());
         assert!(holds(&members, "<member-99999@list-345.example>"));
         assert!(!holds(&members, "<member-99999@list-346.example>"));
+    }
+
+    #[test]
+    fn a_key_of_dqs_in_a_member_file_is_not_shown_nor_its_beginning() {
+        for before in 0..70 {
+            let text = format!("{} abcdefghij0123456789klmnop\n", "x".repeat(before));
+            let faults = Members::parse(text.as_bytes()).expect_err("no address");
+            assert!(!faults[0].to_string().contains("abc"), "{faults:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::smtp::printable;
+use crate::smtp::excerpt;
 
 /// Faults kept of one file: enough to see what they have in common, and no flood in the log.
 const KEPT: usize = 20;
@@ -67,7 +67,7 @@ impl Faults {
     pub(super) fn line(&mut self, number: usize, line: &[u8], wrong: &Wrong) {
         self.count += 1;
         if self.kept.len() < KEPT {
-            let shown = printable(line, EXCERPT);
+            let shown = excerpt(line, EXCERPT);
             let cause = format!("\"{shown}\": {}", wrong.cause);
             self.kept.push(Fault { line: number, cause, remedy: wrong.remedy.clone().into_owned() });
         }

@@ -269,8 +269,8 @@ impl Inner {
             Value::read(tag, value, self.options.syntax, self.options.classes, &mut Vec::new())
         };
         read.map(|value| Entry { value, line: 0 }).map_err(|causes| Trouble::Value {
-            key: crate::smtp::printable(key.as_bytes(), 200),
-            cause: crate::smtp::printable(causes.first().map_or("", String::as_str).as_bytes(), 300),
+            key: crate::smtp::excerpt(key.as_bytes(), 200),
+            cause: crate::smtp::excerpt(causes.first().map_or("", String::as_str).as_bytes(), 300),
         })
     }
 

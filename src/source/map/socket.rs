@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::trouble::Trouble;
 use super::wire::{self, Lie, Reply};
 use crate::list::access::{Server, Socketmap};
-use crate::smtp::printable;
+use crate::smtp::excerpt;
 
 /// Questions that are put to a server at once. Most of them serve a connection with a process or thread each.
 const AT_ONCE: usize = 16;
@@ -97,7 +97,7 @@ impl Client {
 }
 
 fn read(reply: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
-    let reason = |text| printable(text, REASON);
+    let reason = |text| excerpt(text, REASON);
     match wire::reply(reply).map_err(Trouble::Garbage)? {
         Reply::Found(value) => Ok(Some(value.to_vec())),
         Reply::NotFound => Ok(None),
@@ -165,6 +165,22 @@ impl Connection {
         match self {
             Self::Inet(stream) => stream.read_buf(octets).await,
             Self::Unix(stream) => stream.read_buf(octets).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_a_key_of_dqs_is_told_without_it_and_its_beginning() {
+        for before in 0..REASON + 10 {
+            for word in ["TEMP", "TIMEOUT", "PERM"] {
+                let reply = format!("{word} {} abcdefghij0123456789klmnop", "x".repeat(before));
+                let said = read(reply.as_bytes()).expect_err("no value").to_string();
+                assert!(!said.contains("abc"), "{said}");
+            }
         }
     }
 }

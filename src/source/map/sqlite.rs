@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::Trouble;
 use crate::list::Fault;
 use crate::list::access::Table;
-use crate::smtp::printable;
+use crate::smtp::{excerpt, printable};
 use crate::source::file::{self, Identity};
 
 /// How long a lock of another program is waited for: half of what a question has.
@@ -193,7 +193,7 @@ impl Open {
 }
 
 fn said(error: &rusqlite::Error) -> String {
-    printable(error.to_string().as_bytes(), SHOWN)
+    excerpt(error.to_string().as_bytes(), SHOWN)
 }
 
 /// Whether a question failed since SQLite would have to make the files of WAL mode beside the database, which is for programs that
@@ -240,7 +240,9 @@ fn trouble(error: &rusqlite::Error) -> Trouble {
 }
 
 fn fault(error: &rusqlite::Error, table: &Table) -> Fault {
+    let shown = |name: &str| excerpt(name.as_bytes(), SHOWN);
     let Table { path, table, key, value } = table;
+    let (table, key, value) = (shown(table), shown(key), shown(value));
     let path = printable(path.to_string_lossy().as_bytes(), SHOWN);
     let remedy = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => "name a file of SQLite".to_owned(),

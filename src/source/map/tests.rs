@@ -274,6 +274,16 @@ async fn the_longest_reply_is_read_and_its_value_refused() {
 }
 
 #[tokio::test]
+async fn a_value_that_cannot_be_used_is_told_without_anything_like_a_key_of_dqs() {
+    let map = open("socketmap:unix:/nonexistent/socket:access").expect("a place");
+    for before in 0..210 {
+        let key = format!("from:{}-abcdefghij0123456789klmnop", "x".repeat(before));
+        let trouble = map.0.entry(Tag::FromTo, &key, key.as_bytes()).expect_err("no value").to_string();
+        assert!(trouble.contains("cannot be used") && !trouble.contains("abc"), "{trouble}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_is_over_is_made_anew_once() {
     let folder = TempDir::new().expect("a folder");
     // One answer, and the connection ends.

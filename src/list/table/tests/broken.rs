@@ -195,3 +195,21 @@ fn a_hostile_template_does_not_grow_without_bound() {
     let (table, _) = parse(Format::Ip4Set, &text);
     assert_eq!(says(&table, "10.0.0.1")[0].len(), "127.0.0.2 ".len() + 254);
 }
+
+#[test]
+fn a_key_of_dqs_in_a_list_is_not_shown_nor_its_beginning() {
+    for (format, kind) in [
+        (Format::Plain, Kind::Address),
+        (Format::Plain, Kind::Mailbox),
+        (Format::Ip4Set, Kind::Address),
+        (Format::Ip4Trie, Kind::Address),
+        (Format::Ip6Trie, Kind::Address),
+        (Format::Generic, Kind::Domain),
+    ] {
+        for before in 0..70 {
+            let text = format!("{} abcdefghij0123456789klmnop\n", "x".repeat(before));
+            let faults = Table::parse(format, kind, text.as_bytes()).expect_err("no list");
+            assert!(faults.iter().all(|fault| !fault.to_string().contains("abc")), "{faults:?}");
+        }
+    }
+}

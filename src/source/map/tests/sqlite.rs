@@ -128,6 +128,13 @@ fn what_is_no_table_is_told_with_a_remedy() {
     assert!(said.contains("no such table: access") && said.contains("look at it with: sqlite3"), "{said}");
     let said = refused(&format!("sqlite:{shown}?key=name"));
     assert!(said.contains("no such column: kvm.name"), "{said}");
+    for column in ["table", "key", "value"] {
+        let said = refused(&format!("sqlite:{shown}?{column}=abcdefghij0123456789klmnop"));
+        assert!(
+            said.contains("no such ") && !said.contains("abc"),
+            "what looks like a key is not shown: {said}"
+        );
+    }
     let other = folder.path().join("other");
     fs::write(&other, "Connect:192.0.2 OK\n".repeat(100)).expect("a file");
     assert!(refused(&format!("sqlite:{}", other.display())).contains("name a file of SQLite"));
