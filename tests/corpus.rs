@@ -48,7 +48,7 @@ fn the_corpus_of_configurations_holds() {
 }
 
 #[test]
-fn a_key_in_any_place_of_a_configuration_is_shown_nowhere() {
+fn a_key_in_any_place_of_a_configuration_is_in_no_message() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
     let mut tried = 0;
     for entry in fs::read_dir(&folder).expect("a corpus") {

@@ -8,6 +8,7 @@ use super::args;
 use super::orders::say;
 use crate::config::{Config, DEFAULT_ENV_FILE, Overrides, Place, Sources};
 use crate::daemon::Exit;
+use crate::smtp::plain;
 
 /// The settings with which gatepost does in some point what the Python milter did.
 const OLD_WAYS: &[(&str, &str)] = &[
@@ -68,7 +69,7 @@ fn sources(file: PathBuf) -> Sources {
 
 /// The settings that the file sets, as TOML. The key itself is no part of it.
 fn toml(config: &Config, file: &std::path::Path) -> String {
-    let mut text = format!("# Made of {} by gatepost migrate.\n", file.display());
+    let mut text = format!("# Made of {} by gatepost migrate.\n", plain(&file.to_string_lossy()));
     let mut section = "";
     let mut keyed = false;
     // Bare names have to stand before the first section.

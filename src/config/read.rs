@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::choice::{CodeActs, Mode, OnFailure, Sandbox, WithoutKey, Word};
-use super::value::{Fault, Reading, Value, shown};
+use super::value::{Fault, Reading, Value, no_path, shown};
 use crate::dns::Key;
 use crate::limits::Overload;
 use crate::list::MailboxPattern;
@@ -279,13 +279,9 @@ pub(super) fn key(value: &Value) -> Reading<Option<Key>> {
 /// An absolute path. A fault does not repeat it: people put the key itself there.
 pub(super) fn path(value: &Value) -> Reading<Option<PathBuf>> {
     let text = value.one();
-    if text.starts_with('/') && !text.contains(is_unprintable) {
-        Ok(Some(PathBuf::from(text)))
-    } else {
-        Err(Fault::new(
-            "the value is no absolute path",
-            "name the file that holds the key, such as /etc/gatepost/dqs.key",
-        ))
+    match no_path(text) {
+        None => Ok(Some(PathBuf::from(text))),
+        Some(why) => Err(Fault::new(why, "name the file that holds the key, such as /etc/gatepost/dqs.key")),
     }
     .into()
 }

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::Place;
-use crate::smtp::{holds_like_key, printable, without_keys};
+use crate::smtp::{holds_like_key, is_unprintable, printable, without_keys};
 
 /// Longest piece of a value that a message repeats.
 const SHOWN: usize = 60;
@@ -151,6 +151,17 @@ pub(super) fn shown(text: &str) -> String {
 /// would know the beginning of one.
 pub(super) fn elided(text: &str, limit: usize) -> String {
     printable(elide(text).as_bytes(), limit)
+}
+
+/// Why a text is no path, if it is none.
+pub(super) fn no_path(text: &str) -> Option<&'static str> {
+    if !text.starts_with('/') {
+        Some("the value is no absolute path")
+    } else if text.contains(is_unprintable) {
+        Some("the path has a character in it that cannot be seen")
+    } else {
+        None
+    }
 }
 
 /// A message without any word that may be a key. Paths stay: without them nobody could do what a remedy says.

@@ -13,11 +13,13 @@ use super::{Gate, Memory, Rules, Tables};
 use crate::config::{Answered, Config, Expectation, Problem};
 use crate::dns::{self, Answers, Dns, Key, Source, Subject};
 use crate::milter::Filter as _;
-use crate::smtp::{Client, Dialog, Domain, Recipient, Stage, Transaction, canonical};
+use crate::smtp::{Client, Dialog, Domain, Recipient, Stage, Transaction, canonical, excerpt, without_keys};
 use crate::source::Map;
 use crate::telemetry;
 use crate::verdict::{Act, Decision, Edit, Trouble, Verdict};
 
+/// Octets of a name that are shown.
+const SHOWN: usize = 60;
 /// Octets of macros that such a session can have.
 const MACROS: usize = 4_096;
 
@@ -71,11 +73,12 @@ impl Outcome {
         if let Some(rule) = &expected.rule
             && self.rule.as_ref() != Some(rule)
         {
+            let rule = excerpt(rule.as_bytes(), SHOWN);
             return Err(format!("rule {rule} is expected, but it is {}{by}", word(self.act)));
         }
         match &expected.says {
             Some(text) if !self.said.contains(text.as_str()) => {
-                Err(format!("it does not say so, but \"{}\"", self.said))
+                Err(format!("it does not say so, but \"{}\"", without_keys(&self.said)))
             }
             _ => Ok(()),
         }

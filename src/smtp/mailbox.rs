@@ -1,13 +1,12 @@
 //! A mailbox as mail servers read what a client typed.
 
-use super::{Domain, is_unprintable};
+use super::Domain;
 
 /// A mailbox reduced to what rules and lists look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
     /// The local part without quotes and comments, in lower case, at most 256 octets of it (RFC 5321, section 4.5.3.1.1
-    /// allows 64). Any octets but [unprintable](super::is_unprintable) characters: `?` stands for them, and for what is
-    /// no UTF-8.
+    /// allows 64). Any octets but control characters: `?` stands for them, and for what is no UTF-8.
     pub local: Box<str>,
     /// The domain, if there is one that could be asked about.
     pub domain: Option<Domain>,
@@ -25,11 +24,12 @@ impl Mailbox {
         let domain = domain.and_then(|domain| Domain::from_octets(domain).ok());
         let local = String::from_utf8_lossy(&local[..local.len().min(LOCAL)]);
         let local: String =
-            local.chars().map(|c| if is_unprintable(c) || c == '\u{fffd}' { '?' } else { c }).collect();
+            local.chars().map(|c| if c.is_control() || c == '\u{fffd}' { '?' } else { c }).collect();
         Some(Self { local: local.to_lowercase().into(), domain: domain.map(|(domain, _)| domain) })
     }
 
-    /// Both parts as one text: `local@domain`, or the local part alone. Safe to show.
+    /// Both parts as one text: `local@domain`, or the local part alone: one line, and to be shown on a
+    /// terminal by [`plain`](super::plain) only.
     pub fn address(&self) -> String {
         match &self.domain {
             Some(domain) => format!("{}@{domain}", self.local),

@@ -46,10 +46,14 @@ pub fn plain(text: &str) -> String {
 
 /// From this many letters and digits in a row on, with a digit among them, a word may be a key.
 const KEY_LIKE: usize = 20;
+/// As long as keys of DQS are; one in some thousands has no digit.
+const KEY: usize = 26;
+/// Longest label of a name in DNS, as which a key is sent (RFC 1035, section 2.3.4).
+const LABEL: usize = 63;
 
 /// Whether a word of letters and digits may be a key.
 pub fn is_like_key(word: &str) -> bool {
-    word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
+    word.len() == KEY || word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
 }
 
 /// Whether a word of a text may be a key.
@@ -89,7 +93,7 @@ pub fn excerpt(octets: &[u8], limit: usize) -> String {
     // Far more than is shown, for words that go; without a word that is cut too short to be known for what it is.
     let (mut octets, rest) = octets.split_at(octets.len().min(8 * limit + 1_000));
     let word = octets.iter().rev().take_while(|octet| octet.is_ascii_alphanumeric()).count();
-    if !rest.is_empty() && word < KEY_LIKE {
+    if !rest.is_empty() && word <= LABEL {
         octets = &octets[..octets.len() - word];
     }
     let mut safe = Vec::with_capacity(octets.len());
@@ -110,7 +114,8 @@ mod tests {
             ("see abcdefghij0123456789klmnop", "see (...)"),
             ("a, b, c: abcdefghij0123456789klmnop", "a, b, c: (...)"),
             ("abcdefghij0123456789:x \u{e4}", "(...):x \\xc3\\xa4"),
-            ("abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrs..."),
+            ("abcdefghijklmnopqrstuvwxyza", "abcdefghijklmnopqrs..."),
+            ("see abcdefghijklmnopqrstuvwxyz", "see (...)"),
             ("abcdefghijklmno pqrstuvwxyz", "abcdefghijklmno pqr..."),
         ] {
             assert_eq!(excerpt(text.as_bytes(), 22), shown);
@@ -124,7 +129,7 @@ mod tests {
             assert!(!excerpt(text.as_bytes(), 60).contains("abc"));
         }
         for size in 1_400..1_500 {
-            let text = ["1".repeat(size), " abcdefghij0123456789klmnop".to_owned()].concat();
+            let text = ["1".repeat(size), " abcdefghijklmnopqrstuvwx01 z".to_owned()].concat();
             assert!(!excerpt(text.as_bytes(), 60).contains("abc"));
         }
     }

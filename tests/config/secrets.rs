@@ -334,7 +334,7 @@ fn a_key_in_another_setting_is_refused_before_anybody_sees_it() {
 #[test]
 fn a_key_in_a_rule_a_list_or_a_test_is_refused_before_anybody_sees_it() {
     // Nothing but its being set tells that it is one.
-    let key = "qwertyuiopasdfghjklzxcvbnm";
+    let key = "qwertyuiopasdfghjklzxcvbn";
     let cause = "the value holds a key, which it would give away; take it out";
     let list = "name = 'own'\nkind = 'address'\nzone = 'list.example'\n";
     let rule = "name = 'own'\nlist = 'zen'\n";

@@ -93,28 +93,36 @@ fn an_expectation_that_is_not_met_is_told_without_a_key() {
         lines[0].contains("gatepost.toml:3:8: expect.(...).name: the name looks like a key; "),
         "{lines:?}"
     );
-    let lines = told(
-        &Machine::keyed()
-            .toml(&format!("{expect}decision = 'accept'\nrule = 'abcdefghij0123456789klmnoq'\n")),
-    );
-    assert!(lines.concat().contains("rule (...) is expected"), "{lines:?}");
+    let other = "abcdefghij0123456789klmnoq";
+    for (wanted, said) in [
+        (format!("rule = '{other}'"), "rule (...) is expected"),
+        (format!("rule = 'x/{other}'"), "rule x/(...) is expected"),
+        ("says = 'y'".to_owned(), "it does not say so, but \"554 5.7.1 https://www.example/(...) no\""),
+    ] {
+        let list = "[[expect]]\nanswers = { zen = '127.0.0.2' }\nclient = '192.0.2.1'\ndecision = 'reject'\n";
+        let reply =
+            format!("reply.zen = '554 5.7.1 https://www.example/{other} no'\nenforce.stage = 'connect'\n");
+        let lines = told(&Machine::keyed().toml(&format!("{reply}{list}{wanted}\n")));
+        assert!(lines.concat().contains(said), "{lines:?}");
+    }
 }
 
 #[test]
-fn a_name_that_looks_like_a_key_is_refused_where_logs_would_show_it() {
-    let cause = "the value looks like a key, which logs would give away; put the key into a file, and name that as key.file";
+fn a_name_as_long_as_a_key_is_refused_where_logs_would_show_it() {
+    let told = "the value looks like a key, which logs would give away; put the key into a file, and name that as \
+                key.file; if it is none, take another name, or an address";
     for (name, value) in [
         ("USER", KEY),
+        ("USER", "qwertyuiopasdfghjklzxcvbnm"),
         ("SOCKET_OWNER", KEY),
         ("SOCKET_GROUP", KEY),
         ("LISTEN", &format!("inet:11332@{KEY}")),
-        ("LISTEN", &format!("inet:11332@127.0.0.1,inet:1@{KEY}.example")),
+        ("LISTEN", &format!("unix:/run/gatepost/socket,inet:1@{KEY}.example")),
         ("ZONE_BASE", &format!("{KEY}.dq.spamhaus.net")),
-        ("SUBMISSION_DAEMONS", KEY),
     ] {
         for machine in [Machine::new(), Machine::new().env("COMPAT_PARSE", "1")] {
             let errors = machine.env("WITHOUT_KEY", "accept").env(name, value).errors();
-            assert_eq!(errors, [format!("environment: SPAMHAUS_DQS_{name}: {cause}")]);
+            assert_eq!(errors, [format!("environment: SPAMHAUS_DQS_{name}: {told}")]);
         }
     }
     let map = "[access]\nmap = ['socketmap:unix:/run/x:abcdefghij0123456789klmnoq']\n";
@@ -123,9 +131,10 @@ fn a_name_that_looks_like_a_key_is_refused_where_logs_would_show_it() {
     assert!(!errors.concat().contains("abcdefgh"), "{errors:?}");
     // What is as long, and no key.
     let machine = Machine::keyed()
-        .env("USER", "the-mail-filter-of-host-1")
-        .env("LISTEN", "unix:/run/bcdefghij01234567890aaa/socket")
-        .env("ZONE_BASE", "a-name-server-with-many-words-1.example");
+        .env("USER", "mailgatepostservice01")
+        .env("LISTEN", "unix:/run/bcdefghij01234567890aaaaa/socket,inet:11332@127.0.0.1")
+        .env("ZONE_BASE", "mirrorofspamhausdata1.a-name-server-with-many-words-1.example")
+        .env("SUBMISSION_DAEMONS", "host.r3xbuznn4jkexmv1a0fr3p0bxe.cloud.example");
     assert_eq!(machine.notices(), [""; 0]);
 }
 

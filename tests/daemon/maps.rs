@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::control::{control, machine, metrics};
 use super::process::new_key;
-use super::{Machine, Names, run};
+use super::{Machine, Names};
 
 const MAP: &str = "# whom we know\nConnect:192.0.2\tREJECT\nConnect:192.0.2.9\tOK\nFrom:bad.example ERROR:5.7.1:550 go away\n\
                    gatepost-from:a.example !*+*!SKIP /^news/REJECT OK\nSpam:hater.example HATER\nTo:mail.example OK\n";
@@ -175,9 +175,9 @@ fn a_running_daemon_tells_of_its_maps_and_of_a_broken_one() {
 fn nothing_that_a_terminal_acts_on_leaves_a_command() {
     let names = Names::start();
     let machine = machine(&names, &new_key(), &["PROBE_INTERVAL=0", "ENFORCE_STAGE=rcpt"]);
-    // Turned the other way, and a control of the second kind where none is refused.
-    let map = machine.write("acc\u{202e}ess", "From:b.example REJECT go \u{9b}31m\n").display().to_string();
-    let own = machine.write("peo\u{200b}ple", "a@b.example\n").display().to_string();
+    // Turned the other way, and a control of the second kind.
+    let map = machine.write("access", "From:b.example REJECT go \u{9b}31m\u{202e}\n").display().to_string();
+    let own = machine.write("people", "a\u{202e}\u{200b}b@b.example\n").display().to_string();
     let table = format!("name = \"people\"\nfile = \"{own}\"\nformat = \"plain\"\nkind = \"mailbox\"");
     machine.write("gatepost.toml", &format!("[access]\nmap = [\"text:{map}\"]\n[[list]]\n{table}\n"));
     let _daemon = machine.start();
@@ -186,6 +186,7 @@ fn nothing_that_a_terminal_acts_on_leaves_a_command() {
         format!("event=verdict stage=mail action=reject mail_from=\"{sender}\" rule=\u{202e}z reply=\u{9b}");
     for command in [
         &["lookup", sender][..],
+        &["lookup", "a\u{202e}\u{200b}b@b.example"],
         &["explain", "--from", sender, "--rcpt", sender],
         &["explain", "--replay", &log],
         &["map", "query", &map, "from", sender],
@@ -204,7 +205,4 @@ fn nothing_that_a_terminal_acts_on_leaves_a_command() {
             assert!(form.is_empty() || ended.stdout.lines().all(is_json), "{command:?}: {ended:?}");
         }
     }
-    // What asks the socket itself shows its replies, too.
-    let status = run(async { gatepost::daemon::ask(control.as_ref(), "status").await }).expect("a status");
-    assert!(status.contains("peo\\u200bple") && !status.contains('\u{200b}'), "{status}");
 }

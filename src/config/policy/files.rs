@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use super::node::Fields;
 use crate::config::Place;
 use crate::config::near::nearest;
-use crate::config::value::shown;
+use crate::config::value::{no_path, shown};
 use crate::list::{Format, Kind as Entries};
-use crate::smtp::is_unprintable;
 use crate::verdict::{Digest, Kind};
 
 /// The file of a list, and how it is read.
@@ -37,14 +36,9 @@ pub(super) fn read(fields: &mut Fields<'_>, path: String, place: Place) -> (Opti
             fields.fault(&node.place, field, cause, format!("remove it, or remove file if {field} is meant"));
         }
     }
-    let is_path = path.starts_with('/') && !path.contains(is_unprintable);
-    if !is_path {
-        fields.fault(
-            &place,
-            "file",
-            "the value is no absolute path",
-            "name the file of the list, as in /etc/gatepost/lists/own",
-        );
+    let why = no_path(&path);
+    if let Some(why) = why {
+        fields.fault(&place, "file", why, "name the file of the list, as in /etc/gatepost/lists/own");
     }
     let format = format(fields);
     let entries = entries(fields, format);
@@ -53,7 +47,7 @@ pub(super) fn read(fields: &mut Fields<'_>, path: String, place: Place) -> (Opti
         Entries::Domain => Kind::Domain,
         Entries::Mailbox => Kind::Mailbox(Digest::Plain),
     });
-    let file = format.zip(entries).filter(|_| is_path).map(|(format, entries)| ListFile {
+    let file = format.zip(entries).filter(|_| why.is_none()).map(|(format, entries)| ListFile {
         path: path.into(),
         format,
         entries,

@@ -10,10 +10,10 @@ use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::report::Report;
 use crate::config::text::{Missing, open_mode, read as read_file};
-use crate::config::value::{Fault, shown};
+use crate::config::value::{Fault, no_path, shown};
 use crate::dns::{Key, is_apex_short};
 use crate::policy::{ACCESS, OnTrouble, SCORE};
-use crate::smtp::{Domain, holds_like_key, is_unprintable};
+use crate::smtp::{Domain, holds_like_key};
 use crate::verdict::{
     ADDRESS_TEST, Class, Classes, DOMAIN_TEST, Digest, Home, Identities, Identity, Kind, List, Pattern,
     Sketch,
@@ -236,16 +236,11 @@ fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
 
 fn key_file(fields: &mut Fields<'_>) -> Option<(PathBuf, Place)> {
     let (text, place) = fields.text("key_file")?;
-    if text.starts_with('/') && !text.contains(is_unprintable) {
-        return Some((text.into(), place));
+    if let Some(why) = no_path(&text) {
+        fields.fault(&place, "key_file", why, "name the file that holds the key of this list");
+        return None;
     }
-    fields.fault(
-        &place,
-        "key_file",
-        "the value is no absolute path",
-        "name the file that holds the key of this list",
-    );
-    None
+    Some((text.into(), place))
 }
 
 fn read_key(fields: &mut Fields<'_>, path: &std::path::Path, place: &Place) -> Option<Key> {

@@ -9,10 +9,9 @@ use super::rules::template;
 use crate::config::Place;
 use crate::config::choice::Word as _;
 use crate::config::report::Report;
-use crate::config::value::shown;
+use crate::config::value::{no_path, shown};
 use crate::list::recipients::{Key, Logins, Protected, SenderKey, Taken};
 use crate::policy::{Mode, OnTrouble, Template};
-use crate::smtp::is_unprintable;
 
 /// Who may write to certain recipients.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,9 +158,9 @@ fn senders(
             own.push(place);
             keys.push(SenderKey::Own);
         } else if let Some(path) = text.strip_prefix("file:") {
-            if !path.starts_with('/') || path.contains(is_unprintable) {
+            if let Some(why) = no_path(path) {
                 let remedy = "name the member file, as in file:/etc/gatepost/members/list";
-                fields.fault(&place, field, "the value is no absolute path", remedy);
+                fields.fault(&place, field, why, remedy);
                 continue;
             }
             let known = files.iter().position(|file| file.path.as_os_str() == path);

@@ -243,8 +243,7 @@ mod tests {
     fn a_key_of_dqs_in_the_place_of_an_action_is_not_shown_nor_its_beginning() {
         let key = "abcdefghij0123456789klmnop";
         let words = (0..50).map(|before| format!("{}-{key}", "x".repeat(before)));
-        let others =
-            [key.to_owned(), format!("REJECT_{key}"), format!("{key}: OK"), "1234567890 x".repeat(3)];
+        let others = [key.to_owned(), format!("REJECT_{key}"), format!("{key}: OK")];
         for value in words.chain(others) {
             for syntax in [Syntax::Sendmail, Syntax::Postfix] {
                 let cause = Action::read(&value, syntax).expect_err("no action");

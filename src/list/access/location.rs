@@ -112,9 +112,12 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
         let text = text.trim();
-        if let Some(control) = text.chars().find(|c| is_unprintable(*c)) {
-            let code = u32::from(control);
-            return bad(format!("there is a control character (0x{code:02x}) in it"), "remove it");
+        if let Some(unseen) = text.chars().find(|c| is_unprintable(*c)) {
+            let code = u32::from(unseen);
+            return bad(
+                format!("there is a character in it that cannot be seen (U+{code:04X})"),
+                "remove it",
+            );
         }
         if text.starts_with('/') {
             return file(text);

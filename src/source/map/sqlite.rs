@@ -203,9 +203,12 @@ fn closed(error: &rusqlite::Error, path: &Path) -> bool {
         Some(ErrorCode::ReadOnly) => !cut_off(error),
         // What the directory says where its file system is mounted to be read.
         Some(ErrorCode::CannotOpen) => {
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            matches!(Path::new(&log).try_exists(), Ok(false))
+            let is_missing = |ending: &str| {
+                let mut beside = path.as_os_str().to_owned();
+                beside.push(ending);
+                matches!(Path::new(&beside).try_exists(), Ok(false))
+            };
+            path.exists() && (is_missing("-wal") || is_missing("-shm"))
         }
         _ => false,
     }
