@@ -3,12 +3,10 @@
 use zeroize::Zeroizing;
 
 use super::Place;
-use crate::smtp::{holds_like_key, is_unprintable, printable, without_keys};
+use crate::smtp::{KEY_LIKE, holds_like_key, is_unprintable, printable, without_keys};
 
 /// Longest piece of a value that a message repeats.
 const SHOWN: usize = 60;
-/// From this many letters, digits and hyphens in a row on, a text may be a key in the wrong place.
-const KEY_LIKE: usize = 20;
 
 /// What a setting holds, as far as a source can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +172,8 @@ pub(super) fn veil(message: &str) -> String {
     message.split_inclusive(is_between).map(piece).collect()
 }
 
-/// Takes out everything that is long and plain enough to be a key.
+/// Takes out everything that is long and plain enough to be a key, hyphens in it or not: a value in its wrong place may be
+/// anything.
 pub(super) fn elide(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;

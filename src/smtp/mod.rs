@@ -24,6 +24,5 @@ pub use path::ReversePath;
 pub use reply::{BadReply, Reply};
 pub use stage::Stage;
 pub use syntax::{AddressFault, AddressFaults, Side};
-pub use text::{
-    excerpt, holds_like_key, is_like_key, is_unprintable, plain, plain_json, printable, without_keys,
-};
+pub(crate) use text::{KEY_LENGTH, KEY_LIKE, holds_like_key, is_like_key, plain_json, without_keys};
+pub use text::{excerpt, is_unprintable, plain, printable};

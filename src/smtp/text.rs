@@ -45,24 +45,24 @@ pub fn plain(text: &str) -> String {
 }
 
 /// From this many letters and digits in a row on, with a digit among them, a word may be a key.
-const KEY_LIKE: usize = 20;
+pub(crate) const KEY_LIKE: usize = 20;
 /// As long as keys of DQS are; one in some thousands has no digit.
-const KEY: usize = 26;
+pub(crate) const KEY_LENGTH: usize = 26;
 /// Longest label of a name in DNS, as which a key is sent (RFC 1035, section 2.3.4).
 const LABEL: usize = 63;
 
 /// Whether a word of letters and digits may be a key.
-pub fn is_like_key(word: &str) -> bool {
-    word.len() == KEY || word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
+pub(crate) fn is_like_key(word: &str) -> bool {
+    word.len() == KEY_LENGTH || word.len() >= KEY_LIKE && word.bytes().any(|octet| octet.is_ascii_digit())
 }
 
 /// Whether a word of a text may be a key.
-pub fn holds_like_key(text: &str) -> bool {
+pub(crate) fn holds_like_key(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_like_key)
 }
 
 /// A text with `(...)` for each word that may be a key.
-pub fn without_keys(text: &str) -> String {
+pub(crate) fn without_keys(text: &str) -> String {
     let is_between = |c: char| !c.is_ascii_alphanumeric();
     let word = |word: &str| {
         let bare = word.trim_end_matches(is_between);
@@ -73,7 +73,7 @@ pub fn without_keys(text: &str) -> String {
 
 /// A finished JSON text with escapes for all characters that are [unprintable](is_unprintable), of which `serde_json` leaves
 /// most as they are: they stand in strings only. Line feeds between values stay.
-pub fn plain_json(json: &str) -> String {
+pub(crate) fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for c in json.chars() {
         if c == '\n' || !is_unprintable(c) {

@@ -46,6 +46,9 @@ fn no_value_brings_what_a_terminal_acts_on_into_a_message() {
                 "[[recipient]]\nname = 'own'\nrecipients = [\"a{c}b@mail.example\"]\nsenders = ['x.example']\n"
             ),
             format!("[[expect]]\nname = \"a{c}b\"\ndecision = 'accept'\n"),
+            format!(
+                "[[rule]]\nname = 'r'\nlist = 'zen'\naction = 'log'\nwhen.sender = \"a{c}b@x.example\"\n"
+            ),
         ] {
             let problems = Config::from_texts("", &toml).expect_err(&toml);
             assert_plain(&problems.errors.iter().map(ToString::to_string).collect::<Vec<_>>());

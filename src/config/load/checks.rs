@@ -12,7 +12,7 @@ use crate::config::{Place, Syntax};
 use crate::dns::{Key, longest_base};
 use crate::list::is_wide;
 use crate::policy::{Template, Trigger};
-use crate::smtp::Domain;
+use crate::smtp::{Domain, KEY_LENGTH};
 use crate::verdict::{Act, List};
 
 /// How many seconds mail servers wait for an answer unless told otherwise, and where to tell them.
@@ -22,13 +22,11 @@ const MTAS: [(&str, u64, &str); 2] =
 /// Settings that stand in the log, and hardly ever hold a word as long as a key of DQS. Names of daemons may: hosts in
 /// clouds are called so.
 const NAMES: [&str; 5] = ["listen", "user", "socket.owner", "socket.group", "dns.zone_base"];
-/// Characters of a key of DQS.
-const KEY: usize = 26;
 
 /// Whether a word of a name, which is no path, is as long as a key of DQS.
 fn is_like_dqs(name: &str) -> bool {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    !name.contains('/') && words.any(|word| word.len() == KEY)
+    !name.contains('/') && words.any(|word| word.len() == KEY_LENGTH)
 }
 
 impl Draft {

@@ -232,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn an_address_with_an_invisible_character_is_nobodys() {
+        for c in ['\u{200b}', '\u{202e}', '\u{ad}', '\u{9b}'] {
+            let text = format!("a@x.example\nb{c}@x.example\n");
+            let (members, faults) = Members::parse(text.as_bytes()).expect("a list");
+            assert!(members.len() == 1 && faults.len() == 1 && faults[0].line == 2, "{faults:?}");
+        }
+    }
+
+    #[test]
     fn a_key_of_dqs_in_a_member_file_is_not_shown_nor_its_beginning() {
         for before in 0..70 {
             let text = format!("{} abcdefghij0123456789klmnop\n", "x".repeat(before));
