@@ -18,7 +18,7 @@ sys.path[1:1] = [HERE, os.path.join(HERE, "..", "reliability"), os.path.join(HER
 from conduct import Conduct
 from history import History
 from hostile import Hostile
-from judge import Samples, fields
+from judge import Samples, at_rest, fields
 from keeper import Keeper, Log
 from load import Load
 from names import Sky
@@ -80,7 +80,7 @@ async def soak(arguments):
     conduct.prepare()
     await keeper.start()
     await conduct.look()
-    before = fields(keeper.pid) | {"tasks": conduct.status["tasks"]}
+    before = fields(keeper, conduct)
     load = Load(keeper, history, seed + 1, arguments.rate)
     samples, begun = Samples(os.path.join(arguments.log, "samples.tsv")), clock()
     acts = [asyncio.ensure_future(act) for act in (
@@ -113,8 +113,8 @@ async def soak(arguments):
     while clock() < end:
         await asyncio.sleep(1)
         await conduct.look()
-        after = fields(keeper.pid) | {"tasks": conduct.status["tasks"]}
-        if conduct.status["sessions"]["open"] == 0 and all(after[what] <= before[what] for what in ("fd", "tasks")) and end - clock() < 45:
+        after = fields(keeper, conduct)
+        if conduct.status["sessions"]["open"] == 0 and all(at_rest(before, after)) and end - clock() < 45:
             break
     facts = {
         "seconds": clock() - begun, "before": before, "after": after, "open": conduct.status["sessions"]["open"], "unfinished": unfinished,

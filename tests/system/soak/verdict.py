@@ -2,7 +2,7 @@
 
 import re
 
-from judge import LOOSE, PIECE, drift, slope
+from judge import LOOSE, PIECE, at_rest, drift, nine_of_ten, slope
 from page import machine
 
 # Lines a minute that may tell of one kind of event that peers or name servers cause, in one process.
@@ -29,6 +29,10 @@ def grown(samples):
     served = (rows[-1]["served"] - rows[0]["served"]) * 3600 / span if span else 0
     more = {column: drift(rows, column) for column in ("descriptors", "tasks")}
     return slope(rows, lambda row: row["rss_kib"]), more, served, span, rows[-1]["rss_kib"] - rows[0]["rss_kib"]
+
+
+def told(process):
+    return f"{process['descriptors'] - process['asking']} and {process['asking']} to the name server"
 
 
 def judge(load, conduct, keeper, samples, facts):
@@ -58,14 +62,14 @@ def judge(load, conduct, keeper, samples, facts):
         yield step < PEAKS, f"peaks add little memory: {step} KiB in all in {span / 60:.0f} min, limit {PEAKS}"
         for column, grew in more.items():
             yield grew < DRIFT, f"{column} are flat: {grew:+.0f} beside sessions in {span / 60:.0f} min, limit {DRIFT}"
-    # What the daemon says and what the kernel says are of two moments, between which 300 connections may come at once.
-    beside = sorted(row["descriptors"] - row["open"] - row["under_way"] for row in samples.rows)[int(len(samples.rows) * 0.9)]
-    yield beside <= before["fd"] + LOOSE, \
-        f"descriptors are those of sessions and questions: {beside} others in nine of ten samples, {before['fd']} at the start"
-    yield after["fd"] <= before["fd"], f"no descriptor is left: {before['fd']} at the start, {after['fd']} at the end"
-    # How many wait for one question is not known, so that tasks are judged when nothing is asked. The daemon's own come and go with
-    # its probes and with who asks for the status; a leak has left one for each of a thousand times at the least.
-    yield after["tasks"] <= before["tasks"] + 4, f"no task is left: {before['tasks']} at the start, {after['tasks']} at the end"
+    beside = nine_of_ten(samples.rows, "beside")
+    yield beside <= before["beside"] + LOOSE, \
+        f"descriptors are those of sessions and questions: {beside} others in nine of ten samples, {before['beside']} at the start"
+    descriptors, tasks = at_rest(before, after)
+    yield descriptors, f"no descriptor is left: {told(before)} at the start, {told(after)} at the end"
+    # How many wait for one question is not known, so that tasks are judged when nothing is asked. A leak has left one for each
+    # of a thousand times at the least.
+    yield tasks, f"no task is left: {before['tasks']} at the start, {after['tasks']} at the end"
     threads = max(row["threads"] for row in samples.rows)
     yield threads <= before["Threads"] + 4, f"threads are few: {before['Threads']} at the start, {threads} at most"
     # The log.
@@ -123,8 +127,8 @@ def summary(load, conduct, keeper, samples, facts):
         ("resident memory", f"at most {max(row['hwm_kib'] for row in samples.rows) / 1024:.1f} MiB" + (
             f"; {memory:+.0f} KiB an hour in the second half ({span / 60:.0f} min) of the longest life, {memory * 1024 / served:+.2f} octets a session, limit {PIECE // 2}; "
             f"{step} KiB in all" if span >= ENOUGH else "")),
-        ("descriptors", f"{before['fd']} before, {after['fd']} after; at most {max(row['descriptors'] for row in samples.rows)} with "
-         f"{max(row['open'] for row in samples.rows)} sessions" + (f"; {more['descriptors']:+.0f} beside those of sessions in the second half of the longest life" if span >= ENOUGH else "")),
+        ("descriptors", f"{told(before)} before, {told(after)} after; at most {max(row['descriptors'] for row in samples.rows)}, with "
+         f"{max(row['open'] for row in samples.rows)} sessions and {max(row['asking'] for row in samples.rows)} sockets to the name server at most" + (f"; {more['descriptors']:+.0f} beside those of sessions in the second half of the longest life" if span >= ENOUGH else "")),
         ("tasks", f"{before['tasks']} before, {after['tasks']} after; at most {max(row['tasks'] for row in samples.rows)}"
          + (f"; {more['tasks']:+.0f} beside those of sessions in the second half of the longest life" if span >= ENOUGH else "")),
         ("threads", f"{before['Threads']} before, {after['Threads']} after, at most {max(row['threads'] for row in samples.rows)}"),
