@@ -70,7 +70,9 @@ env -i PATH="$PATH" SPAMHAUS_DQS_ENV_FILE="$work/unread.env" SPAMHAUS_DQS_LISTEN
 gatepost_pid=$!
 await 10 listens 11332
 check "a log that nobody reads holds nobody up" crowd flood 100 40
-check "it serves as before" test "$(verdict 8.8.2.3)" = y
+# The list may rest for a moment, if the flood's questions were not answered in time.
+serves() { [ "$(verdict 8.8.2.3)" = y ]; }
+check "it serves as before" await 20 serves
 timeout 20 cat <&7 >"$work/log/unread.txt" & reader=$!
 check "and tells what was lost, once somebody reads" await 15 grep -q 'event=log suppressed=[0-9]' "$work/log/unread.txt"
 kill -TERM "$gatepost_pid"

@@ -3,7 +3,9 @@
 
 Sendmail leaves Nagle's algorithm on and sends macros and command apart: where the filter's kernel holds the
 acknowledgement of the first back, each command takes 40 ms more. A client waits for each reply; sessions with the
-filter and without it take turns, so that whatever else the machine does meets both.
+filter and without it take turns, so that whatever else the machine does meets both. A busy one makes sessions with the
+filter wait longer all the same, since more processes take part in them: there the best waits tell what the filter adds,
+and the kernel counts the acknowledgements that it held back.
 """
 
 import argparse
@@ -13,10 +15,10 @@ import sys
 import time
 
 SESSIONS = 50
-# The machine may be busy, but a step is there every time.
+# The machine may be busy, but what the filter costs is there every time.
 ROUNDS = 5
-# What a filter may add to a session, by the median; and what no wait is longer by, in seconds.
-ADDED, STEP = 0.005, 0.035
+# What a filter may add to a session, in seconds.
+ADDED = 0.005
 COMMANDS = ["EHLO mail.clean.example", "MAIL FROM:<u@clean.example>", "RCPT TO:<u@example.org>", "RSET",
             "MAIL FROM:<v@clean.example>", "RCPT TO:<v@example.org>"]
 
@@ -43,27 +45,43 @@ def session(port, client):
     return waits
 
 
+def held_back():
+    """How many acknowledgements the kernel of this network has delayed until their time was over."""
+    with open("/proc/net/netstat", encoding="ascii") as file:
+        names, values = (line.split() for line in file if line.startswith("TcpExt:"))
+    return int(dict(zip(names, values))["DelayedACKs"])
+
+
 def shown(seconds):
     return f"{seconds * 1000:.2f} ms"
 
 
-def play(options):
-    """One round: what the filter adds to the median session, and which share of the waits, with the filter and without it,
-    is as much longer than usual as a step."""
-    ports = (options.filtered, options.plain)
-    played = {port: [] for port in ports}
+class Played:
+    """The sessions so far at one port: for each reply the shortest wait, and the acknowledgements that were held back."""
+
+    def __init__(self, port, client):
+        self.port, self.client = port, client
+        self.round, self.best, self.held = [], [float("inf")] * (len(COMMANDS) + 1), 0
+
+    def play(self):
+        before = held_back()
+        waits = session(self.port, self.client)
+        self.held += held_back() - before
+        self.round.append(sum(waits))
+        self.best = list(map(min, self.best, waits))
+
+
+def play(filtered, plain):
+    """One round: what the filter adds to the median session, or to the best waits of all rounds if that is less."""
+    filtered.round, plain.round = [], []
     for _ in range(SESSIONS):
-        for port in ports:
-            played[port].append(session(port, options.client))
-    filtered, plain = (played[port] for port in ports)
-    usual = [statistics.median(waits) for waits in zip(*plain)]
-    added = statistics.median(map(sum, filtered)) - statistics.median(map(sum, plain))
-    most = max(statistics.median(waits) - of for waits, of in zip(zip(*filtered), usual))
-    steps = [sum(took > of + STEP for waits in sessions for took, of in zip(waits, usual)) for sessions in (filtered, plain)]
-    print(f"    {shown(statistics.median(map(sum, filtered)))} with the filter, {shown(statistics.median(map(sum, plain)))} without it; "
-          f"a command takes {shown(most)} more at most (medians of {SESSIONS}); "
-          f"{steps[0]} and {steps[1]} of {SESSIONS * len(usual)} waits are {shown(STEP)} longer than usual")
-    return added, most, steps
+        filtered.play()
+        plain.play()
+    medians = [statistics.median(played.round) for played in (filtered, plain)]
+    added, best = medians[0] - medians[1], sum(filtered.best) - sum(plain.best)
+    print(f"    {shown(medians[0])} with the filter, {shown(medians[1])} without it (medians of {SESSIONS}); {shown(best)} more at best; "
+          f"{filtered.held} and {plain.held} acknowledgements held back so far")
+    return min(added, best)
 
 
 def main():
@@ -75,12 +93,13 @@ def main():
     options = parser.parse_args()
     # What is looked up once is remembered.
     session(options.filtered, options.client)
+    filtered, plain = (Played(port, options.client) for port in (options.filtered, options.plain))
     for number in range(1, ROUNDS + 1):
-        added, most, steps = play(options)
-        # One wait in a hundred may be the machine's.
-        fast, smooth = added < ADDED, most < ADDED and steps[0] <= steps[1] + SESSIONS * (len(COMMANDS) + 1) / 100
-        if fast and smooth:
+        added = play(filtered, plain)
+        if added < ADDED:
             break
+    # Where they are held back at all, that is in each command; one session in ten may be the machine's.
+    fast, smooth = added < ADDED, filtered.held < number * SESSIONS / 10
     print(f"    sessions with the filter: {1 + number * SESSIONS}")
     print(f"{'ok' if fast else 'FAIL'} {options.suite}: over TCP the filter adds {shown(added)} to a session, below {shown(ADDED)}")
     print(f"{'ok' if smooth else 'FAIL'} {options.suite}: over TCP no command waits for a delayed acknowledgement of 40 ms")

@@ -44,7 +44,7 @@ def of_zone(group, listed, other, foreign, misuse=()):
         (f"alias {first}", "listed"),
         (f"tc {first}", "listed"),
         (f"lost {first}", "lost"),
-        (f"delay 60 {first}", "listed"),
+        (f"delay 30 {first}", "listed"),
         (f"codes 127.255.255.254 {first}", "error-and-listed"),
         (f"codes 192.0.2.1 {first}", "rewritten-and-listed"),
     ]

@@ -50,6 +50,9 @@ STAGES = {
 OWN = {"PROBE_INTERVAL": "0", "REPLY_STYLE": "python", "SANDBOX": "off", "LOG_LEVEL": "debug"}
 # Longest wait for an answer; the Python milter may need 5 s for one.
 PATIENCE = 12
+# Seconds from which a step of gatepost's may have had another datagram: half of what it waits for at the least before
+# it asks again (src/dns/hedge.rs).
+SLOW = 0.05
 NOBODY = 65534
 # What an answer means for the questions of the steps after it.
 LATER = {
@@ -195,9 +198,7 @@ def play(session, programs, server):
         server.take(program.address)
     server.play(session.script)
     patient = {subject for zone in session.script.values() for subject, words in zone.items() if words.split()[0] in PATIENT}
-    lifetime, per_try = (
-        float(session.settings.get(name, usual)) for name, usual in (("DNS_LIFETIME", 1.8), ("DNS_PER_TRY", 0.7))
-    )
+    lifetime = float(session.settings.get("DNS_LIFETIME", 1.8))
     with ThreadPoolExecutor(2 * session.times) as pool:
         crowd = [[Connection(program) for _ in range(session.times)] for program in programs]
 
@@ -217,7 +218,7 @@ def play(session, programs, server):
                 pair = list(both.map(lambda connections: take_step(connections, step), crowd))
                 steps.append((step.code, tags, pair))
                 for program, seen in zip(programs, pair):
-                    seen.asked = evened(server.take(program.address), patient, session.times, seen.took > per_try / 2)
+                    seen.asked = evened(server.take(program.address), patient, session.times, seen.took > SLOW)
                 earlier |= {LATER[tag.partition(":")[2]] for tag in step.tags if tag.partition(":")[2] in LATER}
                 earlier |= step.tags & {"client:socket"}
                 same, let_in = pair[0].verdict == pair[1].verdict, pair[0].verdict in ("continue", "accept")
@@ -249,15 +250,17 @@ def play_whole(session, programs, server):
     server.play(session.script)
     pair = []
     for program in programs:
-        connection, whole = Connection(program), Seen()
+        connection, whole, longest = Connection(program), Seen(), 0.0
         for place, step in enumerate(session.steps):
+            begun = time.monotonic()
             seen = connection.step(step)
+            longest = max(longest, time.monotonic() - begun)
             if seen.verdict not in ("continue", "accept"):
                 number = sum(one.code == step.code for one in session.steps[: place + 1])
                 whole = replace(seen, at=STAGES[step.code] + (f", number {number}" if number > 1 else ""))
                 break
         connection.peer.socket.close()
-        whole.asked = Counter(server.take(program.address))
+        whole.asked = evened(server.take(program.address), (), 1, longest > SLOW)
         pair.append(whole)
     return [("whole", frozenset().union(*(step.tags for step in session.steps)), pair)]
 

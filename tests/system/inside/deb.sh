@@ -18,7 +18,8 @@ old=$(echo $packages/gatepost_*-1_*.deb) new=$(echo $packages/gatepost_*-2_*.deb
 check "apt install" apt-get install -y "$old"
 check "the sockets listen before anything is configured" active gatepost.socket gatepost-control.socket gatepost-metrics.socket
 check "the service runs without a key" active gatepost.service
-check "it says that it has no key" await 5 grep -q 'there is no DQS key' <(journalctl -t gatepost)
+keyless() { grep -q 'there is no DQS key' <(journalctl -t gatepost); }
+check "it says that it has no key" await 5 keyless
 explained() { grep -q 'gatepost key set' <(journalctl -x -t gatepost MESSAGE_ID=b98b766fe6434901a7fa6eeafd94daed); }
 check "and journalctl -x what to do about it" await 5 explained
 pid=$(main_pid)

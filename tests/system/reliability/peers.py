@@ -99,25 +99,26 @@ def commands(stage):
 
 
 @row(
-    "F3", "one octet a second", "8 connections that send CONNECT so; thousands of sessions before and beside",
-    "closed 30 s after the packet's first octet (Postfix itself waits 30 s); the others' p99 stays what it was, up to a tenth and 0.1 ms",
+    "F3", "one octet a second", "8 connections that send CONNECT so; sessions beside them, in turns with sessions of a daemon without such peers",
+    "closed 30 s after the packet's first octet (Postfix itself waits 30 s); the others' p99 is that of the other daemon, up to a tenth and 0.1 ms",
     "a_packet_must_arrive_in_time_and_silence_between_packets_may_last, peers_that_are_late_on_purpose_do_not_flood_the_log",
     waits=30,
     note="a packet has 30 s and not 10, since Postfix itself waits so long for an answer.",
 )
 def slow(stage):
     daemon = Daemon(stage, "slow")
+    alone = Daemon(stage, "slow-alone", names=daemon.names)
 
-    def p99():
-        taken = []
-        for _ in range(1000):
-            begun = time.monotonic()
-            session(daemon)
-            taken.append(time.monotonic() - begun)
-        return quantile(taken, 0.99)
+    def p99s():
+        """In turns, so that whatever else the machine does meets both."""
+        taken = {daemon: [], alone: []}
+        for _ in range(500):
+            for one, times in taken.items():
+                begun = time.monotonic()
+                session(one)
+                times.append(time.monotonic() - begun)
+        return [quantile(times, 0.99) for times in taken.values()]
 
-    # The best of some: a machine has other things to do, too. What slow peers cost would be in each of them.
-    before = min(p99() for _ in range(6))
     wires, begun, ended = [Wire(daemon) for _ in range(8)], time.monotonic(), {}
     for wire in wires:
         wire.greet()
@@ -142,11 +143,16 @@ def slow(stage):
                         waiting.remove(wire.socket)
     sender = threading.Thread(target=trickle, daemon=True)
     sender.start()
-    during, most = p99(), 1.1 * before + 0.0001
-    while during > most and time.monotonic() - begun < 24:
-        during = min(during, p99())
+    # The best of some, since noise is not in each of them; what slow peers cost would be.
+    rounds = [p99s() for _ in range(6)]
+    while True:
+        beside, without = map(min, zip(*rounds))
+        if beside < 1.1 * without + 0.0001 or time.monotonic() - begun > 24:
+            break
+        rounds.append(p99s())
     expect(not ended, "they are still there")
-    expect(during < most, f"p99 {milliseconds(before)} before, {milliseconds(during)} beside")
+    expect(beside < 1.1 * without + 0.0001, f"p99 {milliseconds(beside)} beside, {milliseconds(without)} without")
+    alone.stop()
     yield
     sender.join(70)
     expect(len(ended) == len(wires), f"{len(ended)} of {len(wires)} were closed")
@@ -154,7 +160,7 @@ def slow(stage):
     expect(daemon.metric("gatepost_sessions_total", result="late") == len(wires), "each is counted as late")
     daemon.serves()
     daemon.stop()
-    return f"closed after {max(ended.values()):.1f} s; p99 of others {milliseconds(before)} before, {milliseconds(during)} beside"
+    return f"closed after {max(ended.values()):.1f} s; p99 of others {milliseconds(beside)} beside, {milliseconds(without)} without"
 
 
 @row(

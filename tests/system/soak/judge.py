@@ -11,7 +11,7 @@ import time
 PIECE = 32
 # Descriptors that come and go: connections to the control socket, files that are read, sockets of no peer yet or any more.
 LOOSE = 20
-# Sockets to the name server that wait for the next question, at most.
+# Sockets to the name server that wait for the next question, at most: nine have been seen for a while after an outage.
 SPARE = 16
 # Tasks that come and go: probes, the readers of these sockets, who asks for the status.
 PASSING = 4
@@ -143,7 +143,7 @@ def nine_of_ten(rows, column):
 
 def drift(rows, column):
     """Descriptors or tasks beside those of sessions: from what is usual in the first third to what is usual in the last, while
-    nothing is asked, since questions share sockets."""
+    nothing is asked, since questions share sockets. Without end if there is always something that is asked."""
     beside = [row[column] - row["open"] for row in rows if not row["under_way"] and row["asking"] <= SPARE]
     part = len(beside) // 3
-    return statistics.median(beside[-part:]) - statistics.median(beside[:part]) if part else 0.0
+    return statistics.median(beside[-part:]) - statistics.median(beside[:part]) if part else math.inf
